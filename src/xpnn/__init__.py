@@ -1,0 +1,60 @@
+"""xpnn: one neural-network forward pass for every array library."""
+
+from xpnn._backends import Backend, backends
+from xpnn._dense import Dense
+from xpnn._erf import erf
+from xpnn._exponential import celu, elu, selu
+from xpnn._gated import gelu, mish, silu
+from xpnn._linear import linear
+from xpnn._load import load
+from xpnn._network import Network
+from xpnn._piecewise import (
+    hard_sigmoid,
+    hard_swish,
+    hard_tanh,
+    identity,
+    leaky_relu,
+    relu,
+    relu6,
+    step,
+)
+from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
+from xpnn._softmax import log_softmax, logsumexp, softmax
+from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "Dense",
+    "Network",
+    "XpnnError",
+    "XpnnTypeError",
+    "XpnnValueError",
+    "backends",
+    "celu",
+    "elu",
+    "erf",
+    "gelu",
+    "hard_sigmoid",
+    "hard_swish",
+    "hard_tanh",
+    "identity",
+    "leaky_relu",
+    "linear",
+    "load",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "step",
+    "tanh",
+]

@@ -1,0 +1,32 @@
+"""The table of activations: every name that a layer or a model file can give.
+
+To add one, write the function in the file where its kin stand and add it to this table.
+"""
+
+from collections.abc import Callable
+
+from xpnn._types import Array
+from xpnn._erf import erf
+from xpnn._exponential import celu, elu, selu
+from xpnn._gated import gelu, mish, silu
+from xpnn._piecewise import (
+    hard_sigmoid,
+    hard_swish,
+    hard_tanh,
+    identity,
+    leaky_relu,
+    relu,
+    relu6,
+    step,
+)
+from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
+from xpnn._softmax import log_softmax, softmax
+
+ELEMENTWISE: tuple[Callable[..., Array], ...] = (
+    identity, step, sigmoid, log_sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, celu, gelu,
+    silu, mish, softplus, softsign, hard_sigmoid, hard_swish, hard_tanh, erf,
+)  # fmt: skip
+
+ACTIVATIONS: dict[str, Callable[..., Array]] = {
+    function.__name__: function for function in (*ELEMENTWISE, softmax, log_softmax)
+}

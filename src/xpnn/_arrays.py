@@ -1,0 +1,214 @@
+"""What the Array API standard leaves open: whose arrays these are, dtype rules, devices, words.
+
+Every public function starts with `prepare`, which answers all of it at once, so that the formulas
+below it get arrays of one library, on one device, in one floating dtype, and only compute.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple, TypeVar, cast
+
+import array_api_compat
+import numpy as np
+
+from xpnn._dtypes import computing_float, default_float, dtype_name, result_float
+from xpnn._types import Array, Device, DType, Namespace
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+class Library(NamedTuple):
+    """An array library: its standard namespace, and what goes around each formula that it runs."""
+
+    xp: Namespace
+    guard: Callable[[], AbstractContextManager[Any]]
+
+    @property
+    def name(self) -> str:
+        """The name that a person knows it by, such as `numpy` or `jax.numpy`."""
+        return str(self.xp.__name__).removeprefix("array_api_compat.")
+
+
+_library_of_type: dict[type, Library] = {}
+_library_of_namespace: dict[Namespace, Library] = {}
+
+
+def library(x: Array, called: str = "x", function: str = "xpnn") -> Library:
+    """Return the library that the array `x` belongs to; TypeError if `x` is no array."""
+    found = _library_of_type.get(type(x))
+    if found is None:
+        found = _library_of_type[type(x)] = _find_library(x, called, function)
+    return found
+
+
+def _find_library(x: Array, called: str, function: str) -> Library:
+    if isinstance(x, np.matrix | np.ma.MaskedArray):
+        raise XpnnTypeError(
+            f"{function}: {called} is a numpy.{type(x).__name__}, whose meaning of * or whose mask "
+            f"would be lost; pass a plain array: numpy.asarray({called}), or {called}.filled(...)"
+        )
+    try:
+        xp = array_api_compat.array_namespace(x)
+    except TypeError:
+        raise XpnnTypeError(
+            f"{function}: expected {called} to be an array of NumPy, PyTorch, JAX or another Array "
+            f"API library, got {type(x).__module__}.{type(x).__qualname__}; pass "
+            f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
+        ) from None
+    guard: Callable[[], AbstractContextManager[Any]]
+    if array_api_compat.is_torch_namespace(xp):
+        guard = nullcontext
+    elif array_api_compat.is_jax_namespace(xp):
+        guard = _jax_full_precision
+    else:
+        guard = _numpy_without_warnings
+    return Library(xp, guard)
+
+
+def _numpy_without_warnings() -> AbstractContextManager[Any]:
+    # exp(-1000) and inf - inf are steps of right answers here, not accidents to warn of.
+    return np.errstate(all="ignore")
+
+
+def _jax_full_precision() -> AbstractContextManager[Any]:
+    # On GPUs and TPUs JAX rounds the factors of a product to TF32 or bfloat16 unless told otherwise.
+    # What the user chose (jax_default_matmul_precision) counts.
+    jax = sys.modules["jax"]
+    if jax.config.jax_default_matmul_precision is None:
+        return cast("AbstractContextManager[Any]", jax.default_matmul_precision("highest"))
+    return nullcontext()
+
+
+def library_of_namespace(xp: Namespace) -> Library:
+    """Return the library whose namespace is `xp`, given as its users know it (`torch`) or wrapped."""
+    found = _library_of_namespace.get(xp)
+    if found is None:
+        if not hasattr(xp, "empty"):
+            raise XpnnTypeError(
+                f"xp: expected an array namespace such as numpy, torch or jax.numpy, got {xp!r}"
+            )
+        found = _library_of_namespace[xp] = library(xp.empty(0))
+    return found
+
+
+def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]) -> Library:
+    """Return the one library of all `arrays`, on one device; `xp`, where given, must be that one."""
+    given = {called: a for called, a in arrays.items() if a is not None}
+    first = next(iter(given))
+    found = library(given[first], first, function)
+    device = device_of(given[first])
+    for called, a in given.items():
+        other = library(a, called, function)
+        if other.xp is not found.xp:
+            raise XpnnTypeError(
+                f"{function}: expected arrays of one library, got {first} of {found.name} and "
+                f"{called} of {other.name}; convert one, e.g. {found.name}.asarray({called})"
+            )
+        where = device_of(a)
+        if device is None:
+            device = where
+        if where is not None and where != device:
+            raise XpnnValueError(
+                f"{function}: expected arrays on one device, got {first} on {device} and {called} "
+                f"on {where}; move one, e.g. array_api_compat.to_device({called}, {first}.device)"
+            )
+    if xp is not None:
+        asked = library_of_namespace(xp)
+        if asked.xp is not found.xp:
+            raise XpnnTypeError(
+                f"{function}: expected {first} to be an array of xp, {asked.name}, got one of "
+                f"{found.name}; leave xp out or convert, e.g. {asked.name}.asarray({first})"
+            )
+    return found
+
+
+def device_of(x: Array) -> Device | None:
+    """Return the device of `x`; None where the compiler decides (inside jax.jit, or sharded)."""
+    device = getattr(x, "device", None)
+    # A JAX array that lies on several devices answers with its sharding.
+    return None if hasattr(device, "device_set") else device
+
+
+class Prepared(NamedTuple):
+    """The arguments of a formula: one library, one device, one dtype."""
+
+    library: Library
+    arrays: list[Array]
+    where: Array | None
+    result: DType
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace to compute with."""
+        return self.library.xp
+
+    def finish(self, y: Array) -> Array:
+        """Round the formula's result, once, to the dtype that the caller gets."""
+        return y if y.dtype == self.result else self.xp.astype(y, self.result)
+
+
+def prepare(
+    function: str, xp: Namespace | None, where: Array | None = None, **arrays: Array
+) -> Prepared:
+    """Check `arrays` and bring them to the dtype that `function` computes in; None stays None.
+
+    `where` is a mask for the first of them: checked, and spread to its shape.
+    """
+    found = common_library(function, xp, {**arrays, "where": where})
+    first = next(iter(arrays.values()))
+    name = result_float(function, arrays) or default_float(found.xp, device_of(first))
+    result = next(
+        (a.dtype for a in arrays.values() if a is not None and dtype_name(a.dtype) == name), None
+    )
+    if result is None:
+        result = getattr(found.xp, name)
+    computing = computing_float(name)
+    dtype = result if computing == name else getattr(found.xp, computing)
+    converted = [
+        a if a is None or a.dtype == dtype else found.xp.astype(a, dtype) for a in arrays.values()
+    ]
+    if where is not None:
+        where = _mask(function, where, first.shape, found.xp)
+    return Prepared(found, converted, where, result)
+
+
+def _mask(function: str, where: Array, shape: tuple[int, ...], xp: Namespace) -> Array:
+    if dtype_name(where.dtype) != "bool":
+        raise XpnnTypeError(
+            f"{function}: expected where to be a boolean array, got dtype "
+            f"{dtype_name(where.dtype)}; compare it, e.g. where != 0"
+        )
+    return broadcast_to(function, "where", where, shape, xp)
+
+
+def broadcast_to(
+    function: str, called: str, a: Array, shape: tuple[int, ...], xp: Namespace
+) -> Array:
+    """Spread `a` to `shape`; ValueError with both shapes if it does not fit."""
+    sizes = zip(reversed(a.shape), reversed(shape), strict=False)
+    if len(a.shape) > len(shape) or any(n not in (1, m) for n, m in sizes):
+        raise XpnnValueError(
+            f"{function}: expected {called} to broadcast to the shape of x, {tuple(shape)}, "
+            f"got shape {tuple(a.shape)}"
+        )
+    return xp.broadcast_to(a, shape)
+
+
+Formula = TypeVar("Formula", bound=Callable[..., Array])
+
+
+def elementwise(formula: Formula) -> Formula:
+    """Make a public function of a formula of one array: `formula(x, /, *, ..., xp)`.
+
+    The formula gets a floating array, 32 bits or more, and its namespace; the public function
+    takes any real array, infers the namespace, and returns the dtype that it got.
+    """
+    name = formula.__name__
+
+    @functools.wraps(formula)
+    def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
+        ready = prepare(name, xp, x=x)
+        with ready.library.guard():
+            return ready.finish(formula(ready.arrays[0], xp=ready.xp, **options))
+
+    return cast("Formula", function)

@@ -1,0 +1,97 @@
+"""backends: the array libraries that this machine has, and how to get the others."""
+
+import importlib
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from xpnn._arrays import Library, library_of_namespace
+from xpnn.errors import XpnnValueError
+
+_TABLE = {  # name: (namespace, distribution, what installs it)
+    "numpy": ("numpy", "numpy", "pip install numpy"),
+    "torch": ("torch", "torch", "pip install 'xpnn[torch]'"),
+    "jax": ("jax.numpy", "jax", "pip install 'xpnn[jax]'"),
+    "cupy": ("cupy", "cupy", "pip install cupy-cuda12x"),
+    "array-api-strict": ("array_api_strict", "array-api-strict", "pip install array-api-strict"),
+}
+
+
+class Backend(NamedTuple):
+    """An array library, as this machine has it."""
+
+    name: str
+    """numpy, torch, jax, cupy or array-api-strict."""
+    version: str | None
+    """None if it is not installed."""
+    devices: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    """The floating dtypes that xpnn computes with there."""
+    install: str
+    """The command that installs it."""
+
+
+def names() -> list[str]:
+    """Return the names of all backends, installed or not."""
+    return list(_TABLE)
+
+
+def backend_library(name: str) -> Library:
+    """Import the backend of this name; ValueError if there is none, or it is not installed."""
+    if name not in _TABLE:
+        raise XpnnValueError(f"expected a backend of {', '.join(_TABLE)}, got {name!r}")
+    module, _, install = _TABLE[name]
+    if not _is_installed(module):
+        raise XpnnValueError(f"backend {name} is not installed; get it with: {install}")
+    try:
+        return library_of_namespace(importlib.import_module(module))
+    except ImportError as error:
+        raise XpnnValueError(f"backend {name} is installed but does not load: {error}") from None
+
+
+def _is_installed(module: str) -> bool:
+    return find_spec(module.partition(".")[0]) is not None
+
+
+def backends() -> list[Backend]:
+    """Return the array libraries that xpnn knows of, and what this machine has of them.
+
+    Imports those that are installed. Any other library that follows the Array API standard works
+    too; this is the list of those that the tests run on.
+
+    Returns
+    -------
+    list of Backend
+        Named tuples `(name, version, devices, dtypes, install)`; version None and no devices if it
+        is not installed.
+
+    Examples
+    --------
+    >>> import xpnn
+    >>> xpnn.backends()[0].name
+    'numpy'
+    """
+    return [_look(name) for name in _TABLE]
+
+
+def _look(name: str) -> Backend:
+    _, distribution, install = _TABLE[name]
+    try:
+        xp = backend_library(name).xp
+    except XpnnValueError:
+        return Backend(name, None, (), (), install)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # array-api-compat asks torch for devices of old names
+        info = xp.__array_namespace_info__()
+        devices = tuple(str(d) for d in info.devices() if d is not None and str(d) != "meta")
+    low = [d for d in ("float16", "bfloat16") if hasattr(xp, d)]
+    dtypes = (*low, *info.dtypes(kind="real floating"))
+    return Backend(name, _version(distribution, xp), devices, dtypes, install)
+
+
+def _version(distribution: str, xp: Any) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:  # cupy-cuda12x and its like
+        return str(getattr(xp, "__version__", "unknown"))

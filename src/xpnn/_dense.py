@@ -1,0 +1,197 @@
+"""Dense: one layer, act(x @ weight + bias), and the names of activations."""
+
+import ast
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from xpnn import _pytree
+from xpnn._activations import ACTIVATIONS
+from xpnn._arrays import common_library
+from xpnn._dtypes import FLOATS, dtype_name
+from xpnn._transfer import read_only
+from xpnn._types import Array, Namespace
+from xpnn._linear import check_weight, linear
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+Options = dict[str, Any]
+
+
+def activation_options(name: str) -> Options:
+    """Return the options of an activation that a layer can set, with their defaults."""
+    if name not in ACTIVATIONS:
+        raise XpnnValueError(
+            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}"
+        )
+    parameters = inspect.signature(ACTIVATIONS[name]).parameters.values()
+    taken = {"x", "xp", "axis", "where"}
+    return {p.name: p.default for p in parameters if p.name not in taken}
+
+
+def parse_activation(text: str) -> tuple[str, Options]:
+    """Split `leaky_relu(negative_slope=0.2)` into the name and all options, defaults filled in."""
+    if not isinstance(text, str):
+        raise XpnnTypeError(
+            "activation: expected the name of an activation such as 'relu' or "
+            f"'leaky_relu(negative_slope=0.2)', got {type(text).__qualname__}"
+        )
+    name, bracket, _ = text.partition("(")
+    options = activation_options(name.strip())
+    if not bracket:
+        return name, options
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError  # noqa: TRY301 -- worded below
+        given = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError):
+        raise XpnnValueError(
+            f"activation: expected a form like 'leaky_relu(negative_slope=0.2)', got {text!r}"
+        ) from None
+    return name.strip(), {**options, **check_options(name.strip(), given)}
+
+
+def check_options(name: str, given: Options) -> Options:
+    """Return `given` if `name` has these options, with values of their kind."""
+    options = activation_options(name)
+    for key, value in given.items():
+        if key not in options:
+            known = ", ".join(options) or "none"
+            raise XpnnValueError(f"activation {name}: expected options {known}, got {key!r}")
+        default = options[key]
+        kinds = (str,) if isinstance(default, str) else (int, float)
+        if value == default and type(value) is type(default):
+            continue
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise XpnnTypeError(
+                f"activation {name}: expected {key} like {default!r}, got {value!r}"
+            )
+    return given
+
+
+def format_activation(name: str, options: Options) -> str:
+    """Return the shortest text that `parse_activation` takes for this activation."""
+    check_options(name, options)
+    defaults = activation_options(name)
+    changed = [f"{k}={options[k]!r}" for k, v in defaults.items() if options.get(k, v) != v]
+    return f"{name}({', '.join(changed)})" if changed else name
+
+
+@functools.cache
+def _function(activation: str) -> Callable[..., Array]:
+    name, options = parse_activation(activation)
+    return functools.partial(ACTIVATIONS[name], **options)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense:
+    """Layer of a network, activation(x @ weight + bias).
+
+    Parameters
+    ----------
+    weight : array, shape (in, out)
+        Real floating weights of any array library. NumPy arrays are kept as a read-only
+        view; do not change them through another name.
+    bias : array, shape (out,), optional
+        Of the same library, on the same device.
+    activation : str, optional
+        Name of an activation of xpnn, with options where it has any: ``"sigmoid"``,
+        ``"leaky_relu(negative_slope=0.2)"``, ``"gelu(approximate='tanh')"``. Default "identity".
+
+    Attributes
+    ----------
+    activate : callable
+        The activation as a function, with its options.
+
+    Raises
+    ------
+    TypeError
+        If weight or bias is no floating array, or they are of different libraries.
+    ValueError
+        If the shapes do not fit, or there is no such activation or option.
+
+    Notes
+    -----
+    Frozen, and a pytree for JAX and PyTorch with children `weight` and `bias`. Two layers are equal
+    if they are the same object.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.Dense(np.zeros((2, 3)), np.zeros(3), "relu")
+    Dense(2 -> 3, bias, relu, float64)
+    """
+
+    weight: Array
+    bias: Array | None = None
+    activation: str = "identity"
+    activate: Callable[..., Array] = field(init=False)
+
+    def __post_init__(self) -> None:
+        name, options = parse_activation(self.activation)
+        arrays = {"weight": self.weight, "bias": self.bias}
+        common_library("Dense", None, arrays)
+        for called, a in arrays.items():
+            if a is not None and dtype_name(a.dtype) not in FLOATS:
+                raise XpnnTypeError(
+                    f"Dense: expected real floating values in {called}, got dtype "
+                    f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
+                )
+        check_weight("Dense", self.weight, self.bias)
+        self._set(
+            read_only(self.weight), read_only(self.bias), format_activation(name, options)
+        )
+
+    def _set(self, weight: Array, bias: Array | None, activation: str) -> None:
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "bias", bias)
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "activate", _function(activation))
+        _pytree.update()
+
+    @classmethod
+    def _unchecked(cls, activation: str, arrays: tuple[Array, Array | None]) -> "Dense":
+        # JAX and torch put placeholders and tracers in the arrays' places.
+        layer = object.__new__(cls)
+        layer._set(*arrays, activation)
+        return layer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dense, (self.weight, self.bias, self.activation)
+
+    def __repr__(self) -> str:
+        try:
+            n, m = self.weight.shape
+            dtype = dtype_name(self.weight.dtype)
+        except (AttributeError, ValueError):  # a placeholder
+            return f"Dense({self.weight!r}, {self.bias!r}, {self.activation!r})"
+        bias = "" if self.bias is None else "bias, "
+        return f"Dense({n} -> {m}, {bias}{self.activation}, {dtype})"
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        n, m = self.weight.shape
+        return int(n * m + (0 if self.bias is None else m))
+
+    def linear(self, x: Array, *, xp: Namespace | None = None) -> Array:
+        """Return x @ weight + bias."""
+        return linear(x, self.weight, self.bias, xp=xp)
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The weight and, where there is one, the bias, by name."""
+        bias = {} if self.bias is None else {"bias": self.bias}
+        return {"weight": self.weight, **bias}
+
+
+_pytree.register(
+    _pytree.Node(
+        Dense,
+        ("weight", "bias"),
+        lambda layer: ((layer.weight, layer.bias), layer.activation),
+        Dense._unchecked,  # noqa: SLF001
+    )
+)

@@ -1,0 +1,52 @@
+"""dtypes by the standard's names, which all libraries share, and the rules of promotion."""
+
+from xpnn._types import Array, Device, DType, Namespace
+from xpnn.errors import XpnnTypeError
+
+FLOATS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
+"""The dtypes that xpnn computes with, by name, and their bits."""
+_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+
+_names_of_dtypes: dict[tuple[type, DType], str] = {}
+
+
+def dtype_name(dtype: DType) -> str:
+    """Return the standard's name of a dtype: `float32` for NumPy's, torch's and JAX's alike."""
+    key = (type(dtype), dtype)  # dtypes of different libraries must not be compared
+    name = _names_of_dtypes.get(key)
+    if name is None:
+        name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+        _names_of_dtypes[key] = name
+    return name
+
+
+def result_float(function: str, arrays: dict[str, Array]) -> str | None:
+    """Return the name of the floating dtype that `arrays` promote to; None if all are integers."""
+    names = set()
+    for called, a in arrays.items():
+        if a is None:
+            continue
+        name = dtype_name(a.dtype)
+        if name in FLOATS:
+            names.add(name)
+        elif name not in _INTEGERS:
+            raise XpnnTypeError(
+                f"{function}: expected real floating or integer values in {called}, got dtype "
+                f"{name}; convert it first, e.g. to float32"
+            )
+    if not names:
+        return None
+    if names == {"float16", "bfloat16"}:
+        return "float32"
+    return max(names, key=FLOATS.__getitem__)
+
+
+def default_float(xp: Namespace, device: Device | None) -> str:
+    """Return the name of the floating dtype that the library gives when none is asked for."""
+    info = xp.__array_namespace_info__()
+    return dtype_name(info.default_dtypes(device=device)["real floating"])
+
+
+def computing_float(name: str) -> str:
+    """Return the dtype in which values of dtype `name` are computed: 16-bit floats in float32."""
+    return "float32" if FLOATS[name] < 32 else name

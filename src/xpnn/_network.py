@@ -1,0 +1,462 @@
+"""Network: layers one after the other, called on the arrays of any library."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, NamedTuple
+
+from xpnn import _model_file, _pytree
+from xpnn._arrays import Library, common_library, device_of, library
+from xpnn._dense import Dense, format_activation, parse_activation
+from xpnn._dtypes import FLOATS, computing_float, dtype_name, result_float
+from xpnn._linear import check_width
+from xpnn._sigmoids import log_sigmoid
+from xpnn._softmax import log_softmax
+from xpnn._transfer import destination, is_numpy, move, to_numpy
+from xpnn._types import Array, DType, Namespace
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+Class = str | int
+
+_LOG_PROBA = {
+    "softmax": log_softmax,
+    "log_softmax": log_softmax,
+    "sigmoid": log_sigmoid,
+    "log_sigmoid": log_sigmoid,
+}
+
+
+class _Start(NamedTuple):
+    """What a forward pass begins with: all of one library, device and dtype."""
+
+    library: Library
+    x: Array
+    layers: tuple[Dense, ...]
+    result: DType
+
+    def finish(self, y: Array) -> Array:
+        return y if y.dtype == self.result else self.library.xp.astype(y, self.result)
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Network:
+    """Layers one after the other: the output of each is the input of the next.
+
+    Parameters
+    ----------
+    layers : iterable of Dense
+        At least one; the widths must fit.
+    classes : sequence of str or int, optional
+        What the classes are called, in the order of the outputs.
+
+    Raises
+    ------
+    TypeError
+        If a layer is no `Dense`, or the layers' arrays are of different libraries.
+    ValueError
+        If there is no layer, neighbours do not fit, the arrays lie on different devices, or the
+        number of `classes` is not that of the outputs.
+
+    Notes
+    -----
+    **Where the weights are.** A network made of NumPy arrays, or loaded from a file, follows its
+    input: called with arrays of another library, device or dtype it copies its weights there, once
+    each, and remembers. One made of other arrays, or put somewhere with `to`, stays there.
+
+    **dtype.** Computed and returned in what the input and the weights promote to; an integer input
+    takes the weights'. float16 and bfloat16 are computed in float32 throughout and rounded once.
+
+    Frozen, and a pytree for JAX and PyTorch whose leaves are the weights and biases.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> weights = [np.asarray([[0.1, 0.3], [0.2, 0.4]]), np.asarray([[0.5], [0.6]])]
+    >>> network = xpnn.Network.from_weights(weights, [np.zeros(2), np.zeros(1)])
+    >>> network
+    Network of 2 layers, 9 parameters, float64, numpy weights that follow the input
+      0  2 -> 2, bias, sigmoid
+      1  2 -> 1, bias, identity
+    >>> network(np.asarray([[1.0, 0.5], [0.0, 0.0]]))
+    array([[0.6173967],
+           [0.55     ]])
+    """
+
+    layers: tuple[Dense, ...]
+    classes: tuple[Class, ...] | None = None
+
+    def __init__(self, layers: Iterable[Dense], classes: Sequence[Class] | None = None) -> None:
+        layers = tuple(layers)
+        _check_layers(layers)
+        self._set(layers, None if classes is None else _check_classes(classes, layers[-1]))
+
+    def _set(self, layers: Any, classes: tuple[Class, ...] | None, *, placed: bool = False) -> None:
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "_placed", placed)
+        object.__setattr__(self, "_copies", {})
+        _pytree.update()
+
+    @classmethod
+    def _unchecked(
+        cls, rest: tuple[tuple[Class, ...] | None, bool], children: tuple[Any, ...]
+    ) -> "Network":
+        # JAX and torch put placeholders and tracers in the arrays' places.
+        network = object.__new__(cls)
+        network._set(children[0], rest[0], placed=rest[1])
+        return network
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Network._unchecked, ((self.classes, self._placed), (self.layers,))
+
+    _placed: bool
+    _copies: dict[Any, tuple[Dense, ...]]
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Sequence[Array],
+        biases: Sequence[Array | None] | None,
+        *,
+        hidden: str = "sigmoid",
+        output: str = "identity",
+        classes: Sequence[Class] | None = None,
+    ) -> "Network":
+        """Make a network of weights and biases, as scikit-learn's `coefs_` and `intercepts_` are.
+
+        Parameters
+        ----------
+        weights : sequence of array, shape (in, out) each
+            One a layer.
+        biases : sequence of array, shape (out,) each, or None
+            One a layer, None where a layer has none.
+        hidden : str, optional
+            Activation of all layers but the last. Default "sigmoid".
+        output : str, optional
+            Activation of the last layer. Default "identity".
+        classes : sequence of str or int, optional
+            What the classes are called.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `Dense` and `Network` do; ValueError if there are not as many biases as weights.
+        """
+        weights = tuple(weights)
+        biases = (None,) * len(weights) if biases is None else tuple(biases)
+        if len(weights) != len(biases):
+            raise XpnnValueError(
+                f"Network.from_weights: expected as many biases as weights, got {len(weights)} "
+                f"weights and {len(biases)} biases; give None for a layer without"
+            )
+        activations = [hidden] * (len(weights) - 1) + [output]
+        layers = []
+        for i, parts in enumerate(zip(weights, biases, activations, strict=False)):
+            try:
+                layers.append(Dense(*parts))
+            except (XpnnTypeError, XpnnValueError) as error:
+                raise type(error)(f"layer {i}: {error}") from None
+        return cls(layers, classes)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the weights are copied to wherever the input is."""
+        return not self._placed and is_numpy(self.layers[0].weight)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def output(self) -> str:
+        """Name of the output layer's activation."""
+        return parse_activation(self.layers[-1].activation)[0]
+
+    def __call__(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return the output of the last activation: probabilities, values.
+
+        Parameters
+        ----------
+        x : array, shape (..., in)
+            One sample, a batch, or any leading axes; real floating or integer.
+        xp : namespace, optional
+            The array namespace to compute with; by default the one of `x`.
+
+        Returns
+        -------
+        array, shape (..., out)
+
+        Raises
+        ------
+        TypeError
+            If `x` is no real array, is of another library than weights that stay, or needs float64
+            where JAX has that switched off.
+        ValueError
+            If the width does not fit, or `x` is on another device than weights that stay.
+        """
+        start = self._start("network", x, xp)
+        a = _last_linear(start)
+        return start.finish(start.layers[-1].activate(a, xp=start.library.xp))
+
+    def logits(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return what the output layer's sigmoid or softmax would be taken of; see `__call__`.
+
+        An identity output is returned as it is; ValueError for other activations.
+        """
+        if self.output not in _LOG_PROBA and self.output != "identity":
+            raise self._no_classes("logits")
+        start = self._start("network.logits", x, xp)
+        return start.finish(_last_linear(start))
+
+    def log_proba(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return the logarithm of the probabilities, finite where they underflow; see `__call__`.
+
+        ValueError unless the output layer is softmax or sigmoid.
+        """
+        if self.output not in _LOG_PROBA:
+            raise self._no_classes("log_proba")
+        start = self._start("network.log_proba", x, xp)
+        return start.finish(_LOG_PROBA[self.output](_last_linear(start), xp=start.library.xp))
+
+    def classify(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return the class of each row, found from the logits alone; `x`, `xp` as in `__call__`.
+
+        Returns
+        -------
+        array of integers
+            After softmax, shape (...): the index of the largest logit, the first of equal ones.
+            After one sigmoid, shape (...): 1 where the logit is > 0, otherwise 0. After several
+            sigmoids, shape (..., out): the same for each of them. `classes` has the names.
+
+        Raises
+        ------
+        ValueError
+            If the output layer is neither softmax nor sigmoid: regression has no classes.
+        TypeError, ValueError
+            As `__call__` does.
+        """
+        if self.output not in _LOG_PROBA:
+            raise self._no_classes("classify")
+        start = self._start("network.classify", x, xp)
+        xp = start.library.xp
+        a = _last_linear(start)
+        if self.output in {"softmax", "log_softmax"}:
+            return xp.argmax(a, axis=-1)
+        if a.shape[-1] == 1:
+            a = a[..., 0]
+        integer = xp.__array_namespace_info__().default_dtypes(device=device_of(a))["integral"]
+        return xp.astype(a > 0, integer)
+
+    def layer_outputs(
+        self, x: Array, /, *, xp: Namespace | None = None
+    ) -> list[tuple[Array, Array]]:
+        """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
+        start = self._start("network.layer_outputs", x, xp)
+        xp, z = start.library.xp, start.x
+        outputs = []
+        for layer in start.layers:
+            a = layer.linear(z, xp=xp)
+            z = layer.activate(a, xp=xp)
+            outputs.append((start.finish(a), start.finish(z)))
+        return outputs
+
+    def to(
+        self, like_or_namespace: Any, /, *, device: Any = None, dtype: DType | str | None = None
+    ) -> "Network":
+        """Return this network with its weights somewhere else, where they stay.
+
+        Parameters
+        ----------
+        like_or_namespace : array or namespace
+            An array whose library and device to go to, or a namespace: ``numpy``, ``torch``,
+            ``jax.numpy``.
+        device : optional
+            A device of that library or its name, such as "cuda:0"; by default that of the array, or
+            the library's default.
+        dtype : optional
+            A floating dtype of any library or its name; by default each array keeps its own.
+
+        Returns
+        -------
+        Network
+            Within one library, gradients flow back to this network's arrays.
+
+        Raises
+        ------
+        TypeError
+            If there is no such dtype, or it is float64 and JAX has that switched off.
+        ValueError
+            If there is no such device.
+        """
+        found, where = destination(like_or_namespace, device)
+        name = None if dtype is None else dtype_name(dtype)
+        if name is not None and name not in FLOATS:
+            raise XpnnTypeError(f"to: expected dtype to be one of {', '.join(FLOATS)}, got {dtype}")
+        network = object.__new__(Network)
+        network._set(_moved(self.layers, found, where, name), self.classes, placed=True)
+        return network
+
+    def save(
+        self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the network to a file that `load` reads, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            A file, by custom named .safetensors; replaced if it is there.
+        metadata : mapping of str to str, optional
+            Notes to keep with it, such as where it came from.
+
+        Notes
+        -----
+        A safetensors file with the weights and biases, and the rest as JSON in its metadata, as
+        docs/format.md says. bfloat16, which NumPy lacks, is stored as float32, which holds its
+        values exactly.
+        """
+        layers, tensors = [], {}
+        for i, layer in enumerate(self.layers):
+            name, options = parse_activation(layer.activation)
+            layers.append({"activation": name, "options": options})
+            for called, a in layer.arrays.items():
+                tensors[f"layers.{i}.{called}"] = to_numpy(a)
+        classes = None if self.classes is None else list(self.classes)
+        _model_file.write(path, _model_file.Model(layers, classes, tensors, dict(metadata or {})))
+
+    def _no_classes(self, method: str) -> XpnnValueError:
+        return XpnnValueError(
+            f"network.{method}: expected an output layer of softmax or sigmoid, which give "
+            f"probabilities, got {self.output}: this network is a regression; call network(x)"
+        )
+
+    def _start(self, function: str, x: Array, xp: Namespace | None) -> _Start:
+        found = common_library(function, xp, {"x": x})
+        weight = self.layers[0].weight
+        if not self.follows:
+            _check_place(function, x, found, weight)
+        check_width(f"{function}, layer 0", x, weight)
+        weights = {f"layer {i}": w for i, a in enumerate(self.layers) for w in a.arrays.values()}
+        name = result_float(function, {"x": x, **weights})
+        assert name is not None  # noqa: S101 -- weights are floating
+        computing = computing_float(name)
+        layers = self._layers_at(found, device_of(x), computing)
+        dtype = layers[0].weight.dtype
+        result = x.dtype if dtype_name(x.dtype) == name else getattr(found.xp, name, dtype)
+        return _Start(found, x if x.dtype == dtype else found.xp.astype(x, dtype), layers, result)
+
+    def _layers_at(self, found: Library, device: Any, dtype: str) -> tuple[Dense, ...]:
+        if not self.follows:
+            return _moved(self.layers, found, None, dtype)
+        key = (found.xp, device, dtype)
+        if key not in self._copies:
+            self._copies[key] = _moved(self.layers, found, device, dtype)
+        return self._copies[key]
+
+    def __repr__(self) -> str:
+        try:
+            weight = self.layers[0].weight
+            where = f"{library(weight).name} weights"
+            where += " that follow the input" if self.follows else f" on {device_of(weight)}"
+            names = {dtype_name(a.dtype) for layer in self.layers for a in layer.arrays.values()}
+            head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
+            head += f"{self.parameters:,} parameters, {'/'.join(sorted(names))}, {where}"
+        except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
+            return f"Network({self.layers!r})"
+        lines = [head]
+        for i, layer in enumerate(self.layers):
+            n, m = layer.weight.shape
+            bias = "" if layer.bias is None else "bias, "
+            lines.append(f"  {i}  {n} -> {m}, {bias}{layer.activation}")
+        if self.classes is not None:
+            lines.append(f"  classes {', '.join(map(str, self.classes))}")
+        return "\n".join(lines)
+
+
+def _last_linear(start: _Start) -> Array:
+    """Run all layers, but not the last one's activation."""
+    x, xp = start.x, start.library.xp
+    for layer in start.layers[:-1]:
+        x = layer.activate(layer.linear(x, xp=xp), xp=xp)
+    return start.layers[-1].linear(x, xp=xp)
+
+
+def _moved(
+    layers: tuple[Dense, ...], found: Library, device: Any, dtype: str | None
+) -> tuple[Dense, ...]:
+    def moved(a: Array | None) -> Array | None:
+        return None if a is None else move(a, found, device, dtype or dtype_name(a.dtype))
+
+    return tuple(
+        Dense._unchecked(layer.activation, (moved(layer.weight), moved(layer.bias)))  # noqa: SLF001
+        for layer in layers
+    )
+
+
+def _check_place(function: str, x: Array, found: Library, weight: Array) -> None:
+    home, here, there = library(weight), device_of(x), device_of(weight)
+    if home.xp is found.xp and (None in (here, there) or here == there):
+        return
+    error = XpnnTypeError if home.xp is not found.xp else XpnnValueError
+    raise error(
+        f"{function}: got x of {found.name} on {here}, while the network's weights stay with "
+        f"{home.name} on {there}; network.to(x) gives a network for x"
+    )
+
+
+def _check_layers(layers: tuple[Any, ...]) -> None:
+    if not layers:
+        raise XpnnValueError("Network: expected at least one layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Dense):
+            raise XpnnTypeError(
+                f"Network: expected layer {i} to be an xpnn.Dense, got {type(layer).__qualname__}"
+            )
+    for i, (first, second) in enumerate(zip(layers, layers[1:], strict=False)):
+        if first.weight.shape[1] != second.weight.shape[0]:
+            raise XpnnValueError(
+                f"Network: expected layer {i + 1} to take the {first.weight.shape[1]} outputs of "
+                f"layer {i}, got weights of shape {tuple(first.weight.shape)} and "
+                f"{tuple(second.weight.shape)}"
+            )
+    arrays = {f"layer {i}": layer.weight for i, layer in enumerate(layers)}
+    common_library("Network", None, arrays)
+
+
+def _check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
+    classes = tuple(classes)
+    if not all(isinstance(c, str | int) for c in classes):
+        raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}")
+    outputs = last.weight.shape[1]
+    sigmoid = parse_activation(last.activation)[0] in {"sigmoid", "log_sigmoid"}
+    expected = 2 if outputs == 1 and sigmoid else outputs
+    if len(classes) != expected:
+        raise XpnnValueError(
+            f"Network: expected {expected} classes for {outputs} outputs of {last.activation}, "
+            f"got {len(classes)}"
+        )
+    return classes
+
+
+def from_model(model: _model_file.Model) -> Network:
+    """Make the network that a model file describes."""
+    layers = []
+    for i, layer in enumerate(model.layers):
+        activation = format_activation(layer["activation"], layer["options"])
+        weight = model.tensors.get(f"layers.{i}.weight")
+        layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
+    return Network(layers, model.classes)
+
+
+_pytree.register(
+    _pytree.Node(
+        Network,
+        ("layers",),
+        lambda network: ((network.layers,), (network.classes, network._placed)),  # noqa: SLF001
+        Network._unchecked,  # noqa: SLF001
+    )
+)

@@ -1,0 +1,362 @@
+"""softmax, log_softmax and logsumexp, each shifted by the largest entry of its slice.
+
+All three are written for the last axis; `_slices` brings the axes of a call there and back.
+"""
+
+import functools
+import math
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+from xpnn._arrays import broadcast_to, device_of, prepare
+from xpnn._types import Array, Namespace
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+Axis = int | tuple[int, ...] | None
+
+
+class _Slices(NamedTuple):
+    """How the axes of a call become the last axis, and how a result gets its shape back."""
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        return (*(i for i in range(len(self.shape)) if i not in self.axes), *self.axes)
+
+    def flatten(self, x: Array, xp: Namespace) -> Array:
+        """Bring `axes` of x to the end, as one axis."""
+        order = self.order
+        if order != tuple(range(len(order))):
+            x = xp.permute_dims(x, order)
+        if len(self.axes) != 1:
+            kept = tuple(self.shape[i] for i in order[: len(order) - len(self.axes)])
+            x = xp.reshape(x, (*kept, math.prod(self.shape[i] for i in self.axes)))
+        return x
+
+    def restore(self, y: Array, xp: Namespace) -> Array:
+        """Undo `flatten`."""
+        order = self.order
+        if len(self.axes) != 1:
+            y = xp.reshape(y, tuple(self.shape[i] for i in order))
+        if order != tuple(range(len(order))):
+            y = xp.permute_dims(y, tuple(order.index(i) for i in range(len(order))))
+        return y
+
+
+def _slices(function: str, axis: Axis, shape: tuple[int, ...]) -> _Slices:
+    ndim = len(shape)
+    if axis is None:
+        return _Slices(shape, tuple(range(ndim)))
+    given = axis if isinstance(axis, tuple) else (axis,)
+    if ndim == 0 and given in {(-1,), (0,)}:
+        return _Slices(shape, ())  # as torch, NumPy and SciPy take it
+    axes = []
+    for i in given:
+        try:
+            index = operator.index(i)
+        except TypeError:
+            raise XpnnTypeError(
+                f"{function}: expected axis to be an integer, a tuple of integers or None, "
+                f"got {axis!r}"
+            ) from None
+        if not -ndim <= index < ndim:
+            raise XpnnValueError(
+                f"{function}: expected axis between {-ndim} and {ndim - 1} for an array of shape "
+                f"{shape}, got {index}"
+            )
+        axes.append(index % ndim)
+    if len(set(axes)) < len(axes):
+        raise XpnnValueError(f"{function}: expected different axes, got {axis}")
+    return _Slices(shape, tuple(sorted(axes)))
+
+
+def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
+    """Make a public function that keeps the shape of a formula for the last axis."""
+    name = formula.__name__
+
+    @functools.wraps(formula)
+    def function(
+        x: Array,
+        /,
+        *,
+        axis: Axis = -1,
+        where: Array | None = None,
+        xp: Namespace | None = None,
+    ) -> Array:
+        ready = prepare(name, xp, where, x=x)
+        slices = _slices(name, axis, tuple(x.shape))
+        y = slices.flatten(ready.arrays[0], ready.xp)
+        if y.shape[-1] == 0:
+            return ready.finish(ready.arrays[0])
+        mask = None if ready.where is None else slices.flatten(ready.where, ready.xp)
+        with ready.library.guard():
+            y = formula(y, where=mask, xp=ready.xp)
+        return ready.finish(slices.restore(y, ready.xp))
+
+    return function
+
+
+@_along_axis
+def softmax(
+    x: Array, /, *, axis: Axis = -1, where: Array | None = None, xp: Namespace = None
+) -> Array:
+    """Softmax, exp(x) / sum(exp(x)) along `axis`: positive numbers that add up to 1.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    axis : int or tuple of int or None, optional
+        The axis, or axes together, along which the result adds up to 1. Default -1, the last; None
+        takes all.
+    where : array, optional
+        Boolean array that broadcasts to `x`: which entries take part. Masked entries are exactly 0,
+        whatever they hold, and so is the derivative with respect to them.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape; same dtype where `x` is floating. -inf gives 0. A slice that holds NaN or inf,
+        or nothing but -inf, is NaN, as in torch and SciPy; a slice that is masked whole is 0.
+        An axis of length 0 gives an empty result.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no real array, or `where` no boolean array of the same library.
+    ValueError
+        If `axis` is out of range, or `where` does not broadcast to `x`.
+
+    Notes
+    -----
+    The largest entry m of each slice is taken off first, so nothing overflows. The relative error
+    is a few units in the last place plus the rounding of x - m, ``abs(x - m)`` half units.
+
+    References
+    ----------
+    P. Blanchard, D. J. Higham, N. J. Higham, 'Accurately computing the log-sum-exp and softmax
+    functions', IMA Journal of Numerical Analysis 41, 2021, doi:10.1093/imanum/draa038.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.softmax(np.asarray([0.3, 2.9, 4.0]))
+    array([0.01821127, 0.24519181, 0.73659691])
+    >>> xpnn.softmax(np.asarray([1010, 1000, 990]))
+    array([9.99954600e-01, 4.53978686e-05, 2.06106005e-09])
+    """
+    if where is not None:
+        x = xp.where(where, x, -math.inf)
+    m = xp.max(x, axis=-1, keepdims=True)
+    if where is None:
+        e = xp.exp(x - m)
+        return e / xp.sum(e, axis=-1, keepdims=True)
+    some = xp.any(where, axis=-1, keepdims=True)
+    e = xp.exp(x - xp.where(some, m, 0.0))
+    total = xp.where(some, xp.sum(e, axis=-1, keepdims=True), 1.0)
+    return xp.where(where, e / total, 0.0)
+
+
+def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
+    """Where one largest entry of each slice stands, and that entry.
+
+    One, not all that are equal: for any fixed index k, x[k] + log1p(sum over the others of
+    exp(x - x[k])) is the log of the sum of exponentials, with all of its derivatives, ties or not;
+    and log1p keeps the digits that log(1 + small) loses.
+    """
+    index = xp.arange(x.shape[-1], device=device_of(x))
+    is_k = index == xp.argmax(x, axis=-1, keepdims=True)
+    return is_k, xp.sum(xp.where(is_k, x, 0.0), axis=-1, keepdims=True)
+
+
+@_along_axis
+def log_softmax(
+    x: Array, /, *, axis: Axis = -1, where: Array | None = None, xp: Namespace = None
+) -> Array:
+    """Logarithm of softmax, x - log(sum(exp(x))) along `axis`.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    axis : int or tuple of int or None, optional
+        The axis, or axes together, along which the exponentials of the result add up to 1. Default
+        -1, the last; None takes all.
+    where : array, optional
+        Boolean array that broadcasts to `x`: which entries take part. Masked entries are -inf,
+        whatever they hold, and the derivative with respect to them is 0.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape; same dtype where `x` is floating. -inf gives -inf. A slice that holds NaN or
+        inf, or nothing but -inf, is NaN; a slice that is masked whole is -inf. An axis of length 0
+        gives an empty result.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no real array, or `where` no boolean array of the same library.
+    ValueError
+        If `axis` is out of range, or `where` does not broadcast to `x`.
+
+    Notes
+    -----
+    Finite wherever the result is, while ``log(softmax(x))`` underflows to -inf; and a result close
+    to 0, of a class that is nearly certain, keeps its digits.
+
+    References
+    ----------
+    P. Blanchard, D. J. Higham, N. J. Higham, 'Accurately computing the log-sum-exp and softmax
+    functions', IMA Journal of Numerical Analysis 41, 2021, doi:10.1093/imanum/draa038.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.log_softmax(np.asarray([0.0, -40.0, -1000.0]))
+    array([-4.24835426e-18, -4.00000000e+01, -1.00000000e+03])
+    """
+    if where is not None:
+        x = xp.where(where, x, -math.inf)
+    is_k, m = _largest(x, xp)
+    d = x - m
+    # At k, d is 0; it is NaN where m is infinite, and makes the whole slice NaN.
+    others = xp.sum(xp.where(is_k, d, xp.exp(d)), axis=-1, keepdims=True)
+    y = d - xp.log1p(others)
+    return y if where is None else xp.where(where, y, -math.inf)
+
+
+def logsumexp(
+    x: Array,
+    /,
+    *,
+    axis: Axis = None,
+    keepdims: bool = False,
+    where: Array | None = None,
+    b: Array | None = None,
+    return_sign: bool = False,
+    xp: Namespace | None = None,
+) -> Array | tuple[Array, Array]:
+    """Logarithm of the sum of exponentials, log(sum(b * exp(x))) along `axis`.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    axis : int or tuple of int or None, optional
+        The axis or axes to sum over. Default None: all.
+    keepdims : bool, optional
+        Keep the axes that were summed over, with length 1. Default False.
+    where : array, optional
+        Boolean array that broadcasts to `x`: which entries take part. The derivative with respect
+        to the others is 0, whatever they hold.
+    b : array, optional
+        Real weights that broadcast with `x`; negative ones too. An entry with weight 0 adds
+        nothing, whatever it holds.
+    return_sign : bool, optional
+        Also return the sign of the sum; the result is then the logarithm of its absolute value.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        `x`'s shape without `axis`; same dtype where `x` is floating. -inf where there is nothing to
+        add: all entries -inf or masked, or an axis of length 0. inf where an entry is inf, NaN
+        where one is NaN, or where the sum is negative and `return_sign` is False.
+    array
+        Only if `return_sign` is True: 1, 0 or -1, the sign of the sum; NaN where that is NaN.
+
+    Raises
+    ------
+    TypeError
+        If `x` or `b` is no real array, or `where` no boolean array of the same library.
+    ValueError
+        If `axis` is out of range, or `where` or `b` does not broadcast.
+
+    Notes
+    -----
+    The derivative with respect to `x` is ``softmax(x)``, for equal entries too. A sum close to 1
+    keeps its digits.
+
+    References
+    ----------
+    P. Blanchard, D. J. Higham, N. J. Higham, 'Accurately computing the log-sum-exp and softmax
+    functions', IMA Journal of Numerical Analysis 41, 2021, doi:10.1093/imanum/draa038.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> float(xpnn.logsumexp(np.asarray([1000.0, 1000.0])))
+    1000.6931471805599
+    >>> float(xpnn.logsumexp(np.asarray([0.0, -40.0])))
+    4.248354255291589e-18
+    """
+    ready = prepare("logsumexp", xp, where, x=x, b=b)
+    xp = ready.xp
+    x, b = ready.arrays
+    where = ready.where
+    if b is not None:
+        shape = _common_shape(x.shape, b.shape)
+        x, b = xp.broadcast_to(x, shape), xp.broadcast_to(b, shape)
+        where = None if where is None else broadcast_to("logsumexp", "where", where, shape, xp)
+    slices = _slices("logsumexp", axis, tuple(x.shape))
+    x, b, where = (None if a is None else slices.flatten(a, xp) for a in (x, b, where))
+    with ready.library.guard():
+        results = _logsumexp(x, b, where, return_sign=return_sign, xp=xp)
+    if keepdims:
+        kept = tuple(1 if i in slices.axes else n for i, n in enumerate(slices.shape))
+        results = tuple(xp.reshape(y, kept) for y in results)
+    results = tuple(ready.finish(y) for y in results)
+    return (results[0], results[1]) if return_sign else results[0]
+
+
+def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    ndim = max(len(x), len(b))
+    padded = [(1,) * (ndim - len(s)) + tuple(s) for s in (x, b)]
+    if any(n != m and 1 not in (n, m) for n, m in zip(*padded, strict=True)):
+        raise XpnnValueError(
+            f"logsumexp: expected b to broadcast with x of shape {tuple(x)}, got shape {tuple(b)}"
+        )
+    return tuple(m if n == 1 else n for n, m in zip(*padded, strict=True))
+
+
+def _logsumexp(
+    x: Array, b: Array | None, where: Array | None, *, return_sign: bool, xp: Namespace
+) -> tuple[Array, ...]:
+    """Sum over the last axis: (log of the sum,) or (log of its absolute value, its sign)."""
+    if x.shape[-1] == 0:
+        nothing = xp.sum(x, axis=-1)
+        return (nothing - math.inf, nothing) if return_sign else (nothing - math.inf,)
+    if where is not None:
+        x = xp.where(where, x, -math.inf)
+    counted = x if b is None else xp.where(b != 0, x, -math.inf)
+    is_k, m = _largest(counted, xp)
+    # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf).
+    d = xp.where(xp.isfinite(m), x - m, xp.where(counted == m, 0.0, -math.inf))
+    if b is None:
+        ratio = xp.sum(xp.where(is_k, 0.0, xp.exp(d)), axis=-1)
+        log_of_weight, sign = 0.0, 1.0
+    else:
+        # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
+        fits = d <= math.log(float(xp.finfo(d.dtype).max))
+        d = xp.where((b != 0) | fits, d, -math.inf)
+        b = b if where is None else xp.where(where, b, 0.0)
+        b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
+        b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
+        ratio = xp.sum(xp.where(is_k, 0.0, b * xp.exp(d)), axis=-1) / b_k_or_1
+        log_of_weight, sign = xp.log(xp.abs(b_k)), xp.sign(b_k)
+    m = xp.squeeze(m, axis=-1)
+    # |1 + ratio| = 1 + (-2 - ratio) where ratio < -1.
+    y = m + log_of_weight + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))
+    sign = sign * xp.where(m == -math.inf, 0.0, xp.sign(1 + ratio))
+    if return_sign:
+        return y, xp.where(xp.isnan(y), y, sign)
+    return (y if b is None else xp.where(sign < 0, math.nan, y),)

@@ -1,0 +1,122 @@
+"""Copies of arrays from one library, device or dtype to another, which keep every digit or say so."""
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from xpnn._arrays import Library, device_of, library, library_of_namespace
+from xpnn._dtypes import computing_float, dtype_name
+from xpnn._types import Array, Device, Namespace
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+
+def is_numpy(a: Array) -> bool:
+    """Whether `a` is a NumPy array."""
+    return isinstance(a, np.ndarray)
+
+
+def read_only(a: Array | None) -> Array | None:
+    """Return a view of a NumPy array that cannot be written to; other arrays as they are."""
+    if isinstance(a, np.ndarray):
+        a = a.view()
+        a.flags.writeable = False
+    return a
+
+
+def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+    """Copy `x` into a NumPy array, off any device and any gradient's record.
+
+    bfloat16, which NumPy lacks, comes as float32, which holds its values exactly.
+    """
+    xp = library(x).xp
+    if dtype_name(x.dtype) == "bfloat16":
+        x = xp.astype(x, xp.float32)
+    if hasattr(x, "detach"):
+        x = x.detach()
+    if array_api_compat.is_torch_array(x):
+        x = x.cpu()
+    elif array_api_compat.is_cupy_array(x):
+        x = x.get()
+    return np.array(x)
+
+
+def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Device | None) -> Array:
+    """Copy the NumPy array `a` to another library, as `dtype`, which must be there.
+
+    Under jax.jit the copy is made once, outside the traced program, so that it can be remembered.
+    """
+    check_dtype(found, dtype)
+    xp = found.xp
+    wide = computing_float(dtype)
+    with _outside_tracing(xp):
+        y = xp.asarray(np.array(a, dtype=wide), dtype=getattr(xp, wide), device=device)
+        return y if wide == dtype else xp.astype(y, getattr(xp, dtype))
+
+
+def _outside_tracing(xp: Namespace) -> AbstractContextManager[Any]:
+    if array_api_compat.is_jax_namespace(xp):
+        ensured: AbstractContextManager[Any] = sys.modules["jax"].ensure_compile_time_eval()
+        return ensured
+    return nullcontext()
+
+
+def check_dtype(found: Library, dtype: str) -> None:
+    """Raise TypeError if the library lacks `dtype`, or would quietly give a smaller one."""
+    if not hasattr(found.xp, dtype):
+        raise XpnnTypeError(f"{found.name} has no dtype {dtype}; convert the weights to another")
+    if dtype == "float64" and array_api_compat.is_jax_namespace(found.xp):
+        config = sys.modules["jax"].config
+        allowed = str(getattr(config, "jax_explicit_x64_dtypes", "")).lower().endswith("allow")
+        if not (config.jax_enable_x64 or allowed):
+            raise XpnnTypeError(
+                "float64 weights would become float32 here, as JAX's 64-bit types are switched "
+                'off; switch them on with jax.config.update("jax_enable_x64", True) or '
+                'jax.config.update("jax_explicit_x64_dtypes", "allow"), or make the network '
+                "float32: network.to(jax.numpy, dtype=jax.numpy.float32)"
+            )
+
+
+def move(a: Array, found: Library, device: Device | None, dtype: str) -> Array:
+    """Bring `a` to a library, device and dtype; within one library its gradients follow."""
+    own = library(a)
+    if own.xp is not found.xp:
+        return from_numpy(found, to_numpy(a), dtype, device)
+    check_dtype(found, dtype)
+    if dtype_name(a.dtype) != dtype:
+        a = own.xp.astype(a, getattr(own.xp, dtype))
+    if device is not None and device != device_of(a):
+        a = array_api_compat.to_device(a, device)
+    return a
+
+
+def destination(like: Any, device: Any) -> tuple[Library, Device | None]:
+    """Return the library and device of an array, or of a namespace and a device or its name."""
+    if isinstance(like, ModuleType) or hasattr(like, "__array_namespace_info__"):
+        found, where = library_of_namespace(like), None
+    else:
+        found, where = library(like, "like", "to"), device_of(like)
+    return found, where if device is None else find_device(found, device)
+
+
+def find_device(found: Library, device: Any) -> Device:
+    """Return the device of a name such as `cpu` or `cuda:1`; ValueError if it is not there."""
+    if array_api_compat.is_jax_namespace(found.xp) and isinstance(device, str):
+        kind, _, index = device.partition(":")
+        try:
+            return sys.modules["jax"].devices(kind)[int(index or 0)]
+        except (RuntimeError, IndexError, ValueError):
+            raise _no_device(found, device) from None
+    try:
+        found.xp.empty(0, device=device)
+    except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError):
+        raise _no_device(found, device) from None
+    return device
+
+
+def _no_device(found: Library, device: Any) -> XpnnValueError:
+    there = ", ".join(str(d) for d in found.xp.__array_namespace_info__().devices())
+    return XpnnValueError(f"{found.name} has no device {device!r} here; it has {there}")
