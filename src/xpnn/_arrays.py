@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import array_api_compat
 import numpy as np
 
-from xpnn._dtypes import computing_float, default_float, dtype_name, result_float
+from xpnn._dtypes import computing_float, default_float, dtype_name, float_names, promote
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -156,7 +156,8 @@ def prepare(
     """
     found = common_library(function, xp, {**arrays, "where": where})
     first = next(iter(arrays.values()))
-    name = result_float(function, arrays) or default_float(found.xp, device_of(first))
+    names = float_names(function, arrays)
+    name = promote(names) if names else default_float(found.xp, device_of(first))
     result = next(
         (a.dtype for a in arrays.values() if a is not None and dtype_name(a.dtype) == name), None
     )

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from xpnn._arrays import Library, library_of_namespace
+from xpnn._transfer import find_device
 from xpnn.errors import XpnnValueError
 
 _TABLE = {  # name: (namespace, distribution, what installs it)
@@ -48,6 +49,14 @@ def backend_library(name: str) -> Library:
         return library_of_namespace(importlib.import_module(module))
     except ImportError as error:
         raise XpnnValueError(f"backend {name} is installed but does not load: {error}") from None
+
+
+def open_backend(name: str, device: str | None) -> tuple[Library, Any]:
+    """Import the backend for a program of its own, with 64-bit floats, and find its device."""
+    found = backend_library(name)
+    if name == "jax":
+        importlib.import_module("jax").config.update("jax_enable_x64", True)  # noqa: FBT003
+    return found, None if device is None else find_device(found, device)
 
 
 def _is_installed(module: str) -> bool:

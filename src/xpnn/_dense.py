@@ -79,10 +79,14 @@ def format_activation(name: str, options: Options) -> str:
     return f"{name}({', '.join(changed)})" if changed else name
 
 
-@functools.cache
+_functions: dict[str, Callable[..., Array]] = {}
+
+
 def _function(activation: str) -> Callable[..., Array]:
-    name, options = parse_activation(activation)
-    return functools.partial(ACTIVATIONS[name], **options)
+    if activation not in _functions:  # no functools.cache, of which torch.compile warns
+        name, options = parse_activation(activation)
+        _functions[activation] = functools.partial(ACTIVATIONS[name], **options)
+    return _functions[activation]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -20,25 +20,24 @@ def dtype_name(dtype: DType) -> str:
     return name
 
 
-def result_float(function: str, arrays: dict[str, Array]) -> str | None:
-    """Return the name of the floating dtype that `arrays` promote to; None if all are integers."""
+def float_names(function: str, arrays: dict[str, Array]) -> set[str]:
+    """Return the names of the floating dtypes of `arrays`; TypeError for others than integers."""
     names = set()
     for called, a in arrays.items():
-        if a is None:
-            continue
-        name = dtype_name(a.dtype)
+        name = None if a is None else dtype_name(a.dtype)
         if name in FLOATS:
             names.add(name)
-        elif name not in _INTEGERS:
+        elif name is not None and name not in _INTEGERS:
             raise XpnnTypeError(
                 f"{function}: expected real floating or integer values in {called}, got dtype "
                 f"{name}; convert it first, e.g. to float32"
             )
-    if not names:
-        return None
-    if names == {"float16", "bfloat16"}:
-        return "float32"
-    return max(names, key=FLOATS.__getitem__)
+    return names
+
+
+def promote(names: set[str]) -> str:
+    """Return the name of the smallest dtype that holds all values of the named ones."""
+    return "float32" if names == {"float16", "bfloat16"} else max(names, key=FLOATS.__getitem__)
 
 
 def default_float(xp: Namespace, device: Device | None) -> str:

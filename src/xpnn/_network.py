@@ -1,14 +1,14 @@
 """Network: layers one after the other, called on the arrays of any library."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, NamedTuple
 
 from xpnn import _model_file, _pytree
 from xpnn._arrays import Library, common_library, device_of, library
 from xpnn._dense import Dense, format_activation, parse_activation
-from xpnn._dtypes import FLOATS, computing_float, dtype_name, result_float
+from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, promote
 from xpnn._linear import check_width
 from xpnn._sigmoids import log_sigmoid
 from xpnn._softmax import log_softmax
@@ -84,16 +84,22 @@ class Network:
 
     layers: tuple[Dense, ...]
     classes: tuple[Class, ...] | None = None
+    _placed: bool = field(init=False)
+    _float_names: set[str] | None = field(init=False)
+    _copies: dict[Any, tuple[Dense, ...]] = field(init=False)
 
     def __init__(self, layers: Iterable[Dense], classes: Sequence[Class] | None = None) -> None:
         layers = tuple(layers)
         _check_layers(layers)
         self._set(layers, None if classes is None else _check_classes(classes, layers[-1]))
+        if self.follows:
+            object.__setattr__(self, "_float_names", _float_names(layers))
 
     def _set(self, layers: Any, classes: tuple[Class, ...] | None, *, placed: bool = False) -> None:
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "_placed", placed)
+        object.__setattr__(self, "_float_names", None)
         object.__setattr__(self, "_copies", {})
         _pytree.update()
 
@@ -108,9 +114,6 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Network._unchecked, ((self.classes, self._placed), (self.layers,))
-
-    _placed: bool
-    _copies: dict[Any, tuple[Dense, ...]]
 
     @classmethod
     def from_weights(
@@ -340,9 +343,8 @@ class Network:
         if not self.follows:
             _check_place(function, x, found, weight)
         check_width(f"{function}, layer 0", x, weight)
-        weights = {f"layer {i}": w for i, a in enumerate(self.layers) for w in a.arrays.values()}
-        name = result_float(function, {"x": x, **weights})
-        assert name is not None  # noqa: S101 -- weights are floating
+        names = float_names(function, {"x": x})
+        name = promote(names | (self._float_names or _float_names(self.layers)))
         computing = computing_float(name)
         layers = self._layers_at(found, device_of(x), computing)
         dtype = layers[0].weight.dtype
@@ -362,7 +364,7 @@ class Network:
             weight = self.layers[0].weight
             where = f"{library(weight).name} weights"
             where += " that follow the input" if self.follows else f" on {device_of(weight)}"
-            names = {dtype_name(a.dtype) for layer in self.layers for a in layer.arrays.values()}
+            names = _float_names(self.layers)
             head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
             head += f"{self.parameters:,} parameters, {'/'.join(sorted(names))}, {where}"
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
@@ -375,6 +377,10 @@ class Network:
         if self.classes is not None:
             lines.append(f"  classes {', '.join(map(str, self.classes))}")
         return "\n".join(lines)
+
+
+def _float_names(layers: tuple[Dense, ...]) -> set[str]:
+    return {dtype_name(a.dtype) for layer in layers for a in layer.arrays.values()}
 
 
 def _last_linear(start: _Start) -> Array:

@@ -32,15 +32,14 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
 
     bfloat16, which NumPy lacks, comes as float32, which holds its values exactly.
     """
-    xp = library(x).xp
-    if dtype_name(x.dtype) == "bfloat16":
-        x = xp.astype(x, xp.float32)
-    if hasattr(x, "detach"):
-        x = x.detach()
-    if array_api_compat.is_torch_array(x):
-        x = x.cpu()
-    elif array_api_compat.is_cupy_array(x):
-        x = x.get()
+    if not is_numpy(x):
+        xp = library(x).xp
+        if dtype_name(x.dtype) == "bfloat16":
+            x = xp.astype(x, xp.float32)
+        if array_api_compat.is_torch_namespace(xp):
+            x = x.detach().cpu()
+        elif array_api_compat.is_cupy_namespace(xp):
+            x = x.get()
     return np.array(x)
 
 

@@ -1,0 +1,129 @@
+"""The commands, their options, and the one place where an error becomes a line of text."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import xpnn
+from xpnn.errors import XpnnError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="One neural-network forward pass for every array library.",
+)
+
+Model = Annotated[str, typer.Argument(help="A model file, or a shipped network: digits.")]
+
+
+def run() -> None:
+    """Run the command line."""
+    # Ending on a signal unwinds the stack, so that no file is left half written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    app()
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Turn an error that the user can mend into one line and exit status 2."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has had enough; there is nothing left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except (XpnnError, OSError, MemoryError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"xpnn: {text}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(2) from None
+
+
+def _version(value: bool) -> None:  # noqa: FBT001
+    if value:
+        print(f"xpnn {xpnn.__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def predict(
+    model: Model = "digits",
+    input_: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[INPUT]",
+            help="A .npy, .npz, .safetensors or .csv file; default the sample shipped with MODEL.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="A .npy or .csv file; default standard output, as CSV."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Which array of a .npz or .safetensors INPUT.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="numpy, torch, jax, ...")] = "numpy",
+    device: Annotated[
+        str | None, typer.Option(help="A device of the backend, such as cpu or cuda:0.")
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
+    classes: Annotated[bool, typer.Option("--classes", help="Write the class of each row.")] = False,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Write the output without its softmax or sigmoid.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")] = 8192,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
+) -> None:
+    """Run a network on the rows of a file; by default, show it on handwritten digits."""
+    from xpnn.cli import _predict, _show
+
+    kinds = [
+        name for name, wanted in (("proba", proba), ("classes", classes), ("logits", logits)) if wanted
+    ]
+    if len(kinds) > 1:
+        raise typer.BadParameter(f"expected one of --{' and --'.join(kinds)}, got both")
+    with _one_line():
+        job = _predict.Job(model, input_, key, backend, device, kinds[0] if kinds else None)
+        if input_ is None and out is None and not kinds:
+            _show.show(job, Console())
+        else:
+            _predict.predict(job, out, batch_size, force=force)
+
+
+@app.command()
+def info(model: Model = "digits") -> None:
+    """Show a model file: layers, shapes, activations, parameters, bytes, metadata."""
+    from xpnn.cli import _info
+
+    with _one_line():
+        _info.show_model(model, Console())
+
+
+@app.command()
+def backends() -> None:
+    """Show the array libraries of this machine, and what installs the missing ones."""
+    from xpnn.cli import _info
+
+    with _one_line():
+        _info.show_backends(Console())

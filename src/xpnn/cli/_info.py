@@ -1,0 +1,49 @@
+"""info and backends: tables of what a model file and this machine hold."""
+
+from rich.console import Console
+from rich.table import Table
+
+from xpnn import _model_file
+from xpnn._backends import backends
+from xpnn._dtypes import dtype_name
+from xpnn._load import MAX_BYTES, find, load
+
+
+def show_model(model: str, console: Console) -> None:
+    """Show the layers of a model file, and its metadata."""
+    path = find(model)
+    network = load(model)
+    table = Table("layer", "shape", "bias", "activation", "dtype", "parameters")
+    for i, layer in enumerate(network.layers):
+        n, m = layer.weight.shape
+        bias = "no" if layer.bias is None else "yes"
+        dtype = dtype_name(layer.weight.dtype)
+        table.add_row(str(i), f"{n} x {m}", bias, layer.activation, dtype, f"{layer.parameters:,}")
+    console.print(table)
+    lines = {
+        "parameters": f"{network.parameters:,}",
+        "file": f"{path}, {path.stat().st_size:,} bytes",
+    }
+    if network.classes is not None:
+        lines["classes"] = ", ".join(map(str, network.classes))
+    lines |= _model_file.read(path, max_bytes=MAX_BYTES).metadata
+    for name, value in lines.items():
+        console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_backends(console: Console) -> None:
+    """Show the array libraries, and how to get those that are missing."""
+    table = Table("backend", "version", "devices", "dtypes")
+    missing = []
+    for backend in backends():
+        if backend.version is None:
+            missing.append(backend)
+            continue
+        devices, dtypes = ", ".join(backend.devices), ", ".join(backend.dtypes)
+        table.add_row(backend.name, backend.version, devices, dtypes)
+    console.print(table)
+    for backend in missing:
+        console.print(
+            f"{backend.name} is not installed: {backend.install}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip

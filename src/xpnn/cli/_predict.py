@@ -1,0 +1,133 @@
+"""predict: rows in, in pieces; results out, in pieces; memory stays flat."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from xpnn import models
+from xpnn._backends import open_backend
+from xpnn._load import load
+from xpnn._network import Network
+from xpnn._rows import Numbers, Rows, read_rows, rows_of, text_of, write_rows
+from xpnn._transfer import to_numpy
+from xpnn._types import Array
+from xpnn.errors import XpnnValueError
+
+
+class Job(NamedTuple):
+    """What to predict, of what, and with what."""
+
+    model: str
+    input: Path | None
+    key: str | None
+    backend: str
+    device: str | None
+    kind: str | None
+    """proba, classes, logits, or None for the network's output."""
+
+    def network(self) -> Network:
+        """Read the network."""
+        try:
+            return load(self.model)
+        except (XpnnValueError, FileNotFoundError) as error:
+            if self.input is None and Path(self.model).suffix in {".npy", ".npz", ".csv"}:
+                raise XpnnValueError(
+                    f"{error}; the first argument is MODEL: xpnn predict digits {self.model}"
+                ) from None
+            raise
+
+    def rows(self) -> Rows:
+        """Open the input, or the sample that comes with a shipped network."""
+        if self.input is not None:
+            return read_rows(self.input, key=self.key)
+        if self.model not in models.names():
+            raise XpnnValueError(
+                f"expected INPUT after MODEL, a .npy, .npz, .safetensors or .csv file: only "
+                f"{', '.join(models.names())} comes with a sample"
+            )
+        return rows_of(models.sample(self.model)[0], f"sample of {self.model}")
+
+    def runner(self, network: Network) -> Callable[[Numbers], Numbers]:
+        """Return the function from rows to results, run by the backend on the device."""
+        found, device = open_backend(self.backend, self.device)
+        method = _METHODS[self.kind]
+
+        def run(x: Numbers) -> Numbers:
+            if x.dtype.kind in "iu":  # some backends lack some integers; the result is the same
+                x = x.astype(network.layers[0].weight.dtype)
+            # A copy, as the rows may be a read-only map of a file, in another byte order.
+            x = np.array(x, dtype=x.dtype.newbyteorder("="))
+            return to_numpy(method(network, found.xp.asarray(x, device=device)))
+
+        return run
+
+
+def _proba(network: Network, x: Array) -> Array:
+    if network.output in {"softmax", "sigmoid"}:
+        return network(x)
+    log_p = network.log_proba(x)
+    return log_p.__array_namespace__().exp(log_p)
+
+
+_METHODS: dict[str | None, Callable[[Network, Array], Array]] = {
+    None: Network.__call__,
+    "proba": _proba,
+    "classes": Network.classify,
+    "logits": Network.logits,
+}
+
+
+def predict(job: Job, out: Path | None, batch_size: int, *, force: bool) -> None:
+    """Write the results to `out`, or as CSV to standard output."""
+    network = job.network()
+    rows = job.rows()
+    width = network.layers[0].weight.shape[0]
+    if rows.width != width:
+        raise XpnnValueError(
+            f"{rows.source}: expected rows of {width} numbers for the network {job.model}, "
+            f"got {rows.width}"
+        )
+    run = job.runner(network)
+    with _sink(out, network, force=force) as write, _progress(rows) as advance:
+        for x in rows.pieces(batch_size):
+            write(run(x))
+            advance(len(x))
+
+
+@contextlib.contextmanager
+def _sink(
+    out: Path | None, network: Network, *, force: bool
+) -> Iterator[Callable[[Numbers], None]]:
+    names = None if network.classes is None else np.asarray(network.classes)
+
+    def text(y: Numbers) -> Numbers:
+        return names[y] if names is not None and y.dtype.kind == "i" else y
+
+    if out is None:
+        yield lambda y: _print(text_of(text(y)))
+        return
+    with write_rows(out, force=force) as write:
+        yield (lambda y: write(text(y))) if out.suffix.lower() == ".csv" else write
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+
+
+@contextlib.contextmanager
+def _progress(rows: Rows) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error, if a person looks at it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("rows", total=rows.count)
+        yield lambda n: progress.advance(task, n)

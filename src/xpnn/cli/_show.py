@@ -1,0 +1,66 @@
+"""What `xpnn predict` shows without arguments: digits, drawn, beside their probabilities."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xpnn import models
+from xpnn._rows import Numbers
+from xpnn.cli._predict import Job
+
+_SHADES = " .:-=+*#%@"
+_SIDE = 28
+_BAR = 30
+_SHOWN = 3
+
+
+def show(job: Job, console: Console) -> None:
+    """Draw a few digits of the sample beside bars of their probabilities; say how many are right."""
+    network = job.network()
+    rows = job.rows()
+    x = next(rows.pieces(rows.count or 1))
+    probabilities = job.runner(network)(x)
+    labels = models.sample(job.model)[1]
+    classes = probabilities.argmax(axis=-1)
+    for i in _chosen(probabilities):
+        table = Table.grid(padding=(0, 3))
+        table.add_row(_drawing(x[i], console), _bars(probabilities[i], int(labels[i]), console))
+        console.print(table)
+        console.print()
+    right = int((classes == labels).sum())
+    console.print(
+        f"{right} of {len(labels)} right ({right / len(labels):.1%}): {job.model}, sample of digits "
+        f"that it was not trained on, run by {job.backend}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _chosen(probabilities: Numbers) -> list[int]:
+    """The first few, and last the one that the network is least sure of."""
+    return [*range(_SHOWN - 1), int(probabilities.max(axis=-1).argmin())]
+
+
+def _drawing(pixels: Numbers, console: Console) -> Text:
+    """Draw two rows of pixels as one line: half blocks in grey, or shades where there is no colour."""
+    image = pixels.reshape(_SIDE, _SIDE)
+    text = Text()
+    for upper, lower in zip(image[::2].tolist(), image[1::2].tolist(), strict=True):
+        for a, b in zip(upper, lower, strict=True):
+            if console.color_system is None or console.options.ascii_only:
+                text.append(_SHADES[(a + b) * (len(_SHADES) - 1) // 510])
+            else:
+                text.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
+        text.append("\n")
+    return text
+
+
+def _bars(probabilities: Numbers, label: int, console: Console) -> Text:
+    block = "#" if console.options.ascii_only else "█"
+    best = int(probabilities.argmax())
+    text = Text("\n")
+    for digit, p in enumerate(probabilities.tolist()):
+        style = "" if digit != best else "bold green" if best == label else "bold red"
+        text.append(f"{digit}  {block * round(p * _BAR):{_BAR}} {p:7.2%}\n", style=style)
+    text.append(f"\nthe network says {best}, the label says {label}", style="dim")
+    return text
