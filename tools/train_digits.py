@@ -8,6 +8,7 @@ the model and 200 of the held-out digits to `src/xpnn/models/`.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def main() -> None:
     y = torch.from_numpy(labels[:9000]).to(torch.int64)
     weights = [
         (torch.randn(n, m) * (2 / (n + m)) ** 0.5).requires_grad_()
-        for n, m in zip(WIDTHS, WIDTHS[1:], strict=False)
+        for n, m in itertools.pairwise(WIDTHS)
     ]
     biases = [torch.zeros(m, requires_grad=True) for m in WIDTHS[1:]]
     network = xpnn.Network.from_weights(

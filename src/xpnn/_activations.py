@@ -5,7 +5,6 @@ To add one, write the function in the file where its kin stand and add it to thi
 
 from collections.abc import Callable
 
-from xpnn._types import Array
 from xpnn._erf import erf
 from xpnn._exponential import celu, elu, selu
 from xpnn._gated import gelu, mish, silu
@@ -21,6 +20,7 @@ from xpnn._piecewise import (
 )
 from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
 from xpnn._softmax import log_softmax, softmax
+from xpnn._types import Array
 
 ELEMENTWISE: tuple[Callable[..., Array], ...] = (
     identity, step, sigmoid, log_sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, celu, gelu,

@@ -17,6 +17,7 @@ from xpnn._dtypes import computing_float, default_float, dtype_name, float_names
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
+
 class Library(NamedTuple):
     """An array library: its standard namespace, and what goes around each formula that it runs."""
 
@@ -30,7 +31,7 @@ class Library(NamedTuple):
 
 
 _library_of_type: dict[type, Library] = {}
-_library_of_namespace: dict[Namespace, Library] = {}
+_namespaces: list[tuple[Namespace, Library]] = []
 
 
 def library(x: Array, called: str = "x", function: str = "xpnn") -> Library:
@@ -81,20 +82,21 @@ def _jax_full_precision() -> AbstractContextManager[Any]:
 
 def library_of_namespace(xp: Namespace) -> Library:
     """Return the library whose namespace is `xp`, given as its users know it (`torch`) or wrapped."""
-    found = _library_of_namespace.get(xp)
-    if found is None:
-        if not hasattr(xp, "empty"):
-            raise XpnnTypeError(
-                f"xp: expected an array namespace such as numpy, torch or jax.numpy, got {xp!r}"
-            )
-        found = _library_of_namespace[xp] = library(xp.empty(0))
-    return found
+    for known, found in _namespaces:  # no dict, as torch.compile cannot compare modules
+        if known is xp:
+            return found
+    if not hasattr(xp, "empty"):
+        raise XpnnTypeError(
+            f"xp: expected an array namespace such as numpy, torch or jax.numpy, got {xp!r}"
+        )
+    _namespaces.append((xp, library(xp.empty(0))))
+    return _namespaces[-1][1]
 
 
 def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]) -> Library:
     """Return the one library of all `arrays`, on one device; `xp`, where given, must be that one."""
-    given = {called: a for called, a in arrays.items() if a is not None}
-    first = next(iter(given))
+    first = next(iter(arrays))
+    given = {called: a for called, a in arrays.items() if a is not None or called == first}
     found = library(given[first], first, function)
     device = device_of(given[first])
     for called, a in given.items():
@@ -112,7 +114,7 @@ def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]
                 f"{function}: expected arrays on one device, got {first} on {device} and {called} "
                 f"on {where}; move one, e.g. array_api_compat.to_device({called}, {first}.device)"
             )
-    if xp is not None:
+    if xp is not None and xp is not found.xp:
         asked = library_of_namespace(xp)
         if asked.xp is not found.xp:
             raise XpnnTypeError(

@@ -55,7 +55,7 @@ def open_backend(name: str, device: str | None) -> tuple[Library, Any]:
     """Import the backend for a program of its own, with 64-bit floats, and find its device."""
     found = backend_library(name)
     if name == "jax":
-        importlib.import_module("jax").config.update("jax_enable_x64", True)  # noqa: FBT003
+        importlib.import_module("jax").config.update("jax_enable_x64", True)
     return found, None if device is None else find_device(found, device)
 
 

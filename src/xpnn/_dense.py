@@ -11,9 +11,9 @@ from xpnn import _pytree
 from xpnn._activations import ACTIVATIONS
 from xpnn._arrays import common_library
 from xpnn._dtypes import FLOATS, dtype_name
+from xpnn._linear import check_weight, linear
 from xpnn._transfer import read_only
 from xpnn._types import Array, Namespace
-from xpnn._linear import check_weight, linear
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Options = dict[str, Any]
@@ -22,9 +22,7 @@ Options = dict[str, Any]
 def activation_options(name: str) -> Options:
     """Return the options of an activation that a layer can set, with their defaults."""
     if name not in ACTIVATIONS:
-        raise XpnnValueError(
-            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}"
-        )
+        raise XpnnValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
     parameters = inspect.signature(ACTIVATIONS[name]).parameters.values()
     taken = {"x", "xp", "axis", "where"}
     return {p.name: p.default for p in parameters if p.name not in taken}
@@ -144,9 +142,7 @@ class Dense:
                     f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
                 )
         check_weight("Dense", self.weight, self.bias)
-        self._set(
-            read_only(self.weight), read_only(self.bias), format_activation(name, options)
-        )
+        self._set(read_only(self.weight), read_only(self.bias), format_activation(name, options))
 
     def _set(self, weight: Array, bias: Array | None, activation: str) -> None:
         object.__setattr__(self, "weight", weight)

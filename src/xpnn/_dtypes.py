@@ -15,7 +15,9 @@ def dtype_name(dtype: DType) -> str:
     key = (type(dtype), dtype)  # dtypes of different libraries must not be compared
     name = _names_of_dtypes.get(key)
     if name is None:
-        name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+        name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)).rpartition(
+            "."
+        )[2]
         _names_of_dtypes[key] = name
     return name
 

@@ -119,7 +119,7 @@ def celu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     Examples
     --------
     >>> import numpy as np, xpnn
-    >>> xpnn.celu(np.asarray([-2.0, 0.0, 2.0]), alpha=1.0))
+    >>> xpnn.celu(np.asarray([-2.0, 0.0, 2.0]), alpha=1.0)
     array([-0.86466472,  0.        ,  2.        ])
     """
     if alpha == 0:

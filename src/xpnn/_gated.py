@@ -13,9 +13,9 @@ so that all trace under jit, vmap and compile. Derivatives are found by `x`'s ow
 import math
 
 from xpnn._arrays import elementwise
-from xpnn._types import Array, Namespace
 from xpnn._erf import FAR, normal_tail_times
 from xpnn._halves import at_most, magnitude, positive_part
+from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnValueError
 
 

@@ -4,7 +4,9 @@ from os import PathLike
 from pathlib import Path
 
 from xpnn import _model_file, models
-from xpnn._network import Network, from_model
+from xpnn._dense import Dense, format_activation
+from xpnn._model_file import Model
+from xpnn._network import Network
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 MAX_BYTES = 2**32
@@ -15,6 +17,8 @@ def find(path_or_name: str | PathLike[str]) -> Path:
     if path_or_name in models.names():
         return models.path(str(path_or_name))
     path = Path(path_or_name)
+    if path.is_dir():
+        raise XpnnValueError(f"expected a model file, got {str(path)!r}, which is a folder")
     if not path.exists():
         raise FileNotFoundError(
             f"expected a model file or the name of a shipped network "
@@ -60,6 +64,16 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
     path = find(path_or_name)
     model = _model_file.read(path, max_bytes=max_bytes)
     try:
-        return from_model(model)
+        return _network(model)
     except (XpnnTypeError, XpnnValueError) as error:
         raise XpnnValueError(f"{path}: {error}") from None
+
+
+def _network(model: Model) -> Network:
+    """Make the network that a model file describes."""
+    layers = []
+    for i, layer in enumerate(model.layers):
+        activation = format_activation(layer["activation"], layer["options"])
+        weight = model.tensors.get(f"layers.{i}.weight")
+        layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
+    return Network(layers, model.classes)

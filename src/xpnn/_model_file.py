@@ -56,7 +56,8 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
 
 def write(path: str | PathLike[str], model: Model) -> None:
     """Write a model file, whole or not at all."""
-    for key, value in model.metadata.items():
+    notes: dict[Any, Any] = model.metadata
+    for key, value in notes.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise XpnnValueError(f"save: expected metadata of str to str, got {key!r}: {value!r}")
     text = json.dumps(
@@ -88,7 +89,7 @@ def read(path: str | PathLike[str], *, max_bytes: int) -> Model:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
-                raise XpnnValueError(  # noqa: TRY301
+                raise XpnnValueError(
                     f"{path}: a safetensors file, but no network of xpnn (its metadata has no "
                     f"{_KEY!r}); make one with Network.from_weights(...) and network.save(...)"
                 )
@@ -103,7 +104,7 @@ def read(path: str | PathLike[str], *, max_bytes: int) -> Model:
         return _check(json.loads(text), tensors)
     except XpnnValueError as error:
         raise XpnnValueError(f"{path}: {error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise XpnnValueError(f"{path}: its description is no JSON ({error})") from None
 
 
@@ -140,6 +141,6 @@ def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
     classes, metadata = content.get("classes"), content.get("metadata", {})
     if classes is not None and not isinstance(classes, list):
         raise XpnnValueError(f"expected a list of classes, got {classes!r}")
-    if not isinstance(metadata, dict):
+    if not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
         raise XpnnValueError(f"expected metadata of str to str, got {metadata!r}")
     return Model(layers, classes, tensors, metadata)

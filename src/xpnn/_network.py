@@ -1,5 +1,6 @@
 """Network: layers one after the other, called on the arrays of any library."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xpnn import _model_file, _pytree
 from xpnn._arrays import Library, common_library, device_of, library
-from xpnn._dense import Dense, format_activation, parse_activation
+from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, promote
 from xpnn._linear import check_width
 from xpnn._sigmoids import log_sigmoid
@@ -304,9 +305,7 @@ class Network:
         network._set(_moved(self.layers, found, where, name), self.classes, placed=True)
         return network
 
-    def save(
-        self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None
-    ) -> None:
+    def save(self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
         """Write the network to a file that `load` reads, whole or not at all.
 
         Parameters
@@ -354,7 +353,7 @@ class Network:
     def _layers_at(self, found: Library, device: Any, dtype: str) -> tuple[Dense, ...]:
         if not self.follows:
             return _moved(self.layers, found, None, dtype)
-        key = (found.xp, device, dtype)
+        key = (found.name, device, dtype)
         if key not in self._copies:
             self._copies[key] = _moved(self.layers, found, device, dtype)
         return self._copies[key]
@@ -422,7 +421,7 @@ def _check_layers(layers: tuple[Any, ...]) -> None:
             raise XpnnTypeError(
                 f"Network: expected layer {i} to be an xpnn.Dense, got {type(layer).__qualname__}"
             )
-    for i, (first, second) in enumerate(zip(layers, layers[1:], strict=False)):
+    for i, (first, second) in enumerate(itertools.pairwise(layers)):
         if first.weight.shape[1] != second.weight.shape[0]:
             raise XpnnValueError(
                 f"Network: expected layer {i + 1} to take the {first.weight.shape[1]} outputs of "
@@ -446,16 +445,6 @@ def _check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
             f"got {len(classes)}"
         )
     return classes
-
-
-def from_model(model: _model_file.Model) -> Network:
-    """Make the network that a model file describes."""
-    layers = []
-    for i, layer in enumerate(model.layers):
-        activation = format_activation(layer["activation"], layer["options"])
-        weight = model.tensors.get(f"layers.{i}.weight")
-        layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
-    return Network(layers, model.classes)
 
 
 _pytree.register(

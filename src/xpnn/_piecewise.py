@@ -162,7 +162,7 @@ def leaky_relu(x: Array, /, *, negative_slope: float = 0.01, xp: Namespace = Non
     Examples
     --------
     >>> import numpy as np, xpnn
-    >>> xpnn.leaky_relu(np.asarray([-2.0, 0.0, 2.0]), negative_slope=0.1))
+    >>> xpnn.leaky_relu(np.asarray([-2.0, 0.0, 2.0]), negative_slope=0.1)
     array([-0.2,  0. ,  2. ])
     """
     return xp.where(x > 0, x, x * negative_slope)

@@ -1,15 +1,17 @@
 """Rows of numbers in files: read in pieces, and written in pieces, so that any number fits."""
 
 import csv
+import io
 import math
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from xpnn._model_file import replacing
 from xpnn.errors import XpnnValueError
@@ -22,7 +24,7 @@ class Rows(NamedTuple):
 
     source: str
     width: int
-    count: int | None
+    total: int | None
     """None where it is not known before the end."""
     pieces: Callable[[int], Iterator[Numbers]]
 
@@ -41,16 +43,26 @@ def read_rows(path: Path, *, key: str | None = None) -> Rows:
         )
     if not path.is_file():
         raise XpnnValueError(f"{path}: expected an input file, which is not there")
+    with _readable(path):
+        rows = readers[path.suffix.lower()](path)
+
+    def pieces(n: int) -> Iterator[Numbers]:
+        with _readable(path):
+            yield from rows.pieces(n)
+
+    return rows._replace(pieces=pieces)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return readers[path.suffix.lower()](path)
+        yield
     except XpnnValueError:
         raise
-    except (OSError, ValueError, EOFError, SafetensorError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 -- OSError, SafetensorError, BadZipFile, csv.Error
         raise XpnnValueError(
             f"{path}: expected a readable {path.suffix} file, got {type(error).__name__}: {error}"
         ) from None
-    except Exception as error:  # zipfile.BadZipFile, tokenize errors in a header, ...
-        raise XpnnValueError(f"{path}: is no readable {path.suffix} file ({error})") from None
 
 
 def rows_of(array: Numbers, source: str) -> Rows:
@@ -67,32 +79,37 @@ def rows_of(array: Numbers, source: str) -> Rows:
 
 def _width(shape: tuple[int, ...], dtype: np.dtype[Any], source: str) -> int:
     """Width of a row: all axes but the first, or the only one, together."""
-    if dtype.kind not in "fiu":
-        raise XpnnValueError(f"{source}: expected real numbers, got values of dtype {dtype}")
+    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise XpnnValueError(
+            f"{source}: expected real numbers of up to 64 bits, got values of dtype {dtype}"
+        )
     if len(shape) == 0 or math.prod(shape) == 0:
         raise XpnnValueError(f"{source}: expected at least one row, got shape {shape}")
     return shape[0] if len(shape) == 1 else math.prod(shape[1:])
 
 
 def _read_npy(path: Path) -> Rows:
-    whole = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(whole, np.memmap) or not whole.flags.c_contiguous:
-        return rows_of(whole, str(path))
+    def mapped() -> Numbers:
+        whole = np.lib.format.open_memmap(path, mode="r")
+        return whole[np.newaxis] if whole.ndim == 1 else whole
+
+    whole = mapped()
     width = _width(whole.shape, whole.dtype, str(path))
-    count, dtype, offset = whole.size // width, whole.dtype, whole.offset
+    count = len(whole)
     del whole
 
     def pieces(n: int) -> Iterator[Numbers]:
         for start in range(0, count, n):
             # A map of its own for each piece: what was read is given back, and memory stays flat.
-            place = offset + start * width * dtype.itemsize
-            shape = (min(n, count - start), width)
-            yield np.memmap(path, dtype, "r", place, shape)
+            piece = mapped()[start : start + n]
+            yield piece.reshape(len(piece), width)
 
     return Rows(str(path), width, count, pieces)
 
 
 def _choose(names: list[str], key: str | None, path: Path) -> str:
+    if not names:
+        raise XpnnValueError(f"{path}: expected at least one array in it, got none")
     if key is None and len(names) == 1:
         return names[0]
     if key is None or key not in names:
@@ -105,6 +122,8 @@ def _choose(names: list[str], key: str | None, path: Path) -> str:
 
 
 def _read_npz(path: Path, key: str | None) -> Rows:
+    if not zipfile.is_zipfile(path):
+        raise XpnnValueError(f"{path}: expected a .npz file, got one that is truncated or no zip")
     with np.load(path, allow_pickle=False) as file:
         name = _choose(list(file.files), key, path)
         return rows_of(file[name], f"{path}, {name}")
@@ -126,24 +145,26 @@ def _read_safetensors(path: Path, key: str | None) -> Rows:
                 return
             part = file.get_slice(name)
             for start in range(0, shape[0], n):
-                yield part[start : start + n].reshape(-1, width)
+                yield part[start : min(start + n, shape[0])].reshape(-1, width)
 
     return Rows(source, width, shape[0] if len(shape) > 1 else 1, pieces)
 
 
 def _read_csv(path: Path) -> Rows:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        first = next(csv.reader(file), [])
-    header = bool(first) and not all(_is_number(cell) for cell in first)
+        first = next(filter(None, csv.reader(file)), [])
+    # One cell that is no number among numbers is a mistake in a row, not a header.
+    header = not any(_is_number(cell) for cell in first)
     width = len(first)
 
     def pieces(n: int) -> Iterator[Numbers]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows: list[list[float]] = []
             reader = csv.reader(file)
-            for line in reader:
-                if not line or (header and reader.line_num == 1):
-                    continue
+            lines = filter(None, reader)
+            if header:
+                next(lines, None)
+            for line in lines:
                 rows.append(_numbers(line, width, f"{path}, line {reader.line_num}"))
                 if len(rows) == n:
                     yield np.asarray(rows)
@@ -171,13 +192,15 @@ def _numbers(line: list[str], width: int, where: str) -> list[float]:
         return [float(cell) for cell in line]
     except ValueError:
         bad = next(cell for cell in line if not _is_number(cell))
-        raise XpnnValueError(f"{where}: expected a number, got {bad!r}") from None
+        raise XpnnValueError(f"{where}: expected a number, got {bad[:40]!r}") from None
 
 
 def text_of(values: Numbers) -> str:
     """Write rows as CSV: each number in the fewest digits that give it back."""
     cells = values.reshape(len(values), -1).astype(str)
-    return "".join(",".join(row) + "\n" for row in cells.tolist())
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(cells.tolist())
+    return text.getvalue()
 
 
 @contextmanager
@@ -190,11 +213,16 @@ def write_rows(path: Path, *, force: bool) -> Iterator[Callable[[Numbers], None]
         )
     if path.exists() and not path.is_file():
         raise XpnnValueError(f"{path}: expected a file to write, which is something else")
-    if path.exists() and not force:
-        raise XpnnValueError(f"{path}: is there already; replace it with --force")
+
+    def check_free() -> None:
+        if path.exists() and not force:
+            raise XpnnValueError(f"{path}: is there already; replace it with --force")
+
+    check_free()
     try:
         with replacing(path) as file, writers[path.suffix.lower()](file) as write:
             yield write
+            check_free()  # someone else may have written it meanwhile
     except OSError as error:
         reason = error.strerror or str(error)
         raise XpnnValueError(f"{path}: cannot be written: {reason}; nothing was left") from None

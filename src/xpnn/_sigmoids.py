@@ -8,8 +8,8 @@ so that all trace under jit, vmap and compile. Derivatives are found by `x`'s ow
 """
 
 from xpnn._arrays import elementwise
-from xpnn._types import Array, Namespace
 from xpnn._halves import magnitude, positive_part
+from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnValueError
 
 
@@ -137,7 +137,9 @@ def softsign(x: Array, /, *, xp: Namespace = None) -> Array:
 
 
 @elementwise
-def softplus(x: Array, /, *, beta: float = 1.0, threshold: float | None = None, xp: Namespace = None) -> Array:
+def softplus(
+    x: Array, /, *, beta: float = 1.0, threshold: float | None = None, xp: Namespace = None
+) -> Array:
     """Softplus, log(1 + exp(beta * x)) / beta.
 
     Parameters

@@ -33,7 +33,7 @@ class _Slices(NamedTuple):
             x = xp.permute_dims(x, order)
         if len(self.axes) != 1:
             kept = tuple(self.shape[i] for i in order[: len(order) - len(self.axes)])
-            x = xp.reshape(x, (*kept, math.prod(self.shape[i] for i in self.axes)))
+            x = xp.reshape(x, (*kept, math.prod([self.shape[i] for i in self.axes])))
         return x
 
     def restore(self, y: Array, xp: Namespace) -> Array:
@@ -340,10 +340,11 @@ def _logsumexp(
     counted = x if b is None else xp.where(b != 0, x, -math.inf)
     is_k, m = _largest(counted, xp)
     # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf).
-    d = xp.where(xp.isfinite(m), x - m, xp.where(counted == m, 0.0, -math.inf))
+    equal = xp.where(counted == m, xp.zeros_like(x), -math.inf)
+    d = xp.where(xp.isfinite(m), x - m, equal)
     if b is None:
         ratio = xp.sum(xp.where(is_k, 0.0, xp.exp(d)), axis=-1)
-        log_of_weight, sign = 0.0, 1.0
+        log_of_weight = 0.0
     else:
         # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
         fits = d <= math.log(float(xp.finfo(d.dtype).max))
@@ -352,11 +353,15 @@ def _logsumexp(
         b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
         b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
         ratio = xp.sum(xp.where(is_k, 0.0, b * xp.exp(d)), axis=-1) / b_k_or_1
-        log_of_weight, sign = xp.log(xp.abs(b_k)), xp.sign(b_k)
+        log_of_weight = xp.log(xp.abs(b_k))
     m = xp.squeeze(m, axis=-1)
     # |1 + ratio| = 1 + (-2 - ratio) where ratio < -1.
     y = m + log_of_weight + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))
-    sign = sign * xp.where(m == -math.inf, 0.0, xp.sign(1 + ratio))
+    if b is None and not return_sign:
+        return (y,)
+    total = 1 + ratio if b is None else b_k * (1 + ratio)
+    total = xp.where(m == -math.inf, 0.0, total)
+    sign = xp.astype(total > 0, y.dtype) - xp.astype(total < 0, y.dtype)
     if return_sign:
         return y, xp.where(xp.isnan(y), y, sign)
-    return (y if b is None else xp.where(sign < 0, math.nan, y),)
+    return (xp.where(sign < 0, math.nan, y),)

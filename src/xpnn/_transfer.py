@@ -37,9 +37,13 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
         if dtype_name(x.dtype) == "bfloat16":
             x = xp.astype(x, xp.float32)
         if array_api_compat.is_torch_namespace(xp):
-            x = x.detach().cpu()
+            x = x.numpy(force=True)  # off the device and the gradient's record
         elif array_api_compat.is_cupy_namespace(xp):
             x = x.get()
+        else:
+            home = xp.__array_namespace_info__().default_device()
+            if home is not None and home != device_of(x):
+                x = array_api_compat.to_device(x, home)
     return np.array(x)
 
 
@@ -69,7 +73,8 @@ def check_dtype(found: Library, dtype: str) -> None:
         raise XpnnTypeError(f"{found.name} has no dtype {dtype}; convert the weights to another")
     if dtype == "float64" and array_api_compat.is_jax_namespace(found.xp):
         config = sys.modules["jax"].config
-        allowed = str(getattr(config, "jax_explicit_x64_dtypes", "")).lower().endswith("allow")
+        mode = getattr(config, "jax_explicit_x64_dtypes", None)  # since JAX 0.8
+        allowed = getattr(mode, "name", None) == "ALLOW"
         if not (config.jax_enable_x64 or allowed):
             raise XpnnTypeError(
                 "float64 weights would become float32 here, as JAX's 64-bit types are switched "

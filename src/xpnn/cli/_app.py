@@ -6,30 +6,61 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
 
 import xpnn
+from xpnn.cli._text import one_line
 from xpnn.errors import XpnnError
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="One neural-network forward pass for every array library.",
 )
 
-Model = Annotated[str, typer.Argument(help="A model file, or a shipped network: digits.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model file, or a shipped network: digits.")
+]
+
+# What typer raises for a wrong option or argument; it has no public name for it.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def run() -> None:
     """Run the command line."""
-    # Ending on a signal unwinds the stack, so that no file is left half written.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    app()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _stop)
+    # A program started with its output closed has None here.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    try:
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except typer.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "xpnn"  # type: ignore[attr-defined]
+        text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+        _say(f"{text}; see {command} --help")
+        sys.exit(2)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _stop(number: int, _: object) -> None:
+    """End on a signal by unwinding the stack, so that no file is left half written."""
+    sys.exit(128 + number)
+
+
+def _say(text: str) -> None:
+    print("xpnn:", one_line(text), file=sys.stderr)  # noqa: T201
 
 
 @contextlib.contextmanager
@@ -38,17 +69,24 @@ def _one_line() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has had enough; there is nothing left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has had enough
+        _drop_output()
         raise typer.Exit(0) from None
-    except (XpnnError, OSError, MemoryError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        print(f"xpnn: {text}", file=sys.stderr)  # noqa: T201
+    except (XpnnError, OSError, MemoryError, UnicodeError) as error:
+        _say(str(error) or type(error).__name__)
+        _drop_output()
         raise typer.Exit(2) from None
 
 
-def _version(value: bool) -> None:  # noqa: FBT001
+def _drop_output() -> None:
+    """Send what could not be written to nowhere, or Python tries once more at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _version(value: bool) -> None:
     if value:
         print(f"xpnn {xpnn.__version__}")  # noqa: T201
         raise typer.Exit
@@ -57,7 +95,7 @@ def _version(value: bool) -> None:  # noqa: FBT001
 @app.callback()
 def _main(
     *,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
@@ -70,7 +108,7 @@ def predict(
     input_: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[INPUT]",
+            metavar="INPUT",
             help="A .npy, .npz, .safetensors or .csv file; default the sample shipped with MODEL.",
             show_default=False,
         ),
@@ -88,7 +126,9 @@ def predict(
         str | None, typer.Option(help="A device of the backend, such as cpu or cuda:0.")
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
-    classes: Annotated[bool, typer.Option("--classes", help="Write the class of each row.")] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Write the class of each row.")
+    ] = False,
     logits: Annotated[
         bool, typer.Option("--logits", help="Write the output without its softmax or sigmoid.")
     ] = False,
@@ -99,7 +139,9 @@ def predict(
     from xpnn.cli import _predict, _show
 
     kinds = [
-        name for name, wanted in (("proba", proba), ("classes", classes), ("logits", logits)) if wanted
+        name
+        for name, wanted in (("proba", proba), ("classes", classes), ("logits", logits))
+        if wanted
     ]
     if len(kinds) > 1:
         raise typer.BadParameter(f"expected one of --{' and --'.join(kinds)}, got both")

@@ -61,9 +61,17 @@ class Job(NamedTuple):
         def run(x: Numbers) -> Numbers:
             if x.dtype.kind in "iu":  # some backends lack some integers; the result is the same
                 x = x.astype(network.layers[0].weight.dtype)
+            elif not hasattr(found.xp, x.dtype.name):  # float16, which the standard lacks
+                x = x.astype(np.float32)
             # A copy, as the rows may be a read-only map of a file, in another byte order.
             x = np.array(x, dtype=x.dtype.newbyteorder("="))
-            return to_numpy(method(network, found.xp.asarray(x, device=device)))
+            try:
+                return to_numpy(method(network, found.xp.asarray(x, device=device)))
+            except (RuntimeError, MemoryError) as error:  # what torch and JAX say without memory
+                raise XpnnValueError(
+                    f"backend {self.backend} failed on {len(x):,} rows ({error}); if memory is "
+                    "short, give a smaller --batch-size"
+                ) from None
 
         return run
 
@@ -94,7 +102,10 @@ def predict(job: Job, out: Path | None, batch_size: int, *, force: bool) -> None
             f"got {rows.width}"
         )
     run = job.runner(network)
-    with _sink(out, network, force=force) as write, _progress(rows) as advance:
+    # Rows that appear on the terminal are progress enough.
+    watched = sys.stderr.isatty() and not (out is None and sys.stdout.isatty())
+    bar = _progress(rows) if watched else contextlib.nullcontext(lambda _: None)
+    with _sink(out, network, force=force) as write, bar as advance:
         for x in rows.pieces(batch_size):
             write(run(x))
             advance(len(x))
@@ -107,7 +118,8 @@ def _sink(
     names = None if network.classes is None else np.asarray(network.classes)
 
     def text(y: Numbers) -> Numbers:
-        return names[y] if names is not None and y.dtype.kind == "i" else y
+        named = names is not None and y.dtype.kind == "i" and y.ndim == 1
+        return names[y] if named else y  # type: ignore[index]
 
     if out is None:
         yield lambda y: _print(text_of(text(y)))
@@ -122,12 +134,11 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _progress(rows: Rows) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error, if a person looks at it."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("rows", total=rows.count)
+    """Show a bar on standard error."""
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Standard output is the results'; rich would print it above the bar.
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+    ) as progress:
+        task = progress.add_task("rows", total=rows.total)
         yield lambda n: progress.advance(task, n)

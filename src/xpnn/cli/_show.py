@@ -18,7 +18,7 @@ def show(job: Job, console: Console) -> None:
     """Draw a few digits of the sample beside bars of their probabilities; say how many are right."""
     network = job.network()
     rows = job.rows()
-    x = next(rows.pieces(rows.count or 1))
+    x = next(rows.pieces(rows.total or 1))
     probabilities = job.runner(network)(x)
     labels = models.sample(job.model)[1]
     classes = probabilities.argmax(axis=-1)
@@ -37,7 +37,7 @@ def show(job: Job, console: Console) -> None:
 
 
 def _chosen(probabilities: Numbers) -> list[int]:
-    """The first few, and last the one that the network is least sure of."""
+    """Return the first few, and last the one that the network is least sure of."""
     return [*range(_SHOWN - 1), int(probabilities.max(axis=-1).argmin())]
 
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+"""Sessions of nox: `python -m nox` runs all that run before a change lands."""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = ("-c", "constraints.txt")
+# The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
+TORCH = "torch==2.13.0"
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install xpnn with its tests, and what else a session needs, in the tested versions."""
+    session.install(
+        *CONSTRAINTS, "-e", ".", *nox.project.dependency_groups(PROJECT, "test"), *packages
+    )
+
+
+def run(session: nox.Session, *arguments: str) -> None:
+    session.run("python", "-m", "pytest", *arguments, *session.posargs)
+
+
+@nox.session(name="tests-numpy")
+def tests_numpy(session: nox.Session) -> None:
+    """The run-time dependencies alone, and what the tests need: neither torch nor jax."""
+    install(session)
+    session.run("python", "-m", "pip", "uninstall", "-y", "-q", "array-api-strict")
+    run(session, "--backend", "numpy")
+
+
+@nox.session(name="tests-torch")
+def tests_torch(session: nox.Session) -> None:
+    """PyTorch."""
+    install(session, TORCH, "typer", "rich")
+    run(session, "--backend", "torch")
+
+
+@nox.session(name="tests-jax")
+def tests_jax(session: nox.Session) -> None:
+    """JAX."""
+    install(session, "jax", "typer", "rich")
+    run(session, "--backend", "jax")
+
+
+@nox.session(name="tests-strict")
+def tests_strict(session: nox.Session) -> None:
+    """array-api-strict, which has nothing that the standard has not."""
+    install(session, "typer", "rich")
+    run(session, "--backend", "array-api-strict")
+
+
+@nox.session(name="tests-all")
+def tests_all(session: nox.Session) -> None:
+    """Every backend in one environment, and the coverage of the source."""
+    install(session, TORCH, "jax", "dask", "typer", "rich")
+    backends = [f"--backend={name}" for name in ("numpy", "torch", "jax", "array-api-strict")]
+    run(session, *backends, "--cov", "--cov-fail-under=95")
+
+
+@nox.session(name="tests-min")
+def tests_min(session: nox.Session) -> None:
+    """The least supported versions, as pyproject.toml has them."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    least = [*PROJECT["project"]["dependencies"], *extras["cli"]]
+    # No constraints here: these versions are the point.
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "test"))
+    session.install(*(name.replace(">=", "==") for name in least))
+    run(session, "--backend", "numpy")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, and the Scientific Python review of the repository."""
+    session.install(*CONSTRAINTS, *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("repo-review", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict."""
+    groups = nox.project.dependency_groups(PROJECT, "test", "types")
+    session.install(*CONSTRAINTS, "-e", ".[cli]", "nox", *groups)
+    session.run("mypy")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist; install each and try it from an empty folder."""
+    session.install(*CONSTRAINTS, "build")
+    folder = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
+    empty = folder / "empty"
+    empty.mkdir(exist_ok=True)
+    constraints = str(Path("constraints.txt").resolve())
+    for pattern in ("*.whl", "*.tar.gz"):
+        (package,) = (folder / "dist").resolve().glob(pattern)
+        session.install("--force-reinstall", "-c", constraints, f"{package}[cli]")
+        with session.chdir(empty):
+            session.run("xpnn", "predict")
+            session.run("xpnn", "info")
+        package.unlink()
+
+
+@nox.session(default=False, venv_backend="none")
+def gpu(session: nox.Session) -> None:
+    """On a machine with a GPU, in the environment at hand: the tests on CUDA."""
+    session.run("python", "-m", "pytest", "--backend", "torch", "--device", "cuda", external=True)
+    session.run("python", "-m", "pytest", "--backend", "jax", "--device", "gpu", external=True)
+
+
+if __name__ == "__main__":
+    nox.main()

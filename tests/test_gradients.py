@@ -1,0 +1,179 @@
+"""Derivatives by torch.autograd and jax.grad: at 0, at kinks, far out, through masks and ties."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import mpmath as mp
+import numpy as np
+import pytest
+from references import ELEMENTWISE
+
+import xpnn
+from xpnn._activations import ELEMENTWISE as TABLE
+
+NAMES = [function.__name__ for function in TABLE]
+# The derivative stated at a kink, where mpmath's two-sided one would be neither side's.
+KINKS = {
+    "step": {0: 0}, "relu": {0: 0}, "relu6": {0: 0, 6: 0}, "leaky_relu": {0: 0.01},
+    "selu": {0: 1.0507009873554805 * 1.6732632423543772}, "hard_sigmoid": {-3: 0, 3: 0},
+    "hard_swish": {-3: 0, 3: 1}, "hard_tanh": {-1: 0, 1: 0},
+}  # fmt: skip
+PLACES = [-1000.0, -100.0, -30.0, -6.0, -3.0, -1.25, -1.0, -0.3, -1e-9, 0.0]
+POINTS = np.asarray(PLACES + [-p for p in PLACES[:-1]])
+
+
+def derivative(name, x):
+    if x in KINKS.get(name, {}):
+        return KINKS[name][x]
+    with mp.workdps(60):
+        return float(mp.diff(ELEMENTWISE[name], mp.mpf(x), h=mp.mpf(10) ** -25))
+
+
+class Differentiator(NamedTuple):
+    """A library that finds derivatives."""
+
+    asarray: Callable[..., Any]
+    grad: Callable[..., list[np.ndarray]]
+    """grad(f, *x): derivatives of the sum of f by each of the NumPy arrays x."""
+
+
+@pytest.fixture(params=["torch", "jax"])
+def ad(request):
+    module = request.getfixturevalue(request.param)
+
+    def by_jax(f, *x):
+        numbers = tuple(range(len(x)))
+        grad = module.grad(lambda *a: f(*a).sum(), argnums=numbers)
+        return [np.asarray(g) for g in grad(*map(module.numpy.asarray, x))]
+
+    def by_torch(f, *x):
+        leaves = [module.tensor(a, requires_grad=True) for a in x]
+        f(*leaves).sum().backward()
+        return [a.grad.numpy() for a in leaves]
+
+    if request.param == "jax":
+        return Differentiator(module.numpy.asarray, by_jax)
+    return Differentiator(module.tensor, by_torch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_elementwise(name, ad):
+    desired = np.asarray([derivative(name, float(x)) for x in POINTS])
+    (got,) = ad.grad(getattr(xpnn, name), POINTS)
+    # erf's polynomial and tanh's 1 - tanh**2 give the derivative fewer digits than the value.
+    np.testing.assert_allclose(got, desired, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_infinity_gives_no_nan(name, ad):
+    (got,) = ad.grad(getattr(xpnn, name), np.asarray([-math.inf, math.inf]))
+    assert np.isfinite(got).all()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        partial(xpnn.leaky_relu, negative_slope=0.3),
+        partial(xpnn.elu, alpha=1.7),
+        partial(xpnn.celu, alpha=1.7),
+        partial(xpnn.softplus, beta=3.0),
+        partial(xpnn.softplus, beta=3.0, threshold=2.0),
+        partial(xpnn.gelu, approximate="tanh"),
+        *(f for f in TABLE if f.__name__ not in {"step", *KINKS}),
+    ],
+    ids=repr,
+)
+def test_gradcheck_first_and_second(f, torch):
+    x = torch.tensor([-7.0, -2.0, -0.5, 0.4, 1.1, 5.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(f, x)
+    assert torch.autograd.gradgradcheck(f, x)
+
+
+@pytest.mark.parametrize("f", [f for f in TABLE if f.__name__ not in {"step", *KINKS}], ids=repr)
+def test_check_grads_forward_and_reverse(f, jax):
+    from jax.test_util import check_grads
+
+    x = np.asarray([-7.0, -2.0, -0.5, 0.4, 1.1, 5.0])
+    check_grads(f, (jax.numpy.asarray(x),), order=2, modes=("fwd", "rev"), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize(
+    "row",
+    [[0.3, 2.9, 4.0], [0.0, 0.0, 0.0], [1000.0, -1000.0, 0.0], [2.0, 2.0, 1.0]],
+    ids=str,
+)
+def test_softmax_jacobian_and_hessian(name, row, torch):
+    """Ties included: an arg max that treats equal entries apart would show here."""
+    x = torch.tensor([row], dtype=torch.float64, requires_grad=True)
+    f = partial(getattr(xpnn, name), axis=-1)
+    p = torch.softmax(x.detach(), -1)[0]
+    jacobian = torch.autograd.functional.jacobian(lambda v: f(v)[0], x)[..., 0, :]
+    eye = torch.eye(3, dtype=torch.float64)
+    desired = {
+        "softmax": torch.diag(p) - torch.outer(p, p),
+        "log_softmax": eye - p,
+        "logsumexp": p,
+    }[name]
+    np.testing.assert_allclose(jacobian, desired, rtol=1e-13, atol=1e-15)
+    if name != "softmax":
+        hessian = torch.autograd.functional.hessian(
+            lambda v: (
+                (f(v) * torch.tensor([1.0, 0.0, 0.0])).sum() if name == "log_softmax" else f(v)[0]
+            ),
+            x,
+        )[0, :, 0, :]
+        curvature = torch.diag(p) - torch.outer(p, p)
+        desired = -curvature if name == "log_softmax" else curvature
+        np.testing.assert_allclose(hessian, desired, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize("row", [[0.0, 0.0, 0.0], [1000.0, -1000.0, 0.0], [2.0, 2.0, 1.0]], ids=str)
+def test_softmax_hessian_by_jax(name, row, jax):
+    x = jax.numpy.asarray(row)
+    f = partial(getattr(xpnn, name), axis=-1)
+    own = {
+        "softmax": jax.nn.softmax,
+        "log_softmax": jax.nn.log_softmax,
+        "logsumexp": jax.nn.logsumexp,
+    }[name]
+    got, desired = jax.jacfwd(jax.jacrev(f))(x), jax.jacfwd(jax.jacrev(own))(x)
+    np.testing.assert_allclose(got, desired, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize("junk", [math.nan, math.inf, -math.inf, 3e38, 0.0], ids=str)
+def test_masked_entries_have_gradient_zero(name, junk, ad):
+    x = np.asarray([[1.0, junk, 2.0, 0.5], [junk, junk, junk, junk], [junk, 3.0, junk, junk]])
+    mask = np.asarray([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]], bool)
+    where = ad.asarray(mask)
+
+    def f(v):
+        y = getattr(xpnn, name)(v, axis=-1, where=where)
+        return y[::2] if name == "logsumexp" else y[ad.asarray(mask)] ** 2
+
+    (got,) = ad.grad(f, x)
+    assert (got[~mask] == 0).all()
+    assert np.isfinite(got).all()
+
+
+def test_minus_infinity_among_finite_entries(ad):
+    (got,) = ad.grad(lambda v: xpnn.softmax(v)[..., 1], np.asarray([-math.inf, 0.0, 1.0]))
+    p = 1 / (1 + math.e)
+    np.testing.assert_allclose(got, [0, p * (1 - p), -p * (1 - p)], rtol=1e-14)
+
+
+def test_logsumexp_weights(ad):
+    x, b = np.asarray([0.5, 1.5, -1.0]), np.asarray([2.0, 0.0, -0.5])
+    by_x, by_b = ad.grad(lambda v, w: xpnn.logsumexp(v, b=w), x, b)
+    e = np.exp(x)
+    np.testing.assert_allclose(by_x, b * e / (b @ e), rtol=1e-14)
+    np.testing.assert_allclose(by_b, e / (b @ e), rtol=1e-14)  # at weight 0 too
+
+
+def test_linear(torch):
+    x, w, b = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((4, 3), (3, 2), 2))
+    assert torch.autograd.gradcheck(xpnn.linear, (x, w, b))

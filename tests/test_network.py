@@ -1,0 +1,428 @@
+"""Dense and Network: meaning, where the weights are, dtypes, bad input."""
+
+import copy
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._transfer import to_numpy
+
+# The network of 'Deep Learning from Scratch', chapter 3.
+X = [1.0, 0.5]
+WEIGHTS = (
+    [[0.1, 0.3, 0.5], [0.2, 0.4, 0.6]],
+    [[0.1, 0.4], [0.2, 0.5], [0.3, 0.6]],
+    [[0.1, 0.3], [0.2, 0.4]],
+)
+BIASES = ([0.1, 0.2, 0.3], [0.1, 0.2], [0.1, 0.2])
+
+
+def book(output="identity", dtype="float64", **options):
+    weights = [np.asarray(w, dtype) for w in WEIGHTS]
+    biases = [np.asarray(b, dtype) for b in BIASES]
+    return xpnn.Network.from_weights(weights, biases, output=output, **options)
+
+
+def one_layer(activation, width=1, dtype="float64"):
+    return xpnn.Network([xpnn.Dense(np.ones((2, width), dtype), activation=activation)])
+
+
+def test_the_books_numbers(backend):
+    x = backend.asarray(X)
+    (a1, z1), (_, _), (_, y) = book().layer_outputs(x)
+    for got, desired in (
+        (a1, [0.3, 0.7, 1.1]),
+        (z1, [0.57444252, 0.66818777, 0.75026011]),
+        (y, [0.31682708, 0.69627909]),
+        (book()(x), [0.31682708, 0.69627909]),
+    ):
+        values = backend.numpy(got, shape=(len(desired),), dtype="float64")
+        np.testing.assert_allclose(values, desired, rtol=0, atol=5e-9)
+
+
+def test_batches_and_leading_axes(backend, dtype):
+    network = book(dtype=dtype)
+    values = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(dtype)
+    whole = backend.numpy(network(backend.asarray(values)), shape=(3, 4, 2), dtype=dtype)
+    one = backend.numpy(network(backend.asarray(values[1, 2])), shape=(2,), dtype=dtype)
+    np.testing.assert_allclose(whole[1, 2], one, rtol=8 * np.finfo(dtype).eps)
+    backend.numpy(network(backend.asarray(values[:0])), shape=(0, 4, 2), dtype=dtype)
+
+
+def test_softmax_network(backend):
+    network = book("softmax", classes=["no", "yes"])
+    x = backend.asarray([X, [0.0, 0.0], [-30.0, 4.0]])
+    p = backend.numpy(network(x), shape=(3, 2), dtype="float64")
+    logits = backend.numpy(network.logits(x), shape=(3, 2), dtype="float64")
+    log_p = backend.numpy(network.log_proba(x), shape=(3, 2), dtype="float64")
+    np.testing.assert_allclose(logits[0], [0.31682708, 0.69627909], atol=5e-9)
+    np.testing.assert_allclose(
+        p, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), rtol=1e-14
+    )
+    np.testing.assert_allclose(log_p, np.log(p), rtol=1e-14)
+    np.testing.assert_array_equal(to_numpy(network.classify(x)), p.argmax(-1))
+    assert network.classes == ("no", "yes")
+
+
+def test_one_sigmoid_is_binary(backend):
+    network = one_layer("sigmoid")
+    x = backend.asarray([[1.0, 2.0], [-1.0, 0.5], [0.0, 0.0], [800.0, 0.0]])
+    classes = network.classify(x)
+    assert [int(classes[i]) for i in range(4)] == [1, 0, 0, 1]
+    assert classes.shape == (4,)
+    log_p = backend.numpy(network.log_proba(x * -1), shape=(4, 1), dtype="float64")
+    np.testing.assert_allclose(log_p[3], -800.0)
+    assert network.classify(backend.asarray([1.0, 1.0])).shape == ()
+
+
+def test_several_sigmoids_are_labels_of_their_own(backend):
+    x = backend.asarray([[1.0, 2.0], [-1.0, 0.5]])
+    classes = one_layer("sigmoid", 3).classify(x)
+    assert classes.shape == (2, 3)
+    assert [[int(classes[i, j]) for j in range(3)] for i in range(2)] == [[1] * 3, [0] * 3]
+
+
+@pytest.mark.parametrize("method", ["classify", "log_proba"])
+@pytest.mark.parametrize("output", ["identity", "tanh", "relu"])
+def test_regression_has_no_classes(method, output):
+    with pytest.raises(ValueError, match=rf"network.{method}: .* got {output}: .* regression"):
+        getattr(one_layer(output), method)(np.ones(2))
+
+
+def test_logits_of_identity_and_of_others(backend):
+    x = backend.asarray(X)
+    got = backend.numpy(one_layer("identity").logits(x), shape=(1,), dtype="float64")
+    np.testing.assert_array_equal(got, [1.5])
+    with pytest.raises(ValueError, match="network.logits: .* got tanh"):
+        one_layer("tanh").logits(x)
+
+
+def test_log_softmax_output(backend):
+    x = backend.asarray(X)
+    network = book("log_softmax")
+    a = backend.numpy(network(x), shape=(2,), dtype="float64")
+    b = backend.numpy(network.log_proba(x), shape=(2,), dtype="float64")
+    np.testing.assert_array_equal(a, b)
+    assert int(network.classify(x)) == 1
+
+
+def test_promotion(backend):
+    for weights, x, desired in (
+        ("float32", "float32", "float32"),
+        ("float64", "float32", "float64"),
+        ("float32", "float64", "float64"),
+        ("float32", "int32", "float32"),
+        ("float64", "uint8", "float64"),
+    ):
+        y = book(dtype=weights)(backend.asarray([1, 0], x))
+        backend.numpy(y, shape=(2,), dtype=desired)
+
+
+@pytest.mark.parametrize("low", ["float16", "bfloat16"])
+def test_low_precision_is_rounded_once(low, backend):
+    if not hasattr(backend.xp, low):
+        pytest.skip(f"{backend.name} has no {low}")
+    network = book(dtype="float32").to(backend.xp, device=backend.device, dtype=low)
+    x = backend.asarray(X, low)
+    got = backend.numpy(network(x), shape=(2,), dtype=low)
+    wide = network.to(backend.xp, dtype="float32")(backend.asarray(X, "float32"))
+    rounded = backend.xp.astype(wide, getattr(backend.xp, low))
+    np.testing.assert_array_equal(got, backend.numpy(rounded, shape=(2,), dtype=low))
+    pairs = network.layer_outputs(x)
+    np.testing.assert_array_equal(backend.numpy(pairs[-1][1], shape=(2,), dtype=low), got)
+
+
+def test_weights_follow_and_are_remembered(backend):
+    network = book()
+    x = backend.asarray(X)
+    network(x)
+    copies = dict(network._copies)
+    assert len(copies) == 1
+    network(x)
+    assert network._copies == copies
+    network(backend.asarray(X, "float32"))
+    network(np.asarray(X))
+    assert network.follows
+    assert network.layers[0].weight.dtype == np.float64
+
+
+def test_placed_weights_stay(torch):
+    placed = book().to(torch)
+    assert not placed.follows
+    assert placed(torch.tensor(X)).dtype == torch.float64
+    with pytest.raises(
+        TypeError, match=r"x of numpy on cpu, .* stay with torch on cpu; network.to"
+    ):
+        placed(np.asarray(X))
+    assert placed.to(np.asarray(X))(np.asarray(X)).tolist() == book()(np.asarray(X)).tolist()
+    with pytest.raises(TypeError, match="stay with numpy"):
+        book().to(np)(torch.tensor(X))
+
+
+def test_placed_weights_on_another_device(backend):
+    if backend.name != "array-api-strict":
+        pytest.skip("needs two devices")
+    placed = book().to(backend.xp, device=backend.xp.Device("device2"))
+    with pytest.raises(
+        ValueError, match="got x of array_api_strict on .* stay with array_api_strict"
+    ):
+        placed(backend.asarray(X))
+
+
+def test_to_keeps_gradients_within_torch(torch):
+    weight = torch.ones((2, 1), requires_grad=True)
+    network = xpnn.Network([xpnn.Dense(weight)])
+    network.to(torch, dtype=torch.float64)(torch.tensor(X)).sum().backward()
+    assert weight.grad.tolist() == [[1.0], [0.5]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", np.float32, np.dtype("float64")], ids=str)
+def test_to_takes_dtypes_as_people_write_them(dtype):
+    moved = book().to(np, dtype=dtype)
+    assert moved.layers[0].weight.dtype == np.dtype(dtype)
+
+
+def test_to_takes_jax_dtypes(jax):
+    moved = book().to(jax.numpy, dtype=jax.numpy.float32, device="cpu")
+    assert moved.layers[0].weight.dtype == "float32"
+    with pytest.raises(ValueError, match="jax.numpy has no device 'tpu' here; it has"):
+        book().to(jax.numpy, device="tpu")
+
+
+def test_to_bad(torch):
+    with pytest.raises(TypeError, match="dtype to be one of float16, .* got int32"):
+        book().to(np, dtype="int32")
+    with pytest.raises(ValueError, match="torch has no device 'cuda:7' here; it has cpu"):
+        book().to(torch, device="cuda:7")
+    with pytest.raises(TypeError, match="numpy has no dtype bfloat16"):
+        book().to(np, dtype="bfloat16")
+    with pytest.raises(TypeError, match="expected like to be an array"):
+        book().to("torch")
+
+
+def test_float64_without_x64_is_an_error(jax):
+    with jax.enable_x64(False):
+        x = jax.numpy.asarray([1.0, 0.5])
+        assert x.dtype == "float32"
+        with pytest.raises(TypeError, match="jax_enable_x64.*jax_explicit_x64_dtypes.*network.to"):
+            book()(x)
+        with pytest.raises(TypeError, match="jax_enable_x64"):
+            book().to(jax.numpy)
+        assert book(dtype="float32")(x).dtype == "float32"
+        assert book().to(jax.numpy, dtype="float32")(x).dtype == "float32"
+
+
+def test_float64_allowed_explicitly(jax):
+    del jax
+    code = """
+import jax, numpy as np, xpnn
+jax.config.update("jax_explicit_x64_dtypes", "allow")
+network = xpnn.Network([xpnn.Dense(np.full((1, 1), 0.1))])
+y = network(jax.numpy.asarray([1.0]))
+assert str(y.dtype) == "float64" and float(y[0]) == 0.1, y
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_network_made_before_jax_is_imported(jax):
+    del jax
+    code = """
+import numpy as np, xpnn
+network = xpnn.Network([xpnn.Dense(np.full((1, 1), 0.5, "float32"))])
+import jax
+placed = network.to(jax.numpy)
+assert float(jax.jit(lambda n, x: n(x))(placed, jax.numpy.ones(1))[0]) == 0.5
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_frozen_hashable_picklable():
+    network = book("softmax", classes=[3, 7])
+    with pytest.raises(AttributeError):
+        network.layers = ()
+    with pytest.raises(ValueError, match="read-only"):
+        network.layers[0].weight[0, 0] = 1
+    assert len({network, network}) == 1
+    for again in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        assert again.classes == (3, 7)
+        assert again.follows
+        np.testing.assert_array_equal(again(np.asarray(X)), network(np.asarray(X)))
+    assert not pickle.loads(pickle.dumps(network.to(np))).follows
+
+
+def test_the_users_arrays_stay_writable():
+    weight = np.ones((2, 1))
+    xpnn.Dense(weight)
+    weight[0, 0] = 2
+
+
+def test_repr(torch):
+    text = repr(book("softmax", classes=["no", "yes"]))
+    for part in (
+        "3 layers",
+        "23 parameters",
+        "float64",
+        "follow the input",
+        "3 -> 2, bias, sigmoid",
+    ):
+        assert part in text
+    assert "classes no, yes" in text
+    assert "float32, torch weights on cpu" in repr(book().to(torch, dtype="float32"))
+    dense = xpnn.Dense(np.ones((2, 3)), None, "leaky_relu(negative_slope=0.2)")
+    assert repr(dense) == "Dense(2 -> 3, leaky_relu(negative_slope=0.2), float64)"
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("gelu", "gelu"),
+        ("gelu(approximate='none')", "gelu"),
+        ("gelu( approximate = 'tanh' )", "gelu(approximate='tanh')"),
+        ("leaky_relu(negative_slope=0.2)", "leaky_relu(negative_slope=0.2)"),
+        ("elu(alpha=2)", "elu(alpha=2)"),
+        ("softplus(beta=2, threshold=20)", "softplus(beta=2, threshold=20)"),
+        ("softplus(threshold=None)", "softplus"),
+    ],
+)
+def test_activation_options(text, canonical, backend):
+    dense = xpnn.Dense(np.eye(2), None, text)
+    assert dense.activation == canonical
+    x = backend.asarray([-1.5, 2.0])
+    name, _, rest = text.partition("(")
+    options = eval(f"dict({rest or ')'}")
+    direct = backend.numpy(getattr(xpnn, name)(x, **options), shape=(2,), dtype="float64")
+    layer = backend.numpy(xpnn.Network([dense])(x), shape=(2,), dtype="float64")
+    np.testing.assert_array_equal(layer, direct)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("swish", ValueError, "expected one of identity, .* got 'swish'"),
+        ("gelu(fast=True)", ValueError, "gelu: expected options approximate, got 'fast'"),
+        ("relu(alpha=1)", ValueError, "relu: expected options none, got 'alpha'"),
+        ("elu(alpha='x')", TypeError, "elu: expected alpha like 1.0, got 'x'"),
+        ("elu(alpha=True)", TypeError, "elu: expected alpha like 1.0, got True"),
+        ("elu(2)", ValueError, "expected a form like"),
+        ("elu(alpha=__import__('os'))", ValueError, "expected a form like"),
+        ("elu(alpha=1", ValueError, "expected a form like"),
+        (xpnn.relu, TypeError, "expected the name of an activation"),
+        (None, TypeError, "expected the name of an activation"),
+    ],
+    ids=str,
+)
+def test_bad_activation(text, error, words):
+    with pytest.raises(error, match=words):
+        xpnn.Dense(np.eye(2), None, text)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: xpnn.Dense([[1.0]]), TypeError, "Dense: expected weight to be an array"),
+        (lambda: xpnn.Dense(np.ones(2)), ValueError, r"weight of shape \(in, out\), got .*\(2,\)"),
+        (lambda: xpnn.Dense(np.eye(2), np.ones(3)), ValueError, r"bias of shape \(2,\) .*\(3,\)"),
+        (lambda: xpnn.Dense(np.eye(2, dtype=int)), TypeError, "floating values in weight, got"),
+        (
+            lambda: xpnn.Dense(np.eye(2, dtype=complex)),
+            TypeError,
+            "in weight, got dtype complex128",
+        ),
+        (lambda: xpnn.Dense(np.eye(2), np.ones(2, bool)), TypeError, "in bias, got dtype bool"),
+        (lambda: xpnn.Network([]), ValueError, "at least one layer"),
+        (lambda: xpnn.Network([np.eye(2)]), TypeError, "layer 0 to be an xpnn.Dense, got ndarray"),
+        (
+            lambda: xpnn.Network([xpnn.Dense(np.ones((2, 3))), xpnn.Dense(np.ones((4, 1)))]),
+            ValueError,
+            r"layer 1 to take the 3 outputs of layer 0, got .*\(2, 3\) and \(4, 1\)",
+        ),
+        (lambda: book(classes=["a"]), ValueError, "expected 2 classes for 2 outputs"),
+        (lambda: book(classes=[None, 1.5]), TypeError, "classes of str or int"),
+        (
+            lambda: xpnn.Network.from_weights([np.eye(2)], [None, None]),
+            ValueError,
+            "got 1 weights and 2 biases",
+        ),
+        (
+            lambda: xpnn.Network.from_weights([np.eye(2), [[1]]], None),
+            TypeError,
+            "layer 1: Dense: expected weight to be an array",
+        ),
+    ],
+)
+def test_bad_layers(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_binary_classes():
+    dense = xpnn.Dense(np.ones((2, 1)), activation="sigmoid")
+    assert xpnn.Network([dense], classes=["no", "yes"]).classes == ("no", "yes")
+
+
+def test_mixed_libraries_in_layers(torch):
+    with pytest.raises(TypeError, match="weight of numpy and bias of torch"):
+        xpnn.Dense(np.eye(2), torch.ones(2))
+    with pytest.raises(TypeError, match="layer 0 of numpy and layer 1 of torch"):
+        xpnn.Network([xpnn.Dense(np.eye(2)), xpnn.Dense(torch.eye(2, dtype=torch.float64))])
+
+
+@pytest.mark.parametrize("method", ["__call__", "logits", "log_proba", "classify", "layer_outputs"])
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        ([1.0, 0.5], TypeError, "expected x to be an array"),
+        (
+            np.ones(3),
+            ValueError,
+            r"layer 0: .* \(\.\.\., 2\) for weight of shape \(2, 3\), got .*\(3,\)",
+        ),
+        (np.ones((4, 1)), ValueError, r"got shape \(4, 1\)"),
+        (np.asarray(1.0), ValueError, r"got shape \(\)"),
+        (np.ones(2, bool), TypeError, "in x, got dtype bool"),
+        (np.ones(2, complex), TypeError, "in x, got dtype complex128"),
+    ],
+    ids=repr,
+)
+def test_bad_input(method, x, error, words):
+    with pytest.raises(error, match=words):
+        getattr(book("softmax"), method)(x)
+
+
+def test_transposed_weight_is_hinted():
+    with pytest.raises(ValueError, match=r"use weight\.T"):
+        xpnn.linear(np.ones(3), np.ones((2, 3)))
+
+
+def test_linear(backend):
+    x, w = backend.asarray([[1.0, 2.0]], "float32"), backend.asarray([[3.0], [4.0]])
+    got = backend.numpy(xpnn.linear(x, w), shape=(1, 1), dtype="float64")
+    assert got.tolist() == [[11.0]]
+    b = backend.asarray([0.5], "float32")
+    got = backend.numpy(xpnn.linear(x, w, b, xp=backend.xp), shape=(1, 1), dtype="float64")
+    assert got.tolist() == [[11.5]]
+    got = backend.numpy(
+        xpnn.linear(backend.asarray([1, 2], "int32"), backend.asarray([[3], [4]], "int32")),
+        shape=(1,),
+        dtype=str(
+            backend.xp.__array_namespace_info__().default_dtypes()["real floating"]
+        ).rpartition(".")[2],
+    )
+    assert got.tolist() == [11.0]
+
+
+def test_nan_and_infinity_pass_through_a_product(backend):
+    x = backend.asarray([[math.nan, 1.0], [math.inf, -math.inf], [1.0, 1.0]])
+    got = backend.numpy(one_layer("identity")(x), shape=(3, 1), dtype="float64")
+    np.testing.assert_array_equal(got[:, 0], [math.nan, math.nan, 2.0])
+
+
+def test_empty_width(backend):
+    network = xpnn.Network([xpnn.Dense(np.zeros((0, 2)), np.asarray([1.0, 2.0]))])
+    got = backend.numpy(network(backend.asarray(np.zeros((3, 0)))), shape=(3, 2), dtype="float64")
+    np.testing.assert_array_equal(got, [[1.0, 2.0]] * 3)

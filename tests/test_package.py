@@ -1,0 +1,191 @@
+"""What the package is from outside: its names, its imports, its rooms, its examples."""
+
+import ast
+import doctest
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnn
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "xpnn"
+
+# Rooms, from the ground up: a file imports only from rooms before its own. CONTRIBUTING.md draws it.
+ROOMS = (
+    {"errors", "_types", "_dtypes", "_arrays", "_transfer", "_backends", "_pytree"},
+    {"_halves", "_erf_coefficients", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
+    | {"_softmax", "_linear", "_activations"},
+    {"_model_file", "_rows", "models"},
+    {"_dense", "_network"},
+    {"_load"},
+    {"cli"},
+)
+MAY_NAME_A_BACKEND = ROOMS[0] | {"_model_file", "_rows", "models", "cli"}
+
+
+def room(module):
+    return next(i for i, files in enumerate(ROOMS) if module.split(".")[0] in files)
+
+
+def sources():
+    return [path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py"]
+
+
+def module_of(path):
+    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("xpnn"):
+            module = node.module.removeprefix("xpnn").removeprefix(".")
+            yield from [module] if module else [a.name for a in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (
+                a.name.removeprefix("xpnn.") for a in node.names if a.name.startswith("xpnn.")
+            )
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_imports_come_from_rooms_below(path):
+    here = room(module_of(path))
+    for imported in imports_of(path):
+        assert room(imported) <= here, f"{module_of(path)} imports {imported} from above"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_backends_are_named_in_their_rooms_only(path):
+    if module_of(path).split(".")[0] in MAY_NAME_A_BACKEND:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    assert not names & {"np", "numpy", "torch", "jax", "jnp", "cupy"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 460
+
+
+def test_public_names():
+    assert sorted(xpnn.__all__) == xpnn.__all__
+    assert all(hasattr(xpnn, name) for name in xpnn.__all__)
+    public = {n for n in vars(xpnn) if not n.startswith("_")} - {"errors", "models", "cli"}
+    assert public == set(xpnn.__all__)
+
+
+HEAVY = ("torch", "jax", "array_api_strict", "typer", "rich", "scipy", "cupy")
+LOADED = "import sys; print(*(m for m in {heavy!r} if m in sys.modules))"
+
+
+def heavy_imports(statement):
+    code = f"{statement}; {LOADED.format(heavy=HEAVY)}"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def test_import_loads_no_array_library_but_numpy():
+    assert heavy_imports("import xpnn, xpnn.models; xpnn.load('digits')") == []
+
+
+def test_the_test_of_imports_can_fail():
+    assert heavy_imports("import rich") == ["rich"]
+
+
+def module_names():
+    return ["xpnn", *(f"xpnn.{module_of(p)}" for p in sources() if "cli" not in p.parts)]
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_docstring_examples(name):
+    results = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert results.failed == 0
+
+
+def test_every_public_function_has_an_example():
+    for name in xpnn.__all__:
+        thing = getattr(xpnn, name)
+        if callable(thing) and not (
+            isinstance(thing, type) and issubclass(thing, Exception | tuple)
+        ):
+            assert ">>>" in (thing.__doc__ or ""), name
+
+
+def readme_blocks(language):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", readme_blocks("python"), ids=lambda b: b.splitlines()[0])
+def test_readme_code_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), scope)
+    printed = capsys.readouterr().out.split()
+    # What a line prints is written behind it: print(...)  # this
+    promised = re.findall(r"print\(.*\)  # (.*)", block)
+    assert printed == " ".join(promised).split()
+
+
+def test_readme_has_code_and_the_test_command():
+    assert len(readme_blocks("python")) >= 2
+    commands = "\n".join(readme_blocks("console"))
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "pip install nox && " in commands
+    line = next(line for line in commands.splitlines() if "nox" in line)
+    assert line.removeprefix("$ ") in ci
+
+
+def test_the_book_example_on_every_backend(backend):
+    name = {"jax": "jax"}.get(backend.name, backend.name)
+    code = [sys.executable, str(ROOT / "examples" / "three_layers.py")]
+    text = subprocess.run(code, check=True, capture_output=True, text=True).stdout
+    part = text.split(f"\n{name} ", 1)[1]
+    for numbers in ("0.3        0.7        1.1", "0.57444252 0.66818777 0.75026011"):
+        assert numbers in part
+    assert "0.31682708 0.69627909" in part
+
+
+def test_generated_coefficients_are_fresh():
+    script = ROOT / "tools" / "erf_coefficients.py"
+    subprocess.run([sys.executable, str(script), "--check"], check=True)
+
+
+def test_backends_says_what_is_there(backend):
+    entry = next(b for b in xpnn.backends() if b.name == backend.name)
+    assert entry.version
+    assert entry.devices
+    assert {"float32", "float64"} <= set(entry.dtypes)
+
+
+def test_backends_says_what_is_missing(monkeypatch):
+    from xpnn import _backends
+
+    monkeypatch.setattr(_backends, "_is_installed", lambda module: module == "numpy")
+    missing = [b for b in xpnn.backends() if b.version is None]
+    assert [b.name for b in missing] == ["torch", "jax", "cupy", "array-api-strict"]
+    assert missing[0].install == "pip install 'xpnn[torch]'"
+
+
+def test_errors_are_built_in_ones_too():
+    with pytest.raises(xpnn.XpnnError):
+        xpnn.relu([1.0])
+    assert issubclass(xpnn.XpnnTypeError, TypeError)
+    assert issubclass(xpnn.XpnnValueError, ValueError)
+
+
+def test_other_array_api_libraries_work():
+    """A library that xpnn has never heard of: dask arrays, where dask is installed."""
+    dask = pytest.importorskip("dask.array")
+    x = dask.from_array(np.linspace(-3, 3, 12).reshape(4, 3), chunks=(2, 3))
+    np.testing.assert_allclose(xpnn.sigmoid(x).compute(), xpnn.sigmoid(x.compute()), rtol=1e-15)

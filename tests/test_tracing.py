@@ -1,0 +1,140 @@
+"""jit, vmap, torch.compile and torch.func: the same numbers as eager, traced whole."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._activations import ELEMENTWISE
+
+FUNCTIONS = [
+    *ELEMENTWISE,
+    partial(xpnn.gelu, approximate="tanh"),
+    partial(xpnn.softplus, beta=2.0, threshold=5.0),
+    xpnn.softmax,
+    partial(xpnn.softmax, axis=0),
+    partial(xpnn.softmax, axis=(0, 1)),
+    xpnn.log_softmax,
+    xpnn.logsumexp,
+    partial(xpnn.logsumexp, axis=1, keepdims=True),
+]
+IDS = [getattr(f, "__name__", str(f)) for f in FUNCTIONS]
+X = np.linspace(-6, 6, 12).reshape(3, 4)
+# A compiler may contract a * b + c and take the reciprocal of a divisor: a few units, times the
+# error of exp that docs/accuracy.md has.
+RTOL = 40 * np.finfo("float64").eps
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=IDS)
+def test_jax_jit_and_vmap(f, jax):
+    x = jax.numpy.asarray(X)
+    np.testing.assert_allclose(jax.jit(f)(x), f(x), rtol=RTOL, atol=1e-15)
+    batch = jax.numpy.stack([x, 2 * x])
+    each = jax.numpy.stack([f(x), f(2 * x)])
+    np.testing.assert_allclose(jax.vmap(f)(batch), each, rtol=RTOL, atol=1e-15)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=IDS)
+def test_torch_func(f, torch):
+    x = torch.from_numpy(X)
+    batch = torch.stack([x, 2 * x])
+    each = torch.stack([f(x), f(2 * x)])
+    np.testing.assert_allclose(torch.func.vmap(f)(batch), each, rtol=RTOL, atol=1e-15)
+    tangent = torch.func.jvp(f, (x,), (torch.ones_like(x),))[1]
+    gradient = torch.func.grad(lambda v: f(v).sum())(x)
+    np.testing.assert_allclose(tangent.sum(), gradient.sum(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=IDS)
+def test_torch_compile_traces_one_graph(f, torch):
+    x = torch.from_numpy(X)
+    desired = f(x)  # makes torch's namespace known, of whose look-up the compiler would warn
+    torch.compiler.reset()
+    compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
+    np.testing.assert_allclose(compiled(x), desired, rtol=RTOL, atol=1e-15)
+
+
+@pytest.fixture
+def weights():
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=s) for s in ((4, 5), (5, 3))], [rng.normal(size=s) for s in (5, 3)]
+
+
+@pytest.mark.parametrize("hidden", ["sigmoid", "relu", "gelu", "tanh"])
+def test_network_under_jit(hidden, weights, jax):
+    network = xpnn.Network.from_weights(*weights, hidden=hidden, output="softmax")
+    x = jax.numpy.asarray(X)
+    # Traced first, eager second: what was remembered while tracing must not be a tracer.
+    traced = jax.jit(network)(x)
+    np.testing.assert_allclose(traced, network(x), rtol=RTOL)
+    placed = network.to(jax.numpy)
+    np.testing.assert_allclose(jax.jit(lambda n, v: n(v))(placed, x), network(x), rtol=RTOL)
+    np.testing.assert_allclose(jax.vmap(network)(x), network(x), rtol=RTOL)
+    np.testing.assert_array_equal(jax.jit(network.classify)(x), network.classify(x))
+
+
+def test_network_is_a_jax_pytree(weights, jax):
+    network = xpnn.Network.from_weights(*weights, output="softmax", classes="abc").to(jax.numpy)
+    x = jax.numpy.asarray(X)
+    leaves, structure = jax.tree.flatten(network)
+    assert len(leaves) == 4
+    assert hash(structure) == hash(jax.tree.structure(network))
+    assert jax.tree.unflatten(structure, leaves).classes == ("a", "b", "c")
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(network)]
+    assert names[:2] == [".layers[0].weight", ".layers[0].bias"]
+
+    def loss(n):
+        return -n.log_proba(x)[:, 0].mean()
+
+    gradient = jax.grad(loss)(network)
+    assert isinstance(gradient, xpnn.Network)
+    step = 1e-6
+    moved = jax.tree.map(lambda a, g: a - step * g, network, gradient)
+    fall = sum(float((g**2).sum()) for g in jax.tree.leaves(gradient))
+    assert float(loss(network) - loss(moved)) == pytest.approx(step * fall, rel=1e-4)
+    several = jax.tree.map(lambda a: jax.numpy.stack([a, 2 * a]), network)
+    both = jax.vmap(lambda n: n(x))(several)
+    np.testing.assert_allclose(both[0], network(x), rtol=RTOL)
+    assert "Network" in repr(jax.tree.map(lambda _: None, network))
+
+
+def test_network_under_torch_compile(weights, torch):
+    network = xpnn.Network.from_weights(*weights, output="softmax")
+    x = torch.from_numpy(X)
+    desired = network(x)
+    torch.compiler.reset()
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    np.testing.assert_allclose(compiled(x), desired, rtol=RTOL)
+    placed = network.to(torch)
+    compiled = torch.compile(placed, fullgraph=True)
+    np.testing.assert_allclose(compiled(x), desired, rtol=RTOL)
+
+
+def test_network_is_a_torch_pytree(weights, torch):
+    from torch.utils import _pytree
+
+    network = xpnn.Network.from_weights(*weights, output="softmax").to(torch)
+    x = torch.from_numpy(X)
+    assert len(_pytree.tree_leaves(network)) == 4
+    gradient = torch.func.grad(lambda n: n.log_proba(x)[:, 0].sum())(network)
+    assert gradient.layers[0].weight.shape == (4, 5)
+    stacked = _pytree.tree_map(lambda a: torch.stack([a, 2 * a]), network)
+    both = torch.func.vmap(lambda n: n(x))(stacked)
+    np.testing.assert_allclose(both[0], network(x), rtol=RTOL)
+
+
+def test_trains_with_torch_optim(torch):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(64, 2, generator=generator)
+    y = (x[:, 0] > x[:, 1]).to(torch.int64)
+    leaves = [torch.randn(s, generator=generator).requires_grad_() for s in ((2, 8), (8, 2), 8, 2)]
+    network = xpnn.Network.from_weights(leaves[:2], leaves[2:], hidden="tanh", output="softmax")
+    optimizer = torch.optim.Adam(leaves, lr=0.05)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = -network.log_proba(x)[torch.arange(64), y].mean()
+        loss.backward()
+        optimizer.step()
+    assert (network.classify(x) == y).float().mean() > 0.95
+    assert not network.follows
