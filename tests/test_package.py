@@ -133,7 +133,7 @@ def test_readme_code_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
     exec(compile(block, "README.md", "exec"), scope)
     printed = capsys.readouterr().out.split()
     # What a line prints is written behind it: print(...)  # this
-    promised = re.findall(r"print\(.*\)  # (.*)", block)
+    promised = re.findall(r"print\(.*\) +# (.*)", block)
     assert printed == " ".join(promised).split()
 
 

@@ -78,7 +78,7 @@ def selu(x: Array, /, *, xp: Namespace = None) -> Array:
     --------
     >>> import numpy as np, xpnn
     >>> xpnn.selu(np.asarray([-2.0, 0.0, 2.0]))
-    array([-1.52016653,  0.        ,  2.10140197])
+    array([-1.52016647,  0.        ,  2.10140197])
     """
     scale, alpha = 1.0507009873554804934, 1.6732632423543772848  # fixed point of mean 0, variance 1
     return scale * elu(x, alpha=alpha, xp=xp)

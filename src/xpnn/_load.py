@@ -17,8 +17,8 @@ def find(path_or_name: str | PathLike[str]) -> Path:
     if path_or_name in models.names():
         return models.path(str(path_or_name))
     path = Path(path_or_name)
-    if path.is_dir():
-        raise XpnnValueError(f"expected a model file, got {str(path)!r}, which is a folder")
+    if path.exists() and not path.is_file():
+        raise XpnnValueError(f"expected a model file, got {str(path)!r}, which is no file")
     if not path.exists():
         raise FileNotFoundError(
             f"expected a model file or the name of a shipped network "

@@ -79,7 +79,7 @@ class Network:
       0  2 -> 2, bias, sigmoid
       1  2 -> 1, bias, identity
     >>> network(np.asarray([[1.0, 0.5], [0.0, 0.0]]))
-    array([[0.6173967],
+    array([[0.6483926],
            [0.55     ]])
     """
 

@@ -173,7 +173,9 @@ def _read_csv(path: Path) -> Rows:
                 yield np.asarray(rows)
 
     if next(pieces(1), None) is None:
-        raise XpnnValueError(f"{path}: expected at least one row of numbers, got none")
+        raise XpnnValueError(
+            f"{path}: expected at least one row of numbers, with commas between, got none"
+        )
     return Rows(str(path), width, None, pieces)
 
 

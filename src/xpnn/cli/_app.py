@@ -13,6 +13,7 @@ from rich.console import Console
 
 import xpnn
 from xpnn.cli._text import one_line
+from xpnn.cli._text import one_line
 from xpnn.errors import XpnnError
 
 app = typer.Typer(

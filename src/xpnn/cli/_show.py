@@ -10,7 +10,7 @@ from xpnn.cli._predict import Job
 
 _SHADES = " .:-=+*#%@"
 _SIDE = 28
-_BAR = 30
+_BAR = 30  # at most; all around it takes 42 columns
 _SHOWN = 3
 
 
@@ -44,23 +44,25 @@ def _chosen(probabilities: Numbers) -> list[int]:
 def _drawing(pixels: Numbers, console: Console) -> Text:
     """Draw two rows of pixels as one line: half blocks in grey, or shades where there is no colour."""
     image = pixels.reshape(_SIDE, _SIDE)
-    text = Text()
+    lines = []
     for upper, lower in zip(image[::2].tolist(), image[1::2].tolist(), strict=True):
+        text = Text()
         for a, b in zip(upper, lower, strict=True):
             if console.color_system is None or console.options.ascii_only:
                 text.append(_SHADES[(a + b) * (len(_SHADES) - 1) // 510])
             else:
                 text.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
-        text.append("\n")
-    return text
+        lines.append(text)
+    return Text("\n").join(lines)
 
 
 def _bars(probabilities: Numbers, label: int, console: Console) -> Text:
     block = "#" if console.options.ascii_only else "█"
+    width = max(1, min(_BAR, console.width - 42))
     best = int(probabilities.argmax())
     text = Text("\n")
     for digit, p in enumerate(probabilities.tolist()):
         style = "" if digit != best else "bold green" if best == label else "bold red"
-        text.append(f"{digit}  {block * round(p * _BAR):{_BAR}} {p:7.2%}\n", style=style)
-    text.append(f"\nthe network says {best}, the label says {label}", style="dim")
+        text.append(f"{digit}  {block * round(p * width):{width}} {p:7.2%}\n", style=style)
+    text.append(f"\nnetwork: {best}, label: {label}", style="dim")
     return text

@@ -51,6 +51,7 @@ def sample(name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     >>> import xpnn, xpnn.models
     >>> x, labels = xpnn.models.sample("digits")
     >>> xpnn.load("digits").classify(x[:5]), labels[:5]
+    (array([7, 3, 4, 6, 9]), array([7, 3, 4, 6, 9], dtype=uint8))
     """
     with np.load(path(name).with_name(f"{name}_sample.npz"), allow_pickle=False) as file:
         return file["x"], file["labels"]
