@@ -13,7 +13,6 @@ from rich.console import Console
 
 import xpnn
 from xpnn.cli._text import one_line
-from xpnn.cli._text import one_line
 from xpnn.errors import XpnnError
 
 app = typer.Typer(
