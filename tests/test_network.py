@@ -222,9 +222,19 @@ def test_float64_allowed_explicitly(jax):
     code = """
 import jax, numpy as np, xpnn
 jax.config.update("jax_explicit_x64_dtypes", "allow")
-network = xpnn.Network([xpnn.Dense(np.full((1, 1), 0.1))])
-y = network(jax.numpy.asarray([1.0]))
-assert str(y.dtype) == "float64" and float(y[0]) == 0.1, y
+network = xpnn.Network([xpnn.Dense(np.full((2, 2), 0.1)), xpnn.Dense(np.eye(2), None, "softmax")])
+x = np.asarray([1.0, 0.7])
+place = lambda a: jax.numpy.asarray(a, dtype=jax.numpy.float64)
+for f in (network, network.log_proba, xpnn.gelu, xpnn.erf, xpnn.logsumexp, xpnn.softmax):
+    for g in (f, jax.jit(f)):
+        y = g(place(x))
+        assert str(y.dtype) == "float64", y
+        np.testing.assert_allclose(np.asarray(y), f(x), rtol=1e-14)
+    derivative = np.asarray(jax.grad(lambda a: f(a).sum())(place(x)))
+    step = 1e-6
+    near = [(f(x + d).sum() - f(x - d).sum()) / (2 * step) for d in np.eye(2) * step]
+    np.testing.assert_allclose(derivative, near, rtol=1e-8, atol=1e-9)
+assert int(network.classify(place(x))) == int(jax.jit(network.classify)(place(x))) == 0
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 

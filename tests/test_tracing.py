@@ -124,6 +124,15 @@ def test_network_is_a_torch_pytree(weights, torch):
     np.testing.assert_allclose(both[0], network(x), rtol=RTOL)
 
 
+def test_weights_remembered_in_inference_mode_serve_gradients_later(weights, torch):
+    network = xpnn.Network.from_weights(*weights, output="softmax")
+    with torch.inference_mode():
+        network(torch.from_numpy(X))
+    x = torch.tensor(X, requires_grad=True)
+    network.log_proba(x)[:, 0].sum().backward()
+    assert x.grad.shape == X.shape
+
+
 def test_trains_with_torch_optim(torch):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(64, 2, generator=generator)

@@ -7,7 +7,7 @@ below it get arrays of one library, on one device, in one floating dtype, and on
 import functools
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple, TypeVar, cast
 
 import array_api_compat
@@ -19,10 +19,10 @@ from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 class Library(NamedTuple):
-    """An array library: its standard namespace, and what goes around each formula that it runs."""
+    """An array library: its standard namespace, and what goes around formulas of some dtype."""
 
     xp: Namespace
-    guard: Callable[[], AbstractContextManager[Any]]
+    guard: Callable[[str], AbstractContextManager[Any]]
 
     @property
     def name(self) -> str:
@@ -56,28 +56,37 @@ def _find_library(x: Array, called: str, function: str) -> Library:
             f"API library, got {type(x).__module__}.{type(x).__qualname__}; pass "
             f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
         ) from None
-    guard: Callable[[], AbstractContextManager[Any]]
+    guard: Callable[[str], AbstractContextManager[Any]]
     if array_api_compat.is_torch_namespace(xp):
-        guard = nullcontext
+        guard = _nothing
     elif array_api_compat.is_jax_namespace(xp):
-        guard = _jax_full_precision
+        guard = jax_numbers
     else:
         guard = _numpy_without_warnings
     return Library(xp, guard)
 
 
-def _numpy_without_warnings() -> AbstractContextManager[Any]:
+def _numpy_without_warnings(_: str) -> AbstractContextManager[Any]:
     # exp(-1000) and inf - inf are steps of right answers here, not accidents to warn of.
     return np.errstate(all="ignore")
 
 
-def _jax_full_precision() -> AbstractContextManager[Any]:
+def _nothing(_: str) -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
+def jax_numbers(dtype: str) -> AbstractContextManager[Any]:
+    """Make JAX compute with what is written: all digits of constants, weights and products."""
+    jax = sys.modules["jax"]
+    context = ExitStack()
     # On GPUs and TPUs JAX rounds the factors of a product to TF32 or bfloat16 unless told otherwise.
     # What the user chose (jax_default_matmul_precision) counts.
-    jax = sys.modules["jax"]
     if jax.config.jax_default_matmul_precision is None:
-        return cast("AbstractContextManager[Any]", jax.default_matmul_precision("highest"))
-    return nullcontext()
+        context.enter_context(jax.default_matmul_precision("highest"))
+    # With 64-bit types off but float64 arrays allowed, JAX would round numbers to float32 first.
+    if dtype == "float64" and not jax.config.jax_enable_x64:
+        context.enter_context(jax.enable_x64(True))
+    return context
 
 
 def library_of_namespace(xp: Namespace) -> Library:
@@ -143,6 +152,10 @@ class Prepared(NamedTuple):
     def xp(self) -> Namespace:
         """The namespace to compute with."""
         return self.library.xp
+
+    def guard(self) -> AbstractContextManager[Any]:
+        """Return what goes around the formula."""
+        return self.library.guard(dtype_name(self.arrays[0].dtype))
 
     def finish(self, y: Array) -> Array:
         """Round the formula's result, once, to the dtype that the caller gets."""
@@ -211,7 +224,7 @@ def elementwise(formula: Formula) -> Formula:
     @functools.wraps(formula)
     def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
         ready = prepare(name, xp, x=x)
-        with ready.library.guard():
+        with ready.guard():
             return ready.finish(formula(ready.arrays[0], xp=ready.xp, **options))
 
     return cast("Formula", function)

@@ -2,12 +2,6 @@
 
 Each is max(x, 0) less |x| times the tail of P: the tail keeps its digits, where 1 - P would lose them,
 and at -inf the product is its limit, 0.
-
-What holds for every activation: `x` is a real floating or integer array of any shape; the result
-has its shape, and its dtype where that is floating (integers give the library's default float).
-float16 and bfloat16 are computed in float32 and rounded once. NaN gives NaN. Bool and complex
-values, and what is no array, are a TypeError. Nothing overflows, and nothing branches on values,
-so that all trace under jit, vmap and compile. Derivatives are found by `x`'s own library.
 """
 
 import math

@@ -70,7 +70,7 @@ def linear(
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
     check_width("linear", x, weight)
-    with ready.library.guard():
+    with ready.guard():
         return ready.finish(_linear(*ready.arrays, xp=ready.xp))
 
 

@@ -12,7 +12,7 @@ from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, promote
 from xpnn._linear import check_width
 from xpnn._sigmoids import log_sigmoid
-from xpnn._softmax import log_softmax
+from xpnn._softmax import first_largest, log_softmax
 from xpnn._transfer import destination, is_numpy, move, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -233,7 +233,8 @@ class Network:
         Returns
         -------
         array of integers
-            After softmax, shape (...): the index of the largest logit, the first of equal ones.
+            After softmax, shape (...): the index of the largest logit, the first of equal ones,
+            and of the first NaN where there is one.
             After one sigmoid, shape (...): 1 where the logit is > 0, otherwise 0. After several
             sigmoids, shape (..., out): the same for each of them. `classes` has the names.
 
@@ -250,7 +251,7 @@ class Network:
         xp = start.library.xp
         a = _last_linear(start)
         if self.output in {"softmax", "log_softmax"}:
-            return xp.argmax(a, axis=-1)
+            return xp.squeeze(first_largest(a, xp), axis=-1)
         if a.shape[-1] == 1:
             a = a[..., 0]
         integer = xp.__array_namespace_info__().default_dtypes(device=device_of(a))["integral"]
@@ -352,7 +353,8 @@ class Network:
 
     def _layers_at(self, found: Library, device: Any, dtype: str) -> tuple[Dense, ...]:
         if not self.follows:
-            return _moved(self.layers, found, None, dtype)
+            as_they_are = _float_names(self.layers) == {dtype}
+            return self.layers if as_they_are else _moved(self.layers, found, None, dtype)
         key = (found.name, device, dtype)
         if key not in self._copies:
             self._copies[key] = _moved(self.layers, found, device, dtype)

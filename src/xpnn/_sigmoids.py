@@ -1,11 +1,4 @@
-"""The activations that rise smoothly from one limit to another, and the sigmoid's integral.
-
-What holds for every activation: `x` is a real floating or integer array of any shape; the result
-has its shape, and its dtype where that is floating (integers give the library's default float).
-float16 and bfloat16 are computed in float32 and rounded once. NaN gives NaN. Bool and complex
-values, and what is no array, are a TypeError. Nothing overflows, and nothing branches on values,
-so that all trace under jit, vmap and compile. Derivatives are found by `x`'s own library.
-"""
+"""The activations that rise smoothly from one limit to another, and the sigmoid's integral."""
 
 from xpnn._arrays import elementwise
 from xpnn._halves import magnitude, positive_part

@@ -92,7 +92,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         if y.shape[-1] == 0:
             return ready.finish(ready.arrays[0])
         mask = None if ready.where is None else slices.flatten(ready.where, ready.xp)
-        with ready.library.guard():
+        with ready.guard():
             y = formula(y, where=mask, xp=ready.xp)
         return ready.finish(slices.restore(y, ready.xp))
 
@@ -162,6 +162,16 @@ def softmax(
     return xp.where(where, e / total, 0.0)
 
 
+def first_largest(x: Array, xp: Namespace) -> Array:
+    """Return the index of the first largest entry of each slice, or of the first NaN; axis kept.
+
+    As xp.argmax, whose gradient nobody needs, but which JAX refuses for float64 in places.
+    """
+    largest = (x == xp.max(x, axis=-1, keepdims=True)) | xp.isnan(x)
+    index = xp.arange(x.shape[-1], device=device_of(x))
+    return xp.min(xp.where(largest, index, x.shape[-1]), axis=-1, keepdims=True)
+
+
 def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
     """Where one largest entry of each slice stands, and that entry.
 
@@ -169,8 +179,7 @@ def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
     exp(x - x[k])) is the log of the sum of exponentials, with all of its derivatives, ties or not;
     and log1p keeps the digits that log(1 + small) loses.
     """
-    index = xp.arange(x.shape[-1], device=device_of(x))
-    is_k = index == xp.argmax(x, axis=-1, keepdims=True)
+    is_k = xp.arange(x.shape[-1], device=device_of(x)) == first_largest(x, xp)
     return is_k, xp.sum(xp.where(is_k, x, 0.0), axis=-1, keepdims=True)
 
 
@@ -309,7 +318,7 @@ def logsumexp(
         where = None if where is None else broadcast_to("logsumexp", "where", where, shape, xp)
     slices = _slices("logsumexp", axis, tuple(x.shape))
     x, b, where = (None if a is None else slices.flatten(a, xp) for a in (x, b, where))
-    with ready.library.guard():
+    with ready.guard():
         results = _logsumexp(x, b, where, return_sign=return_sign, xp=xp)
     if keepdims:
         kept = tuple(1 if i in slices.axes else n for i, n in enumerate(slices.shape))

@@ -1,14 +1,15 @@
 """Copies of arrays from one library, device or dtype to another, which keep every digit or say so."""
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from xpnn._arrays import Library, device_of, library, library_of_namespace
+from xpnn._arrays import Library, device_of, jax_numbers, library, library_of_namespace
 from xpnn._dtypes import computing_float, dtype_name
 from xpnn._types import Array, Device, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -50,21 +51,27 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
 def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Device | None) -> Array:
     """Copy the NumPy array `a` to another library, as `dtype`, which must be there.
 
-    Under jax.jit the copy is made once, outside the traced program, so that it can be remembered.
+    Under jax.jit or torch.inference_mode it is made outside, so that it can be remembered.
     """
     check_dtype(found, dtype)
     xp = found.xp
     wide = computing_float(dtype)
-    with _outside_tracing(xp):
+    with _lasting(xp, dtype):
         y = xp.asarray(np.array(a, dtype=wide), dtype=getattr(xp, wide), device=device)
         return y if wide == dtype else xp.astype(y, getattr(xp, dtype))
 
 
-def _outside_tracing(xp: Namespace) -> AbstractContextManager[Any]:
+@contextmanager
+def _lasting(xp: Namespace, dtype: str) -> Iterator[None]:
+    """Where arrays are made that may be used later, by whoever: outside a trace or a mode."""
     if array_api_compat.is_jax_namespace(xp):
-        ensured: AbstractContextManager[Any] = sys.modules["jax"].ensure_compile_time_eval()
-        return ensured
-    return nullcontext()
+        with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):
+            yield
+    elif array_api_compat.is_torch_namespace(xp):
+        with sys.modules["torch"].inference_mode(False):
+            yield
+    else:
+        yield
 
 
 def check_dtype(found: Library, dtype: str) -> None:
