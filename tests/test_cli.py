@@ -1,0 +1,284 @@
+"""The command: what it prints and writes, and one line for every mistake."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn import models
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+from typer.testing import CliRunner
+
+from xpnn.cli._app import app
+
+X, LABELS = models.sample("digits")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """run("predict", ...): the command's result, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        return CliRunner().invoke(app, [str(a) for a in arguments])
+
+    return call
+
+
+@pytest.fixture
+def fails(run):
+    """fails("predict", ...): its one line of error."""
+
+    def call(*arguments):
+        result = run(*arguments)
+        assert result.exit_code == 2, result.output
+        assert result.stderr.count("\n") == 1
+        assert "Traceback" not in result.stderr
+        return result.stderr
+
+    return call
+
+
+def process(*arguments, **options):
+    command = [sys.executable, "-m", "xpnn.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_no_arguments_shows_digits(run):
+    text = run("predict").stdout
+    assert "195 of 200 right (97.5%)" in text
+    assert text.count("label") == 3
+
+
+def test_classes_are_the_same_on_every_backend(run, backend):
+    if backend.name == "array-api-strict" and backend.device is not None:
+        pytest.skip("the command names devices by text")
+    result = run("predict", "--classes", "--backend", backend.name)
+    assert result.exit_code == 0, result.output
+    got = np.asarray(result.stdout.split(), int)
+    np.testing.assert_array_equal(got, xpnn.load("digits").classify(X))
+    assert (got == LABELS).sum() == 195
+
+
+@pytest.mark.parametrize("batch", [1, 7, 200, 5000])
+def test_batch_size_changes_no_class(batch, run):
+    np.save("x.npy", X)
+    result = run("predict", "digits", "x.npy", "-o", "y.npy", "--classes", "--batch-size", batch)
+    assert result.exit_code == 0, result.output
+    got = np.load("y.npy", mmap_mode="r")
+    assert got.dtype == np.int64
+    np.testing.assert_array_equal(got, xpnn.load("digits").classify(X))
+
+
+@pytest.mark.parametrize(
+    ("option", "method"),
+    [
+        (None, "__call__"),
+        ("--proba", "__call__"),
+        ("--logits", "logits"),
+        ("--classes", "classify"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".npy", ".csv"])
+def test_outputs(option, method, suffix, run):
+    np.save("x.npy", X)
+    options = [option] if option else []
+    assert run("predict", "digits", "x.npy", "-o", f"y{suffix}", *options).exit_code == 0
+    got = np.load("y.npy") if suffix == ".npy" else np.loadtxt("y.csv", delimiter=",")
+    desired = getattr(xpnn.load("digits"), method)(X)
+    assert got.shape == desired.shape
+    np.testing.assert_allclose(got, desired, rtol=1e-6)
+    assert {p.name for p in Path().iterdir()} == {"x.npy", f"y{suffix}"}
+
+
+def test_standard_output_is_csv(run):
+    rows = [line.split(",") for line in run("predict", "--proba").stdout.splitlines()]
+    np.testing.assert_allclose(np.asarray(rows, "f8").sum(1), 1, rtol=1e-6)
+
+
+def test_out_is_not_replaced_without_force(run, fails):
+    np.save("y.npy", np.arange(3))
+    assert "--force" in fails("predict", "-o", "y.npy", "--classes")
+    np.testing.assert_array_equal(np.load("y.npy"), np.arange(3))
+    assert run("predict", "-o", "y.npy", "--classes", "--force").exit_code == 0
+    assert np.load("y.npy").shape == (200,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "got 'nothing', which is not there"),
+        (["x.npy"], "xpnn predict digits x.npy"),
+        (["digits", "gone.npy"], "gone.npy"),
+        (["digits", "x.txt"], ".npy, .npz, .safetensors, .csv"),
+        (["digits", "x.npy", "-o", "y.txt"], ".npy or .csv"),
+        (["digits", "x.npy", "-o", "no/such/place/y.npy"], "cannot be written"),
+        (["digits", "x.npy", "-o", "folder.npy"], "something else"),
+        (["digits", "narrow.npy"], "expected rows of 784 numbers"),
+        (["digits", "x.npy", "--backend", "tensorflow"], "expected a backend of numpy"),
+        (["digits", "x.npy", "--device", "cuda:3"], "no device 'cuda:3'"),
+        (["line.safetensors"], "expected INPUT after MODEL"),
+        (["line.safetensors", "two.npy", "--classes"], "this network is a regression"),
+        (["line.safetensors", "two.npy", "--proba"], "this network is a regression"),
+        (["digits", "many.npz"], "a, b"),
+        (["digits", "many.npz", "--key", "c"], "got 'c'"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_mistakes(arguments, words, fails, tmp_path):
+    np.save("x.npy", X[:3])
+    np.save("narrow.npy", X[:3, :5])
+    np.save("two.npy", np.ones((3, 2)))
+    np.savez("many.npz", a=X, b=X)
+    (tmp_path / "x.txt").touch()
+    (tmp_path / "folder.npy").mkdir()
+    xpnn.Network([xpnn.Dense(np.ones((2, 1)))]).save("line.safetensors")
+    assert words in fails("predict", *arguments)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_backend_that_is_not_installed(fails, monkeypatch):
+    from xpnn import _backends
+
+    monkeypatch.setattr(_backends, "_is_installed", lambda _: False)
+    assert "pip install 'xpnn[torch]'" in fails("predict", "--backend", "torch")
+
+
+def test_two_kinds(run):
+    result = run("predict", "--proba", "--classes")
+    assert result.exit_code == 2
+    assert "--proba" in result.stderr
+
+
+def test_info(run):
+    text = run("info").stdout
+    for part in ("784 x 50", "sigmoid", "45,360", "MNIST", "961 of 1,000"):
+        assert part in text
+    xpnn.Network([xpnn.Dense(np.ones((2, 1)))]).save("line.safetensors")
+    assert "2 x 1" in run("info", "line.safetensors").stdout
+
+
+def test_backends(run, backend):
+    text = run("backends").stdout
+    assert backend.name in text
+    assert "cupy is not installed: pip install" in text or "cupy" in text
+
+
+def test_version_and_help(run):
+    assert run("--version").stdout == f"xpnn {xpnn.__version__}\n"
+    assert "predict" in run("--help").stdout
+
+
+def test_without_its_extra_the_command_says_what_to_install():
+    code = "import sys; sys.modules['typer'] = None; from xpnn.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "xpnn: the command needs typer; get it with: pip install 'xpnn[cli]'\n"
+
+
+def test_truncated_input_is_one_line_in_a_real_process(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    content = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(content[: len(content) // 2])
+    done = process("predict", "digits", "x.npy", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xpnn: x.npy: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_closed_pipe_ends_quietly():
+    command = f"'{sys.executable}' -m xpnn.cli predict --proba --batch-size 1 | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def sparse(path, rows):
+    """A .npy file of zeros that takes no room on the disk."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 784)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + rows * 784)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(number, tmp_path):
+    sparse(tmp_path / "x.npy", 3_000_000)
+    command = [sys.executable, "-m", "xpnn.cli", "predict", "digits", "x.npy", "-o", "y.npy"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        for _ in range(600):
+            if list(tmp_path.glob(".y.npy.*")):
+                break
+            time.sleep(0.05)
+        assert running.poll() is None
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert "Traceback" not in errors
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    sparse(tmp_path / "x.npy", 100_000)
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = process("predict", "digits", "x.npy", "-o", "y.npy", cwd=tmp_path, preexec_fn=limit)
+    assert done.returncode == 2
+    assert "y.npy: cannot be written: File too large; nothing was left" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+
+
+def peak_memory(rows, folder):
+    """Peak resident set of a prediction, in MiB."""
+    sparse(folder / "x.npy", rows)
+    code = (
+        "import resource, sys; sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', 'y.npy',"
+        " '--force', '--batch-size', '4096']; import atexit; atexit.register(lambda: print("
+        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)); from xpnn.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def test_memory_stays_flat(tmp_path):
+    small, large = peak_memory(20_000, tmp_path), peak_memory(600_000, tmp_path)  # 470 MB
+    assert np.load(tmp_path / "y.npy", mmap_mode="r").shape == (600_000, 10)
+    assert large < small + 60
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_only_on_a_terminal(terminal, tmp_path):
+    sparse(tmp_path / "x.npy", 100_000)
+    command = [sys.executable, "-m", "xpnn.cli", "predict", "digits", "x.npy", "-o", "y.npy"]
+    if not terminal:
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        assert (done.stdout, done.stderr) == (b"", b"")
+        return
+    leader, follower = os.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen(command, cwd=tmp_path, stderr=follower, env=environment) as running:
+        os.close(follower)
+        seen = b""
+        try:
+            while part := os.read(leader, 4096):
+                seen += part
+        except OSError:  # the other end is closed
+            pass
+        assert running.wait() == 0
+    os.close(leader)
+    assert b"rows" in seen
