@@ -1,7 +1,6 @@
 """The command: what it prints and writes, and one line for every mistake."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -231,11 +230,19 @@ def test_an_interrupted_run_leaves_nothing(number, tmp_path):
 def test_a_full_disk_leaves_nothing(tmp_path):
     sparse(tmp_path / "x.npy", 100_000)
 
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    done = process("predict", "digits", "x.npy", "-o", "y.npy", cwd=tmp_path, preexec_fn=limit)
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', 'y.npy'];"
+        "from xpnn.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert "y.npy: cannot be written: File too large; nothing was left" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]

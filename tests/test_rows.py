@@ -33,7 +33,7 @@ def test_npy(array, n, tmp_path):
     rows, got = pieces(tmp_path / "x.npy", n)
     desired = array.reshape(1 if array.ndim == 1 else len(array), -1)
     np.testing.assert_array_equal(got, desired)
-    assert got.dtype == array.dtype
+    assert got.dtype.name == array.dtype.name
     assert rows.width == desired.shape[1]
     assert rows.total == len(desired)
 
@@ -70,7 +70,7 @@ def test_csv(head, tmp_path):
         ("x.csv", b"\xff\xfe\x00", "readable .csv"),
         ("x.npy", b"", "readable .npy"),
         ("x.npy", b"no array", "readable .npy"),
-        ("x.npz", b"no archive", "readable .npz"),
+        ("x.npz", b"no archive", "truncated or no zip"),
         ("x.safetensors", b"no tensors", "readable .safetensors"),
         ("x.txt", b"1", "named .npy, .npz, .safetensors, .csv"),
     ],
@@ -87,8 +87,8 @@ def test_bad_files(name, content, words, tmp_path):
     [
         (np.zeros((0, 3)), r"at least one row, got shape \(0, 3\)"),
         (np.zeros(()), "at least one row"),
-        (np.zeros((2, 2), complex), "real numbers, got values of dtype complex128"),
-        (np.zeros((2, 2), bool), "real numbers, got values of dtype bool"),
+        (np.zeros((2, 2), complex), "real numbers .*, got values of dtype complex128"),
+        (np.zeros((2, 2), bool), "real numbers .*, got values of dtype bool"),
         (np.asarray(["a"]), "real numbers"),
     ],
     ids=repr,
