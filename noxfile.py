@@ -68,13 +68,13 @@ def tests_all(session: nox.Session) -> None:
 
 @nox.session(name="tests-min")
 def tests_min(session: nox.Session) -> None:
-    """The least supported versions, as pyproject.toml has them."""
+    """The least supported versions, as pyproject.toml has them; torch's is the tested one."""
     extras = PROJECT["project"]["optional-dependencies"]
-    least = [*PROJECT["project"]["dependencies"], *extras["cli"]]
+    least = [*PROJECT["project"]["dependencies"], *extras["cli"], *extras["jax"]]
     # No constraints here: these versions are the point.
     session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "test"))
     session.install(*(name.replace(">=", "==") for name in least))
-    run(session, "--backend", "numpy")
+    run(session, "--backend", "numpy", "--backend", "jax")
 
 
 @nox.session
