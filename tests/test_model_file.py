@@ -231,7 +231,7 @@ def test_foreign_safetensors(path, metadata):
         (description(layers=[]), "expected a list of layers"),
         (description(layers=None), "expected a list of layers"),
         (description(layers=[1]), "layer 0: expected an activation and options"),
-        (description(layers=[{"activation": 3, "options": {}}]), "layer 0: expected an activ"),
+        (description(layers=[{"activation": 3, "options": {}}]), "layer 0: expected an act"),
         (description(layers=[{"activation": "relu", "options": []}]), "layer 0: expected an act"),
         (description(layers=[{"activation": "relu"}]), "layer 0: expected an activation and"),
         (activated("swoosh"), "expected one of identity, .* got 'swoosh'"),

@@ -32,7 +32,7 @@ def show(job: Job, console: Console) -> None:
         f"{right} of {len(labels)} right ({right / len(labels):.1%}): {job.model}, sample of digits "
         f"that it was not trained on, run by {job.backend}",
         highlight=False,
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
 
 
