@@ -213,7 +213,13 @@ def sparse(path, rows):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing(number, tmp_path):
     sparse(tmp_path / "x.npy", 3_000_000)
-    command = [sys.executable, "-m", "xpnn.cli", "predict", "digits", "x.npy", "-o", "y.npy"]
+    # A shell starts its background jobs, and so all that they start, with SIGINT ignored.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', 'y.npy'];"
+        "from xpnn.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         for _ in range(600):
             if list(tmp_path.glob(".y.npy.*")):
