@@ -1,0 +1,165 @@
+"""Elementary functions of whole arrays of binary32 or binary64: every input, one rounding.
+
+Each takes a float64 array, whether its values come from binary32 (`single`), and a namespace as in
+`_double`; it returns float32 if `single`, otherwise float64. No input is subnormal or -0, and no
+result is: what is smaller than the least normal number is 0.
+"""
+
+import math
+from collections.abc import Callable
+
+from xpnn._reproducible import _elementary
+from xpnn._reproducible._double import (
+    LEAST_DOUBLE,
+    fraction,
+    power_of_two,
+    scale,
+    to_single,
+    to_single_from_two,
+    two_product,
+)
+from xpnn._types import Array, Namespace
+
+Function = Callable[[Array, bool, Namespace], Array]
+
+
+def _one(y: Array, single: bool, xp: Namespace) -> Array:
+    return to_single(y, xp) if single else xp.where(xp.abs(y) < LEAST_DOUBLE, 0.0, y)
+
+
+def _two(high: Array, low: Array, single: bool, xp: Namespace) -> Array:
+    return to_single_from_two(high, low, xp) if single else _one(high + low, single, xp)
+
+
+def _scaled(high: Array, low: Array, k: Array, single: bool, xp: Namespace) -> Array:
+    y = high + low
+    return to_single(y * power_of_two(k, xp), xp) if single else scale(y, k, xp)
+
+
+def _inside(x: Array, low: float, high: float, xp: Namespace) -> Array:
+    """x from low to high, 0 for NaN."""
+    return xp.clip(xp.where(xp.isnan(x), 0.0, x), low, high)
+
+
+def _with_nan(x: Array, y: Array, xp: Namespace) -> Array:
+    return xp.where(xp.isnan(x), math.nan, y)
+
+
+def exp(x: Array, single: bool, xp: Namespace) -> Array:
+    """exp(x)."""
+    z = _inside(x, *((-104.0, 89.0) if single else (-746.0, 710.0)), xp)
+    return _with_nan(x, _scaled(*_elementary.exp(z, xp), single, xp), xp)
+
+
+def exp2(x: Array, single: bool, xp: Namespace) -> Array:
+    """2**x."""
+    z = _inside(x, *((-150.0, 129.0) if single else (-1076.0, 1025.0)), xp)
+    return _with_nan(x, _scaled(*_elementary.exp2(z, xp), single, xp), xp)
+
+
+def expm1(x: Array, single: bool, xp: Namespace) -> Array:
+    """exp(x) - 1."""
+    z = _inside(x, -50.0, 89.0 if single else 709.0, xp)
+    y = _two(*_elementary.expm1(z, xp), single, xp)
+    if not single:
+        y = xp.where(x > 60.0, exp(x, single, xp), y)
+    return _with_nan(x, y, xp)
+
+
+def _logarithm(of: Callable[[Array, bool, Namespace], tuple[Array, Array]]) -> Function:
+    def function(x: Array, single: bool, xp: Namespace) -> Array:
+        usable = (x > 0.0) & (x < math.inf)
+        y = _two(*of(xp.where(usable, x, 1.0), single, xp), single, xp)
+        special = xp.where(x == 0.0, -math.inf, xp.where(x > 0.0, math.inf, math.nan))
+        return xp.where(usable, y, xp.astype(special, y.dtype))
+
+    return function
+
+
+log = _logarithm(_elementary.log)
+log2 = _logarithm(_elementary.log2)
+log10 = _logarithm(_elementary.log10)
+
+
+def log1p(x: Array, single: bool, xp: Namespace) -> Array:
+    """log(1 + x)."""
+    usable = (x > -1.0) & (x < math.inf)
+    y = _two(*_elementary.log1p(xp.where(usable, x, 0.0), xp), single, xp)
+    special = xp.where(x == -1.0, -math.inf, xp.where(x > 0.0, math.inf, math.nan))
+    return xp.where(usable, y, xp.astype(special, y.dtype))
+
+
+def tanh(x: Array, single: bool, xp: Namespace) -> Array:
+    """Hyperbolic tangent."""
+    z = _inside(x, -22.0, 22.0, xp)
+    return _with_nan(x, _two(*_elementary.tanh(z, xp), single, xp), xp)
+
+
+def sinh(x: Array, single: bool, xp: Namespace) -> Array:
+    """(exp(x) - exp(-x)) / 2."""
+    a = _inside(xp.abs(x), 0.0, 90.0 if single else 711.0, xp)
+    high, low, k = _elementary.exp(a, xp)
+    far = _scaled(high, low, k - 1.0, single, xp)
+    high, low = _elementary.expm1(xp.where(a < 40.0, a, 0.0), xp)
+    e = high + low
+    near = _one(0.5 * (e + e / (e + 1.0)), single, xp)
+    y = xp.where(a < 40.0, near, far)
+    return _with_nan(x, xp.where(x < 0.0, -y, y), xp)
+
+
+def cosh(x: Array, single: bool, xp: Namespace) -> Array:
+    """(exp(x) + exp(-x)) / 2."""
+    a = _inside(xp.abs(x), 0.0, 90.0 if single else 711.0, xp)
+    high, low, k = _elementary.exp(a, xp)
+    far = _scaled(high, low, k - 1.0, single, xp)
+    e = (high + low) * power_of_two(xp.clip(k, 0.0, 100.0), xp)
+    near = _one(0.5 * (e + 1.0 / e), single, xp)
+    return _with_nan(x, xp.where(a < 40.0, near, far), xp)
+
+
+def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
+    """1 / (1 + exp(-x))."""
+    z = _inside(x, *((-104.0, 104.0) if single else (-709.0, 709.0)), xp)
+    return _with_nan(x, _one(_elementary.sigmoid(z, single, xp), single, xp), xp)
+
+
+def erf(x: Array, single: bool, xp: Namespace) -> Array:
+    """Error function."""
+    z = _inside(x, -6.0, 6.0, xp)
+    return _with_nan(x, _two(*_elementary.erf(z, xp), single, xp), xp)
+
+
+def sqrt(x: Array, single: bool, xp: Namespace) -> Array:
+    """Square root, correctly rounded."""
+    usable = (x > 0.0) & (x < math.inf)
+    z = xp.where(usable, x, 1.0)
+    if single:
+        # The root of 24 bits is never so near to a midpoint that the last bits here could matter.
+        y = to_single(xp.sqrt(z), xp)
+    else:
+        m, k = fraction(z, single, xp)
+        half = xp.floor(k * 0.5)
+        m = m * xp.where(k == half + half, 1.0, 2.0)
+        y = scale(_root_of_two_or_less(m, xp), half, xp)
+    special = xp.where(x == 0.0, 0.0, xp.where(x > 0.0, math.inf, math.nan))
+    return xp.where(usable, y, xp.astype(special, y.dtype))
+
+
+def _root_of_two_or_less(m: Array, xp: Namespace) -> Array:
+    """Square root of 1/2 < m <= 2, correctly rounded, from one that may be 1 unit off (Tuckerman)."""
+    y = xp.sqrt(m)
+    up, down = y + xp.where(y < 1.0, 2.0**-53, 2.0**-52), y - xp.where(y <= 1.0, 2.0**-53, 2.0**-52)
+    return xp.where(_is_above(m, y, up), up, xp.where(_is_above(m, y, down), y, down))
+
+
+def _is_above(m: Array, a: Array, b: Array) -> Array:
+    """m > a * b, exactly: whether the root of m is nearer to the larger of two neighbours."""
+    p, e = two_product(a, b)
+    return ((m - p) - e) > 0.0
+
+
+ELEMENTWISE: dict[str, Function] = {
+    f.__name__: f
+    for f in (exp, exp2, expm1, log1p, tanh, sinh, cosh, sigmoid, erf, sqrt)
+} | {"log": log, "log2": log2, "log10": log10}
+"""The functions of one array that a reproducible namespace computes itself."""

@@ -1,0 +1,140 @@
+"""Arrays whose operations a compiler must leave as they are written.
+
+XLA and Inductor contract a * b + c into one rounding, take (x + c) - c for x, multiply by the
+reciprocal of a divisor. `Kept` has the operators of an array, each behind a barrier. Where no
+compiler is at work, on NumPy or PyTorch called as usual, the library's own arrays need none of it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from xpnn._compilers import compiler_of, constant
+from xpnn._types import Array, Namespace
+
+_ARITHMETIC = {"matmul", "sum", "cumulative_sum", "round", "floor", "astype"}
+
+
+class Kept:
+    """An array whose every operation is rounded by itself."""
+
+    __slots__ = ("native", "xp")
+
+    def __init__(self, native: Array, xp: "KeptNamespace") -> None:
+        self.native, self.xp = native, xp
+
+    def _operate(self, operator: str, other: Any, *, keep: bool = True) -> "Kept":
+        result = getattr(self.native, operator)(_native(other))
+        return Kept(self.xp.keep(result) if keep else result, self.xp)
+
+    def __add__(self, other: Any) -> "Kept":
+        return self._operate("__add__", other)
+
+    def __sub__(self, other: Any) -> "Kept":
+        return self._operate("__sub__", other)
+
+    def __mul__(self, other: Any) -> "Kept":
+        return self._operate("__mul__", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other: Any) -> "Kept":
+        return self._operate("__rsub__", other)
+
+    def __truediv__(self, other: Any) -> "Kept":
+        return self.xp.divide(self.native, _native(other))
+
+    def __rtruediv__(self, other: Any) -> "Kept":
+        return self.xp.divide(_native(other), self.native)
+
+    def __neg__(self) -> "Kept":
+        return Kept(-self.native, self.xp)
+
+    def __lt__(self, other: Any) -> "Kept":
+        return self._operate("__lt__", other, keep=False)
+
+    def __le__(self, other: Any) -> "Kept":
+        return self._operate("__le__", other, keep=False)
+
+    def __gt__(self, other: Any) -> "Kept":
+        return self._operate("__gt__", other, keep=False)
+
+    def __ge__(self, other: Any) -> "Kept":
+        return self._operate("__ge__", other, keep=False)
+
+    def __eq__(self, other: object) -> "Kept":  # type: ignore[override]
+        return self._operate("__eq__", other, keep=False)
+
+    def __ne__(self, other: object) -> "Kept":  # type: ignore[override]
+        return self._operate("__ne__", other, keep=False)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __and__(self, other: Any) -> "Kept":
+        return self._operate("__and__", other, keep=False)
+
+    def __or__(self, other: Any) -> "Kept":
+        return self._operate("__or__", other, keep=False)
+
+    def __invert__(self) -> "Kept":
+        return Kept(~self.native, self.xp)
+
+    def __getitem__(self, index: Any) -> "Kept":
+        return Kept(self.native[index], self.xp)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(self.native.shape)
+
+
+class KeptNamespace:
+    """The functions of `xp` on `Kept` arrays."""
+
+    def __init__(self, xp: Namespace, keep: Callable[[Array], Array]) -> None:
+        self.native, self.keep = xp, keep
+
+    def divide(self, a: Any, b: Any) -> Kept:
+        """a / b, where b is no constant nor broadcast that a reciprocal could stand for."""
+        xp = self.native
+        like = b if isinstance(a, float) else a
+        shape = xp.broadcast_shapes(*(getattr(v, "shape", ()) for v in (a, b)))
+        b = xp.full_like(like, b) if isinstance(b, float) else b
+        return Kept(self.keep(a / self.keep(xp.broadcast_to(b, shape))), self)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.native, name)
+        if not callable(found) or name in {"float32", "float64", "int64"}:
+            return found
+
+        def function(*args: Any, **options: Any) -> Kept:
+            result = found(*map(_native, args), **options)
+            return Kept(self.keep(result) if name in _ARITHMETIC else result, self)
+
+        return function
+
+
+def _native(a: Any) -> Any:
+    return a.native if isinstance(a, Kept) else a
+
+
+def native(a: Any) -> Array:
+    """Return the library's own array of `a`."""
+    return _native(a)
+
+
+def kept(xp: Namespace, *arrays: Array) -> tuple[Namespace, list[Any]]:
+    """Return the namespace and arrays in which to compute: Kept ones if a compiler is at work."""
+    keep = compiler_of(xp).keep()
+    if keep is None:
+        return xp, list(arrays)
+    wrapped = KeptNamespace(xp, keep)
+    return wrapped, [None if a is None else Kept(a, wrapped) for a in arrays]
+
+
+def lookup(table: Callable[[], tuple[float, ...]], index: Array, xp: Namespace) -> Array:
+    """Return the entries of a table of constants; `index` holds integers, as float64."""
+    own = xp.native if isinstance(xp, KeptNamespace) else xp
+    at = _native(index)
+    flat = own.reshape(own.astype(at, own.int64), (-1,))
+    found = own.reshape(own.take(constant(table, own, at), flat, axis=0), at.shape)
+    return Kept(found, xp) if isinstance(xp, KeptNamespace) else found
