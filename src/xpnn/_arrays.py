@@ -23,6 +23,8 @@ class Library(NamedTuple):
 
     xp: Namespace
     guard: Callable[[str], AbstractContextManager[Any]]
+    reproducible: Namespace | None = None
+    """`xp` itself, if it is the reproducible namespace of another library."""
 
     @property
     def name(self) -> str:
@@ -56,6 +58,8 @@ def _find_library(x: Array, called: str, function: str) -> Library:
             f"API library, got {type(x).__module__}.{type(x).__qualname__}; pass "
             f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
         ) from None
+    if hasattr(xp, "__xpnn_library__"):  # a reproducible namespace
+        return cast("Library", xp.__xpnn_library__)
     guard: Callable[[str], AbstractContextManager[Any]]
     if array_api_compat.is_torch_namespace(xp):
         guard = _nothing

@@ -1,76 +1,16 @@
 """softmax, log_softmax and logsumexp, each shifted by the largest entry of its slice.
 
-All three are written for the last axis; `_slices` brings the axes of a call there and back.
+All three are written for the last axis; `Slices` brings the axes of a call there and back.
 """
 
 import functools
 import math
-import operator
 from collections.abc import Callable
-from typing import NamedTuple
 
 from xpnn._arrays import broadcast_to, device_of, prepare
+from xpnn._axes import Axis, slices_of
 from xpnn._types import Array, Namespace
-from xpnn.errors import XpnnTypeError, XpnnValueError
-
-Axis = int | tuple[int, ...] | None
-
-
-class _Slices(NamedTuple):
-    """How the axes of a call become the last axis, and how a result gets its shape back."""
-
-    shape: tuple[int, ...]
-    axes: tuple[int, ...]
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        return (*(i for i in range(len(self.shape)) if i not in self.axes), *self.axes)
-
-    def flatten(self, x: Array, xp: Namespace) -> Array:
-        """Bring `axes` of x to the end, as one axis."""
-        order = self.order
-        if order != tuple(range(len(order))):
-            x = xp.permute_dims(x, order)
-        if len(self.axes) != 1:
-            kept = tuple(self.shape[i] for i in order[: len(order) - len(self.axes)])
-            x = xp.reshape(x, (*kept, math.prod([self.shape[i] for i in self.axes])))
-        return x
-
-    def restore(self, y: Array, xp: Namespace) -> Array:
-        """Undo `flatten`."""
-        order = self.order
-        if len(self.axes) != 1:
-            y = xp.reshape(y, tuple(self.shape[i] for i in order))
-        if order != tuple(range(len(order))):
-            y = xp.permute_dims(y, tuple(order.index(i) for i in range(len(order))))
-        return y
-
-
-def _slices(function: str, axis: Axis, shape: tuple[int, ...]) -> _Slices:
-    ndim = len(shape)
-    if axis is None:
-        return _Slices(shape, tuple(range(ndim)))
-    given = axis if isinstance(axis, tuple) else (axis,)
-    if ndim == 0 and given in {(-1,), (0,)}:
-        return _Slices(shape, ())  # as torch, NumPy and SciPy take it
-    axes = []
-    for i in given:
-        try:
-            index = operator.index(i)
-        except TypeError:
-            raise XpnnTypeError(
-                f"{function}: expected axis to be an integer, a tuple of integers or None, "
-                f"got {axis!r}"
-            ) from None
-        if not -ndim <= index < ndim:
-            raise XpnnValueError(
-                f"{function}: expected axis between {-ndim} and {ndim - 1} for an array of shape "
-                f"{shape}, got {index}"
-            )
-        axes.append(index % ndim)
-    if len(set(axes)) < len(axes):
-        raise XpnnValueError(f"{function}: expected different axes, got {axis}")
-    return _Slices(shape, tuple(sorted(axes)))
+from xpnn.errors import XpnnValueError
 
 
 def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -87,7 +27,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         xp: Namespace | None = None,
     ) -> Array:
         ready = prepare(name, xp, where, x=x)
-        slices = _slices(name, axis, tuple(x.shape))
+        slices = slices_of(name, axis, tuple(x.shape))
         y = slices.flatten(ready.arrays[0], ready.xp)
         if y.shape[-1] == 0:
             return ready.finish(ready.arrays[0])
@@ -316,13 +256,12 @@ def logsumexp(
         shape = _common_shape(x.shape, b.shape)
         x, b = xp.broadcast_to(x, shape), xp.broadcast_to(b, shape)
         where = None if where is None else broadcast_to("logsumexp", "where", where, shape, xp)
-    slices = _slices("logsumexp", axis, tuple(x.shape))
+    slices = slices_of("logsumexp", axis, tuple(x.shape))
     x, b, where = (None if a is None else slices.flatten(a, xp) for a in (x, b, where))
     with ready.guard():
         results = _logsumexp(x, b, where, return_sign=return_sign, xp=xp)
     if keepdims:
-        kept = tuple(1 if i in slices.axes else n for i, n in enumerate(slices.shape))
-        results = tuple(xp.reshape(y, kept) for y in results)
+        results = tuple(xp.reshape(y, slices.kept) for y in results)
     results = tuple(ready.finish(y) for y in results)
     return (results[0], results[1]) if return_sign else results[0]
 

@@ -104,6 +104,11 @@ def move(a: Array, found: Library, device: Device | None, dtype: str) -> Array:
     return a
 
 
+def to_device(x: Array, device: Device) -> Array:
+    """Move `x` to another device of its library."""
+    return array_api_compat.to_device(x, device)
+
+
 def destination(like: Any, device: Any) -> tuple[Library, Device | None]:
     """Return the library and device of an array, or of a namespace and a device or its name."""
     if isinstance(like, ModuleType) or hasattr(like, "__array_namespace_info__"):

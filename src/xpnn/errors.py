@@ -13,3 +13,7 @@ class XpnnTypeError(XpnnError, TypeError):
 
 class XpnnValueError(XpnnError, ValueError):
     """An argument of the right kind with a wrong value, shape or content; also a bad file."""
+
+
+class NotReproducibleError(XpnnError, AttributeError, NotImplementedError):
+    """Something that cannot give the same bits on every backend was asked of the reproducible way."""

@@ -23,12 +23,13 @@ from xpnn._types import Array, Namespace
 Function = Callable[[Array, bool, Namespace], Array]
 
 
-def _one(y: Array, single: bool, xp: Namespace) -> Array:
+def nearest(y: Array, single: bool, xp: Namespace) -> Array:
+    """y, rounded to binary32 if `single`; 0 below the least normal number."""
     return to_single(y, xp) if single else xp.where(xp.abs(y) < LEAST_DOUBLE, 0.0, y)
 
 
 def _two(high: Array, low: Array, single: bool, xp: Namespace) -> Array:
-    return to_single_from_two(high, low, xp) if single else _one(high + low, single, xp)
+    return to_single_from_two(high, low, xp) if single else nearest(high + low, single, xp)
 
 
 def _scaled(high: Array, low: Array, k: Array, single: bool, xp: Namespace) -> Array:
@@ -43,6 +44,16 @@ def _inside(x: Array, low: float, high: float, xp: Namespace) -> Array:
 
 def _with_nan(x: Array, y: Array, xp: Namespace) -> Array:
     return xp.where(xp.isnan(x), math.nan, y)
+
+
+def _special(
+    x: Array, y: Array, usable: Array, values: dict[float, float], xp: Namespace
+) -> Array:
+    """y where x is usable, given values at given points, elsewhere NaN."""
+    y = xp.where(usable, y, math.nan)
+    for point, value in values.items():
+        y = xp.where(x == point, value, y)
+    return y
 
 
 def exp(x: Array, single: bool, xp: Namespace) -> Array:
@@ -70,8 +81,7 @@ def _logarithm(of: Callable[[Array, bool, Namespace], tuple[Array, Array]]) -> F
     def function(x: Array, single: bool, xp: Namespace) -> Array:
         usable = (x > 0.0) & (x < math.inf)
         y = _two(*of(xp.where(usable, x, 1.0), single, xp), single, xp)
-        special = xp.where(x == 0.0, -math.inf, xp.where(x > 0.0, math.inf, math.nan))
-        return xp.where(usable, y, xp.astype(special, y.dtype))
+        return _special(x, y, usable, {0.0: -math.inf, math.inf: math.inf}, xp)
 
     return function
 
@@ -85,8 +95,7 @@ def log1p(x: Array, single: bool, xp: Namespace) -> Array:
     """log(1 + x)."""
     usable = (x > -1.0) & (x < math.inf)
     y = _two(*_elementary.log1p(xp.where(usable, x, 0.0), xp), single, xp)
-    special = xp.where(x == -1.0, -math.inf, xp.where(x > 0.0, math.inf, math.nan))
-    return xp.where(usable, y, xp.astype(special, y.dtype))
+    return _special(x, y, usable, {-1.0: -math.inf, math.inf: math.inf}, xp)
 
 
 def tanh(x: Array, single: bool, xp: Namespace) -> Array:
@@ -102,7 +111,7 @@ def sinh(x: Array, single: bool, xp: Namespace) -> Array:
     far = _scaled(high, low, k - 1.0, single, xp)
     high, low = _elementary.expm1(xp.where(a < 40.0, a, 0.0), xp)
     e = high + low
-    near = _one(0.5 * (e + e / (e + 1.0)), single, xp)
+    near = nearest(0.5 * (e + e / (e + 1.0)), single, xp)
     y = xp.where(a < 40.0, near, far)
     return _with_nan(x, xp.where(x < 0.0, -y, y), xp)
 
@@ -113,14 +122,14 @@ def cosh(x: Array, single: bool, xp: Namespace) -> Array:
     high, low, k = _elementary.exp(a, xp)
     far = _scaled(high, low, k - 1.0, single, xp)
     e = (high + low) * power_of_two(xp.clip(k, 0.0, 100.0), xp)
-    near = _one(0.5 * (e + 1.0 / e), single, xp)
+    near = nearest(0.5 * (e + 1.0 / e), single, xp)
     return _with_nan(x, xp.where(a < 40.0, near, far), xp)
 
 
 def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
     """1 / (1 + exp(-x))."""
     z = _inside(x, *((-104.0, 104.0) if single else (-709.0, 709.0)), xp)
-    return _with_nan(x, _one(_elementary.sigmoid(z, single, xp), single, xp), xp)
+    return _with_nan(x, nearest(_elementary.sigmoid(z, single, xp), single, xp), xp)
 
 
 def erf(x: Array, single: bool, xp: Namespace) -> Array:
@@ -141,8 +150,7 @@ def sqrt(x: Array, single: bool, xp: Namespace) -> Array:
         half = xp.floor(k * 0.5)
         m = m * xp.where(k == half + half, 1.0, 2.0)
         y = scale(_root_of_two_or_less(m, xp), half, xp)
-    special = xp.where(x == 0.0, 0.0, xp.where(x > 0.0, math.inf, math.nan))
-    return xp.where(usable, y, xp.astype(special, y.dtype))
+    return _special(x, y, usable, {0.0: 0.0, math.inf: math.inf}, xp)
 
 
 def _root_of_two_or_less(m: Array, xp: Namespace) -> Array:

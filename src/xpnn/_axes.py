@@ -1,0 +1,79 @@
+"""Axes of a call, brought to the end as one axis and back: sums and softmax are written for that."""
+
+import math
+import operator
+from typing import NamedTuple
+
+from xpnn._types import Array, Namespace
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+Axis = int | tuple[int, ...] | None
+
+
+class Slices(NamedTuple):
+    """How the axes of a call become the last axis, and how a result gets its shape back."""
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes as they are flattened: those left alone first."""
+        return (*(i for i in range(len(self.shape)) if i not in self.axes), *self.axes)
+
+    def flatten(self, x: Array, xp: Namespace) -> Array:
+        """Bring `axes` of x to the end, as one axis."""
+        order = self.order
+        if order != tuple(range(len(order))):
+            x = xp.permute_dims(x, order)
+        if len(self.axes) != 1:
+            kept = tuple(self.shape[i] for i in order[: len(order) - len(self.axes)])
+            x = xp.reshape(x, (*kept, math.prod([self.shape[i] for i in self.axes])))
+        return x
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The shape with length 1 along the axes."""
+        return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
+
+    @property
+    def without(self) -> tuple[int, ...]:
+        """The shape without the axes."""
+        return tuple(n for i, n in enumerate(self.shape) if i not in self.axes)
+
+    def restore(self, y: Array, xp: Namespace) -> Array:
+        """Undo `flatten`."""
+        order = self.order
+        if len(self.axes) != 1:
+            y = xp.reshape(y, tuple(self.shape[i] for i in order))
+        if order != tuple(range(len(order))):
+            y = xp.permute_dims(y, tuple(order.index(i) for i in range(len(order))))
+        return y
+
+
+def slices_of(function: str, axis: Axis, shape: tuple[int, ...]) -> Slices:
+    """Read the `axis` of a call; TypeError or ValueError if there is no such axis."""
+    ndim = len(shape)
+    if axis is None:
+        return Slices(shape, tuple(range(ndim)))
+    given = axis if isinstance(axis, tuple) else (axis,)
+    if ndim == 0 and given in {(-1,), (0,)}:
+        return Slices(shape, ())  # as torch, NumPy and SciPy take it
+    axes = []
+    for i in given:
+        try:
+            index = operator.index(i)
+        except TypeError:
+            raise XpnnTypeError(
+                f"{function}: expected axis to be an integer, a tuple of integers or None, "
+                f"got {axis!r}"
+            ) from None
+        if not -ndim <= index < ndim:
+            raise XpnnValueError(
+                f"{function}: expected axis between {-ndim} and {ndim - 1} for an array of shape "
+                f"{shape}, got {index}"
+            )
+        axes.append(index % ndim)
+    if len(set(axes)) < len(axes):
+        raise XpnnValueError(f"{function}: expected different axes, got {axis}")
+    return Slices(shape, tuple(sorted(axes)))

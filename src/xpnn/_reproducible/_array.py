@@ -1,0 +1,159 @@
+"""The array type of a reproducible namespace: its operators are the namespace's functions."""
+
+from typing import Any
+
+from xpnn._types import Array, Device, DType, Namespace
+
+
+class ReproducibleArray:
+    """An array whose operators and functions round alike on every backend.
+
+    Make one with ``xp = xpnn.reproducible(...)``, ``xp.asarray(x)``; `native` gives the library's
+    own array back. It has the attributes, methods and operators of the Array API standard. It holds
+    no subnormal numbers and no -0.
+    """
+
+    __slots__ = ("_native", "_split")
+    _namespace: Namespace
+    """Set by the class that each namespace makes for its arrays."""
+
+    def __init__(self, native: Array) -> None:
+        self._native = native
+        self._split: Any = None
+
+    @property
+    def native(self) -> Array:
+        """The library's own array, with NaN of one kind."""
+        return self._namespace.unwrap(self)
+
+    @property
+    def dtype(self) -> DType:
+        """dtype of the elements, as the library names it."""
+        return self._native.dtype
+
+    @property
+    def device(self) -> Device:
+        """Where the array is."""
+        return getattr(self._native, "device", None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(self._native.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._native.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for m in self.shape:
+            n *= m
+        return n
+
+    @property
+    def T(self) -> "ReproducibleArray":  # noqa: N802
+        """Transpose of an array of two axes."""
+        return type(self)(self._native.T)
+
+    @property
+    def mT(self) -> "ReproducibleArray":  # noqa: N802
+        """Transpose of the last two axes."""
+        return self._namespace.matrix_transpose(self)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
+        return self._namespace
+
+    def to_device(self, device: Device, /, *, stream: Any = None) -> "ReproducibleArray":
+        """Move to another device of the library."""
+        return self._namespace.to_device(self, device)
+
+    def __getitem__(self, key: Any) -> "ReproducibleArray":
+        return type(self)(self._native[self._namespace.index(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        value = self._namespace.asarray(value, dtype=self.dtype, device=self.device)
+        self._native[self._namespace.index(key)] = value._native  # noqa: SLF001
+        self._split = None
+
+    def __len__(self) -> int:
+        return len(self._native)
+
+    def __bool__(self) -> bool:
+        return bool(self._native)
+
+    def __int__(self) -> int:
+        return int(self._native)
+
+    def __float__(self) -> float:
+        return float(self._native)
+
+    def __index__(self) -> int:
+        return self._native.__index__()  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"reproducible({self._native!r})"
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __pow__(self, other: Any) -> Any:
+        return self._namespace.pow(self, other)
+
+    def __pos__(self) -> Any:
+        return self
+
+
+def _binary(name: str) -> Any:
+    def operator(self: ReproducibleArray, other: Any) -> Any:
+        if not self._namespace.takes(other):
+            return NotImplemented
+        return getattr(self._namespace, name)(self, other)
+
+    return operator
+
+
+def _reflected(name: str) -> Any:
+    def operator(self: ReproducibleArray, other: Any) -> Any:
+        if not self._namespace.takes(other):
+            return NotImplemented
+        return getattr(self._namespace, name)(other, self)
+
+    return operator
+
+
+def _unary(name: str) -> Any:
+    return lambda self: getattr(self._namespace, name)(self)
+
+
+_OPERATORS = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
+_COMPARISONS = {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+for _name, _function in _OPERATORS.items():
+    setattr(ReproducibleArray, f"__{_name}__", _binary(_function))
+    setattr(ReproducibleArray, f"__r{_name}__", _reflected(_function))
+for _name, _function in _COMPARISONS.items():
+    setattr(ReproducibleArray, f"__{_name}__", _binary(_function))
+for _name, _function in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert"}.items():
+    setattr(ReproducibleArray, f"__{_name}__", _unary(_function))
