@@ -15,53 +15,95 @@ from xpnn.errors import XpnnTypeError
 Function = Callable[..., Any]
 
 
+class Rule(NamedTuple):
+    """A function of arrays and its derivatives."""
+
+    f: Function
+    backward: Function
+    """`backward(g, y, *arrays)`: derivatives with respect to the arrays, a tuple."""
+    like: Function
+    """`like(*arrays)`: some array of the shape and dtype of f's result."""
+
+
 class Compiler(NamedTuple):
     """What is known of a library's compiler and derivatives."""
 
-    keep: Callable[[], Callable[[Array], Array] | None]
-    """Gives the barrier, or None where no compiler is at work."""
-    rule: Callable[[Function, Function], Function]
-    """`rule(f, backward)` is f with derivatives `backward(g, y, *arrays)`, a tuple."""
+    keep: Callable[[Array], Array] | None
+    """The barrier that leaves an operation as it is written; None where nothing would change it."""
+    with_rule: Callable[[Rule], Function]
+    """Makes a function of a rule's f that has its derivatives."""
+    operator: Callable[[Callable[[str], Rule]], Function | None]
+    """Makes `operator(arrays, text)`, the function of the rule that a text stands for.
+
+    A compiler at work calls it and does not look into it. None where no compiler is like that.
+    """
+    is_at_work: Callable[[], bool]
+    """Whether `operator` is to be called now."""
 
 
-def _jax_keep() -> Callable[[Array], Array]:
+def _jax_keep(p: Array) -> Array:
     lax = sys.modules["jax"].lax
-
-    def keep(p: Array) -> Array:
-        # The barrier alone is passed by contraction, the select alone by re-association.
-        return lax.optimization_barrier(lax.select(p == p, p, lax.full_like(p, 0)))  # noqa: PLR0124
-
-    return keep
+    # The barrier alone is passed by contraction, the select alone by re-association.
+    return lax.optimization_barrier(lax.select(p == p, p, lax.full_like(p, 0)))  # noqa: PLR0124
 
 
-def _jax_rule(f: Function, backward: Function) -> Function:
+def _jax_with_rule(rule: Rule) -> Function:
     jax = sys.modules["jax"]
 
     def forward(*arrays: Array) -> tuple[Array, tuple[Array, ...]]:
-        y = f(*arrays)
+        y = rule.f(*arrays)
         return y, (y, *arrays)
 
-    function = jax.custom_vjp(f)
-    function.defvjp(forward, lambda saved, g: backward(g, *saved))
+    function = jax.custom_vjp(rule.f)
+    function.defvjp(forward, lambda saved, g: rule.backward(g, *saved))
     return jax.jit(function)  # type: ignore[no-any-return]
 
 
-def _torch_keep() -> Callable[[Array], Array] | None:
-    torch = sys.modules["torch"]
-    if not torch.compiler.is_compiling():
-        return None
-    return lambda p: torch.where(p == p, p, torch.zeros_like(p))  # noqa: PLR0124
-
-
-def _torch_rule(f: Function, backward: Function) -> Function:
+def _torch_operator(rule_of: Callable[[str], Rule]) -> Function:
+    """Make the operator by which torch.compile calls a rule's f, and does not look into it."""
     torch = sys.modules["torch"]
 
-    class Rule(torch.autograd.Function):  # type: ignore[misc]
+    def run(arrays: list[Array], text: str) -> Array:
+        return rule_of(text).f(*arrays)
+
+    operator = torch.library.custom_op(
+        "xpnn::reproducible", run, mutates_args=(), schema="(Tensor[] arrays, str text) -> Tensor"
+    )
+
+    def like(arrays: list[Array], text: str) -> Array:
+        same = rule_of(text).like(*arrays)
+        return torch.empty_like(same, memory_format=torch.contiguous_format)
+
+    def save(ctx: Any, inputs: tuple[list[Array], str], output: Array) -> None:
+        arrays, ctx.text = inputs
+        ctx.save_for_backward(output, *arrays)
+
+    def backward(ctx: Any, g: Array) -> tuple[list[Array], None]:
+        return list(rule_of(ctx.text).backward(g, *ctx.saved_tensors)), None
+
+    def vmap(info: Any, in_dims: Any, arrays: list[Array], text: str) -> tuple[Array, int]:
+        axes = in_dims[0]
+        rows = (
+            [a if i is None else a.select(i, n) for a, i in zip(arrays, axes, strict=True)]
+            for n in range(info.batch_size)
+        )
+        return torch.stack([operator(row, text) for row in rows]), 0
+
+    operator.register_fake(like)
+    operator.register_autograd(backward, setup_context=save)
+    operator.register_vmap(vmap)
+    return operator  # type: ignore[no-any-return]
+
+
+def _torch_with_rule(rule: Rule) -> Function:
+    torch = sys.modules["torch"]
+
+    class WithRule(torch.autograd.Function):  # type: ignore[misc]
         generate_vmap_rule = True
 
         @staticmethod
         def forward(*arrays: Array) -> Array:
-            return f(*arrays)
+            return rule.f(*arrays)
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Array, ...], output: Array) -> None:
@@ -69,37 +111,33 @@ def _torch_rule(f: Function, backward: Function) -> Function:
 
         @staticmethod
         def backward(ctx: Any, g: Array) -> tuple[Array, ...]:
-            return backward(g, *ctx.saved_tensors)  # type: ignore[no-any-return]
+            return rule.backward(g, *ctx.saved_tensors)  # type: ignore[no-any-return]
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Array) -> Array:
             raise XpnnTypeError(
-                "forward-mode derivatives are not there in the reproducible way, only reverse mode "
-                "(torch.autograd.grad, torch.func.grad, torch.func.vjp); leave xp out for the others"
+                "the reproducible way has no forward-mode derivatives, only reverse mode: "
+                "torch.autograd.grad, torch.func.grad, torch.func.vjp"
             )
 
     def function(*arrays: Array) -> Array:
         needed = torch.is_grad_enabled() and any(a.requires_grad for a in arrays)
-        return Rule.apply(*arrays) if needed else f(*arrays)
+        return WithRule.apply(*arrays) if needed else rule.f(*arrays)
 
     return function
 
 
-def _no_keep() -> None:
-    return None
-
-
-def _no_rule(f: Function, _: Function) -> Function:
-    return f
+def _torch_is_at_work() -> bool:
+    return bool(sys.modules["torch"].compiler.is_compiling())
 
 
 def compiler_of(xp: Namespace) -> Compiler:
     """Return what is known of the compiler of the library whose namespace is `xp`."""
     if array_api_compat.is_jax_namespace(xp):
-        return Compiler(_jax_keep, _jax_rule)
+        return Compiler(_jax_keep, _jax_with_rule, lambda _: None, lambda: False)
     if array_api_compat.is_torch_namespace(xp):
-        return Compiler(_torch_keep, _torch_rule)
-    return Compiler(_no_keep, _no_rule)
+        return Compiler(None, _torch_with_rule, _torch_operator, _torch_is_at_work)
+    return Compiler(None, lambda rule: rule.f, lambda _: None, lambda: False)
 
 
 _constants: dict[tuple[Any, ...], Array] = {}

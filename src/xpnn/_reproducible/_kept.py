@@ -1,14 +1,14 @@
 """Arrays whose operations a compiler must leave as they are written.
 
-XLA and Inductor contract a * b + c into one rounding, take (x + c) - c for x, multiply by the
-reciprocal of a divisor. `Kept` has the operators of an array, each behind a barrier. Where no
-compiler is at work, on NumPy or PyTorch called as usual, the library's own arrays need none of it.
+XLA contracts a * b + c into one rounding, takes (x + c) - c for x, multiplies by the reciprocal of a
+divisor. `Kept` has the operators of an array, each behind a barrier. Where no compiler sees the
+operations, on NumPy and PyTorch, the library's own arrays need none of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnn._compilers import compiler_of, constant
+from xpnn._compilers import constant
 from xpnn._types import Array, Namespace
 
 _ARITHMETIC = {"matmul", "sum", "cumulative_sum", "round", "floor", "astype"}
@@ -122,13 +122,14 @@ def native(a: Any) -> Array:
     return _native(a)
 
 
-def kept(xp: Namespace, *arrays: Array) -> tuple[Namespace, list[Any]]:
-    """Return the namespace and arrays in which to compute: Kept ones if a compiler is at work."""
-    keep = compiler_of(xp).keep()
+def kept(
+    xp: Namespace, keep: Callable[[Array], Array] | None, arrays: Sequence[Array]
+) -> tuple[Namespace, Sequence[Any]]:
+    """Return the namespace and arrays in which to compute: Kept ones where there is a barrier."""
     if keep is None:
-        return xp, list(arrays)
+        return xp, arrays
     wrapped = KeptNamespace(xp, keep)
-    return wrapped, [None if a is None else Kept(a, wrapped) for a in arrays]
+    return wrapped, [Kept(a, wrapped) for a in arrays]
 
 
 def lookup(table: Callable[[], tuple[float, ...]], index: Array, xp: Namespace) -> Array:

@@ -1,13 +1,14 @@
 """The namespace that `reproducible` gives: the standard's functions, the same bits everywhere."""
 
+import ast
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn import _pytree
 from xpnn._arrays import Library, device_of, library
-from xpnn._axes import slices_of
-from xpnn._compilers import compiler_of
+from xpnn._axes import Slices, slices_of
+from xpnn._compilers import Rule, compiler_of
 from xpnn._dtypes import FLOATS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
@@ -67,7 +68,9 @@ class ReproducibleNamespace:
                 lambda _, children: self.Array(children[0]),
             )
         )
+        self._operator: Any = self._compiler.operator(self._rule_of)
         self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
+        self._rules: dict[str, Rule] = {}
         for name in ELEMENTWISE:
             setattr(self, name, self._function_of_one(name))
         self.pi, self.e, self.inf, self.nan, self.newaxis = math.pi, math.e, math.inf, math.nan, None
@@ -246,22 +249,36 @@ class ReproducibleNamespace:
 
     # Functions that are computed here
 
-    def _call(self, name: str, *args: Any, made_of: Any = None, **options: Any) -> Any:
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
         """Compute a kernel on arrays of one dtype."""
         arrays = self._of_one_dtype(name, args)
         natives = [a._native for a in arrays]  # noqa: SLF001
-        dtype = dtype_name(natives[0].dtype)
+        return self._result(self._run(name, dtype_name(natives[0].dtype), natives, options), args)
+
+    def _run(
+        self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
+    ) -> Array:
+        if self._compiler.is_at_work():
+            plain = {k: tuple(v) if isinstance(v, tuple) else v for k, v in options.items()}
+            return self._operator(list(natives), f"{name} {dtype} {plain}")
         key = (name, dtype, *options.items())
         if key not in self._made:
-            self._made[key] = self._make(name, dtype, options)
-        y = self._made[key](*natives)
-        return self._result(y, args)
+            self._made[key] = self._compiler.with_rule(self._rule(name, dtype, options))
+        return self._made[key](*natives)
 
-    def _make(self, name: str, dtype: str, options: dict[str, Any]) -> Callable[..., Array]:
-        rule_options = {k: v.axes if k == "slices" else v for k, v in options.items()}
-        if "slices" in rule_options:
-            axes = rule_options.pop("slices")
-            rule_options |= {"axis": axes[0]} if name == "cumulative_sum" else {"axes": axes}
+    def _rule_of(self, text: str) -> Rule:
+        """Return the rule that a compiler's operator knows by its text; see `_run`."""
+        if text not in self._rules:
+            name, dtype, plain = text.split(" ", 2)
+            options = ast.literal_eval(plain)
+            if "slices" in options:
+                options["slices"] = Slices(*options["slices"])
+            self._rules[text] = self._rule(name, dtype, options)
+        return self._rules[text]
+
+    def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Rule:
+        """Return a kernel for arrays of a dtype, with its derivatives."""
+        known = {"axes" if k == "slices" else k: v.axes if k == "slices" else v for k, v in options.items()}
 
         def forward(*natives: Array) -> Array:
             return self._compute(name, dtype, natives, options)
@@ -269,22 +286,35 @@ class ReproducibleNamespace:
         def backward(g: Array, *saved: Array) -> tuple[Array, ...]:
             wrapped = [self.wrap(a) for a in (g, *saved)]
             with self.of.guard(dtype):
-                gradients = RULES[name](self, *wrapped, **rule_options)
+                gradients = RULES[name](self, *wrapped, **known)
             return tuple(d._native for d in gradients)  # noqa: SLF001
 
-        return self._compiler.rule(forward, backward)
+        def like(*natives: Array) -> Array:
+            return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **known)
+
+        return Rule(forward, backward, like)
 
     def _compute(
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
     ) -> Array:
         xp = self.native_namespace
+        if name == "astype":
+            with self.of.guard("float64"):
+                return self._to_dtype(*natives, **options)
         single = dtype != "float64"
         with self.of.guard("float64"):
             if single:
                 natives = [xp.astype(a, xp.float64) for a in natives]
-            kxp, arrays = kept(xp, *natives)
+            kxp, arrays = kept(xp, self._compiler.keep, natives)
             y = native(KERNELS[name](*arrays, single, kxp, **options))
             return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
+
+    def _to_dtype(self, x: Array, to: str) -> Array:
+        xp = self.native_namespace
+        if to == "float64":
+            return xp.astype(x, xp.float64)
+        y = xp.astype(xp.where(xp.abs(x) < LEAST_SINGLE, 0.0, x), xp.float32)
+        return y if to == "float32" else self._to_low(y, to)
 
     def _to_low(self, y: Array, dtype: str) -> Array:
         """Round binary32 to a dtype of 16 bits; numbers below its least normal one are 0."""
@@ -389,29 +419,10 @@ class ReproducibleNamespace:
             if source in FLOATS and name not in FLOATS and name != "bool":
                 y = self._to_integer(wrapped._native, dtype)  # noqa: SLF001
             elif FLOATS.get(name, 0) and source in FLOATS:
-                y = self._convert(wrapped._native, source, name)  # noqa: SLF001
+                y = self._run("astype", source, [wrapped._native], {"to": name})  # noqa: SLF001
             else:
                 y = self._clean(xp.astype(wrapped._native, dtype))  # noqa: SLF001
         return self._result(y, (x,))
-
-    def _convert(self, x: Array, source: str, name: str) -> Array:
-        key = ("astype", source, name)
-        if key not in self._made:
-
-            def forward(x: Array) -> Array:
-                xp = self.native_namespace
-                with self.of.guard("float64"):
-                    if name == "float64":
-                        return xp.astype(x, xp.float64)
-                    y = xp.where(xp.abs(x) < LEAST_SINGLE, 0.0, x)
-                    y = xp.astype(y, xp.float32)
-                    return y if name == "float32" else self._to_low(y, name)
-
-            def backward(g: Array, _: Array, x: Array) -> tuple[Array]:
-                return (self.astype(self.wrap(g), x.dtype)._native,)
-
-            self._made[key] = self._compiler.rule(forward, backward)
-        return self._made[key](x)
 
     def _to_integer(self, x: Array, dtype: DType) -> Array:
         xp = self.native_namespace
@@ -549,6 +560,20 @@ class ReproducibleNamespace:
     def argmin(self, x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
         """Index of the first smallest entry, or of the first NaN."""
         return self._first(x, axis, keepdims, largest=False)
+
+
+def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
+    return xp.broadcast_arrays(*arrays)[0]
+
+
+# Of a kernel's result, the shape: from the library's own function of the same meaning.
+_STAND_INS: dict[str, Callable[..., Array]] = {
+    "matmul": lambda xp, a, b: xp.matmul(a, b),
+    "astype": lambda xp, x, to: xp.astype(x, getattr(xp, to)),
+    **dict.fromkeys(
+        ("sum", "mean", "var", "std"), lambda xp, x, axes, **_: xp.sum(x, axis=axes) if axes else x
+    ),
+}
 
 
 def _holds(value: Any, kind: type) -> bool:

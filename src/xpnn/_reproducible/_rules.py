@@ -73,7 +73,10 @@ def _std(
     return _var(xp, g / (2.0 * y), y, x, axes=axes, correction=correction)
 
 
-def _cumulative_sum(xp: Namespace, g: Array, y: Array, x: Array, *, axis: int) -> tuple[Array]:
+def _cumulative_sum(
+    xp: Namespace, g: Array, y: Array, x: Array, *, axes: tuple[int]
+) -> tuple[Array]:
+    axis = axes[0]
     return (xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis),)
 
 
@@ -86,7 +89,7 @@ def _logaddexp(g: Array, y: Array, a: Array, b: Array) -> tuple[Array, Array]:
     return g * xp.sigmoid(a - b), g * xp.sigmoid(b - a)
 
 
-def _astype(xp: Namespace, g: Array, y: Array, x: Array, *, dtype: Any) -> tuple[Array]:
+def _astype(xp: Namespace, g: Array, y: Array, x: Array, *, to: str) -> tuple[Array]:
     return (xp.astype(g, x.dtype),)
 
 
