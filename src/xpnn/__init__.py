@@ -18,9 +18,10 @@ from xpnn._piecewise import (
     relu6,
     step,
 )
+from xpnn._reproducible import reproducible
 from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
 from xpnn._softmax import log_softmax, logsumexp, softmax
-from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
+from xpnn.errors import NotReproducibleError, XpnnError, XpnnTypeError, XpnnValueError
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "Backend",
     "Dense",
     "Network",
+    "NotReproducibleError",
     "XpnnError",
     "XpnnTypeError",
     "XpnnValueError",
@@ -49,6 +51,7 @@ __all__ = [
     "mish",
     "relu",
     "relu6",
+    "reproducible",
     "selu",
     "sigmoid",
     "silu",

@@ -24,12 +24,26 @@ class Library(NamedTuple):
     xp: Namespace
     guard: Callable[[str], AbstractContextManager[Any]]
     reproducible: Namespace | None = None
-    """`xp` itself, if it is the reproducible namespace of another library."""
+    """`xp` itself, if it is the reproducible namespace over another library."""
 
     @property
     def name(self) -> str:
         """The name that a person knows it by, such as `numpy` or `jax.numpy`."""
         return str(self.xp.__name__).removeprefix("array_api_compat.")
+
+    @property
+    def native(self) -> Namespace:
+        """The namespace of the library's own arrays."""
+        return self.xp if self.reproducible is None else self.reproducible.native_namespace
+
+    def enter(self, x: Array) -> Array:
+        """Return `x` as an array of `xp`."""
+        return x if self.reproducible is None else self.reproducible.wrap(x)
+
+    def leave(self, y: Array, given: Array) -> Array:
+        """Return an array of `xp` as one of the kind of `given`."""
+        same = self.reproducible is None or isinstance(given, type(y))
+        return y if same else self.reproducible.unwrap(y)  # type: ignore[union-attr]
 
 
 _library_of_type: dict[type, Library] = {}
@@ -129,6 +143,8 @@ def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]
             )
     if xp is not None and xp is not found.xp:
         asked = library_of_namespace(xp)
+        if asked.native is found.xp:
+            return asked
         if asked.xp is not found.xp:
             raise XpnnTypeError(
                 f"{function}: expected {first} to be an array of xp, {asked.name}, got one of "
@@ -145,11 +161,13 @@ def device_of(x: Array) -> Device | None:
 
 
 class Prepared(NamedTuple):
-    """The arguments of a formula: one library, one device, one dtype."""
+    """The arguments of a formula, of one library and on one device, and the dtypes for them."""
 
     library: Library
-    arrays: list[Array]
-    where: Array | None
+    arrays: list[Array | None]
+    """As they were given; the mask last."""
+    computing: str
+    """Name of the dtype to compute in."""
     result: DType
 
     @property
@@ -157,13 +175,32 @@ class Prepared(NamedTuple):
         """The namespace to compute with."""
         return self.library.xp
 
-    def guard(self) -> AbstractContextManager[Any]:
-        """Return what goes around the formula."""
-        return self.library.guard(dtype_name(self.arrays[0].dtype))
+    def compute(self, formula: Callable[..., Any]) -> Any:
+        """Return formula(*arrays, mask), arrays in the dtype to compute in, rounded once at the end.
+
+        The result is one array or a tuple of them.
+        """
+        run = self._run if self.library.reproducible is None else self.library.reproducible.run
+        return run(lambda *arrays: self._converted(formula, arrays), self.arrays)
+
+    @staticmethod
+    def _run(formula: Callable[..., Any], arrays: list[Array | None]) -> Any:
+        return formula(*arrays)
+
+    def _converted(self, formula: Callable[..., Any], given: tuple[Array | None, ...]) -> Any:
+        *arrays, mask = given
+        with self.library.guard(self.computing):
+            dtype = getattr(self.xp, self.computing)
+            arrays = [a if a is None else self._as(a, dtype) for a in arrays]
+            y = formula(*arrays, mask)
+            return tuple(map(self.finish, y)) if isinstance(y, tuple) else self.finish(y)
+
+    def _as(self, y: Array, dtype: DType) -> Array:
+        return y if y.dtype == dtype else self.xp.astype(y, dtype)
 
     def finish(self, y: Array) -> Array:
         """Round the formula's result, once, to the dtype that the caller gets."""
-        return y if y.dtype == self.result else self.xp.astype(y, self.result)
+        return self._as(y, self.result)
 
 
 def prepare(
@@ -182,14 +219,12 @@ def prepare(
     )
     if result is None:
         result = getattr(found.xp, name)
-    computing = computing_float(name)
-    dtype = result if computing == name else getattr(found.xp, computing)
-    converted = [
-        a if a is None or a.dtype == dtype else found.xp.astype(a, dtype) for a in arrays.values()
-    ]
     if where is not None:
         where = _mask(function, where, first.shape, found.xp)
-    return Prepared(found, converted, where, result)
+    computing = computing_float(name)
+    if found.reproducible is not None and function not in found.reproducible.rounded_once:
+        computing = "float64"
+    return Prepared(found, [*arrays.values(), where], computing, result)
 
 
 def _mask(function: str, where: Array, shape: tuple[int, ...], xp: Namespace) -> Array:
@@ -228,7 +263,10 @@ def elementwise(formula: Formula) -> Formula:
     @functools.wraps(formula)
     def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
         ready = prepare(name, xp, x=x)
-        with ready.guard():
-            return ready.finish(formula(ready.arrays[0], xp=ready.xp, **options))
+        xp = ready.xp
+        # Where the namespace has the function itself, such as the correctly rounded tanh.
+        own = ready.library.reproducible is not None and name in xp.rounded_once
+        run = getattr(xp, name) if own else functools.partial(formula, xp=xp, **options)
+        return ready.compute(lambda x, _: run(x))
 
     return cast("Formula", function)

@@ -39,6 +39,8 @@ class Compiler(NamedTuple):
     """
     is_at_work: Callable[[], bool]
     """Whether `operator` is to be called now."""
+    as_one: Callable[[Function], Function]
+    """Makes one step of a function that computes in binary64, so that no such array leaves it."""
 
 
 def _jax_keep(p: Array) -> Array:
@@ -57,6 +59,24 @@ def _jax_with_rule(rule: Rule) -> Function:
     function = jax.custom_vjp(rule.f)
     function.defvjp(forward, lambda saved, g: rule.backward(g, *saved))
     return jax.jit(function)  # type: ignore[no-any-return]
+
+
+def _jax_as_one(f: Function) -> Function:
+    jax = sys.modules["jax"]
+    if jax.config.jax_enable_x64:
+        return f
+    # Without 64-bit types JAX would run the derivatives of f outside of f, and in binary32.
+    function = jax.custom_vjp(f)
+
+    def forward(*arrays: Array) -> tuple[Any, tuple[Array, ...]]:
+        return f(*arrays), arrays
+
+    def backward(arrays: tuple[Array, ...], g: Any) -> tuple[Array, ...]:
+        with jax.enable_x64(True):
+            return jax.vjp(f, *arrays)[1](g)  # type: ignore[no-any-return]
+
+    function.defvjp(forward, backward)
+    return function  # type: ignore[no-any-return]
 
 
 def _torch_operator(rule_of: Callable[[str], Rule]) -> Function:
@@ -134,10 +154,10 @@ def _torch_is_at_work() -> bool:
 def compiler_of(xp: Namespace) -> Compiler:
     """Return what is known of the compiler of the library whose namespace is `xp`."""
     if array_api_compat.is_jax_namespace(xp):
-        return Compiler(_jax_keep, _jax_with_rule, lambda _: None, lambda: False)
+        return Compiler(_jax_keep, _jax_with_rule, lambda _: None, lambda: False, _jax_as_one)
     if array_api_compat.is_torch_namespace(xp):
-        return Compiler(None, _torch_with_rule, _torch_operator, _torch_is_at_work)
-    return Compiler(None, lambda rule: rule.f, lambda _: None, lambda: False)
+        return Compiler(None, _torch_with_rule, _torch_operator, _torch_is_at_work, lambda f: f)
+    return Compiler(None, lambda rule: rule.f, lambda _: None, lambda: False, lambda f: f)
 
 
 _constants: dict[tuple[Any, ...], Array] = {}

@@ -70,10 +70,10 @@ def linear(
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
     check_width("linear", x, weight)
-    with ready.guard():
-        return ready.finish(_linear(*ready.arrays, xp=ready.xp))
+    xp = ready.xp
 
+    def formula(x: Array, weight: Array, bias: Array | None, _: None) -> Array:
+        y = xp.matmul(x, weight)
+        return y if bias is None else y + bias
 
-def _linear(x: Array, weight: Array, bias: Array | None, *, xp: Namespace) -> Array:
-    y = xp.matmul(x, weight)
-    return y if bias is None else y + bias
+    return ready.compute(formula)

@@ -31,12 +31,17 @@ class _Start(NamedTuple):
     """What a forward pass begins with: all of one library, device and dtype."""
 
     library: Library
+    given: Array
     x: Array
     layers: tuple[Dense, ...]
     result: DType
 
     def finish(self, y: Array) -> Array:
-        return y if y.dtype == self.result else self.library.xp.astype(y, self.result)
+        y = y if y.dtype == self.result else self.library.xp.astype(y, self.result)
+        return self.leave(y)
+
+    def leave(self, y: Array) -> Array:
+        return self.library.leave(y, self.given)
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -251,11 +256,11 @@ class Network:
         xp = start.library.xp
         a = _last_linear(start)
         if self.output in {"softmax", "log_softmax"}:
-            return xp.squeeze(first_largest(a, xp), axis=-1)
+            return start.leave(xp.squeeze(first_largest(a, xp), axis=-1))
         if a.shape[-1] == 1:
             a = a[..., 0]
         integer = xp.__array_namespace_info__().default_dtypes(device=device_of(a))["integral"]
-        return xp.astype(a > 0, integer)
+        return start.leave(xp.astype(a > 0, integer))
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
@@ -349,11 +354,13 @@ class Network:
         layers = self._layers_at(found, device_of(x), computing)
         dtype = layers[0].weight.dtype
         result = x.dtype if dtype_name(x.dtype) == name else getattr(found.xp, name, dtype)
-        return _Start(found, x if x.dtype == dtype else found.xp.astype(x, dtype), layers, result)
+        z = found.enter(x)
+        z = z if z.dtype == dtype else found.xp.astype(z, dtype)
+        return _Start(found, x, z, layers, result)
 
     def _layers_at(self, found: Library, device: Any, dtype: str) -> tuple[Dense, ...]:
         if not self.follows:
-            as_they_are = _float_names(self.layers) == {dtype}
+            as_they_are = found.reproducible is None and _float_names(self.layers) == {dtype}
             return self.layers if as_they_are else _moved(self.layers, found, None, dtype)
         key = (found.name, device, dtype)
         if key not in self._copies:
@@ -406,9 +413,9 @@ def _moved(
 
 def _check_place(function: str, x: Array, found: Library, weight: Array) -> None:
     home, here, there = library(weight), device_of(x), device_of(weight)
-    if home.xp is found.xp and (None in (here, there) or here == there):
+    if home.native is found.native and (None in (here, there) or here == there):
         return
-    error = XpnnTypeError if home.xp is not found.xp else XpnnValueError
+    error = XpnnTypeError if home.native is not found.native else XpnnValueError
     raise error(
         f"{function}: got x of {found.name} on {here}, while the network's weights stay with "
         f"{home.name} on {there}; network.to(x) gives a network for x"

@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Callable
 
-from xpnn._arrays import broadcast_to, device_of, prepare
+from xpnn._arrays import device_of, prepare
 from xpnn._axes import Axis, slices_of
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnValueError
@@ -27,14 +27,17 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         xp: Namespace | None = None,
     ) -> Array:
         ready = prepare(name, xp, where, x=x)
+        xp = ready.xp
         slices = slices_of(name, axis, tuple(x.shape))
-        y = slices.flatten(ready.arrays[0], ready.xp)
-        if y.shape[-1] == 0:
-            return ready.finish(ready.arrays[0])
-        mask = None if ready.where is None else slices.flatten(ready.where, ready.xp)
-        with ready.guard():
-            y = formula(y, where=mask, xp=ready.xp)
-        return ready.finish(slices.restore(y, ready.xp))
+
+        def run(x: Array, mask: Array | None) -> Array:
+            flat = slices.flatten(x, xp)
+            if flat.shape[-1] == 0:
+                return x
+            mask = None if mask is None else slices.flatten(mask, xp)
+            return slices.restore(formula(flat, where=mask, xp=xp), xp)
+
+        return ready.compute(run)
 
     return function
 
@@ -250,19 +253,16 @@ def logsumexp(
     """
     ready = prepare("logsumexp", xp, where, x=x, b=b)
     xp = ready.xp
-    x, b = ready.arrays
-    where = ready.where
-    if b is not None:
-        shape = _common_shape(x.shape, b.shape)
-        x, b = xp.broadcast_to(x, shape), xp.broadcast_to(b, shape)
-        where = None if where is None else broadcast_to("logsumexp", "where", where, shape, xp)
-    slices = slices_of("logsumexp", axis, tuple(x.shape))
-    x, b, where = (None if a is None else slices.flatten(a, xp) for a in (x, b, where))
-    with ready.guard():
-        results = _logsumexp(x, b, where, return_sign=return_sign, xp=xp)
-    if keepdims:
-        results = tuple(xp.reshape(y, slices.kept) for y in results)
-    results = tuple(ready.finish(y) for y in results)
+    shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
+    slices = slices_of("logsumexp", axis, shape)
+
+    def run(x: Array, b: Array | None, mask: Array | None) -> tuple[Array, ...]:
+        given = (None if a is None else xp.broadcast_to(a, shape) for a in (x, b, mask))
+        flat = (None if a is None else slices.flatten(a, xp) for a in given)
+        results = _logsumexp(*flat, return_sign=return_sign, xp=xp)
+        return tuple(xp.reshape(y, slices.kept) for y in results) if keepdims else results
+
+    results = ready.compute(run)
     return (results[0], results[1]) if return_sign else results[0]
 
 
@@ -277,7 +277,7 @@ def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _logsumexp(
-    x: Array, b: Array | None, where: Array | None, *, return_sign: bool, xp: Namespace
+    x: Array, b: Array | None, where: Array | None, /, *, return_sign: bool, xp: Namespace
 ) -> tuple[Array, ...]:
     """Sum over the last axis: (log of the sum,) or (log of its absolute value, its sign)."""
     if x.shape[-1] == 0:

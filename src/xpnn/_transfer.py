@@ -34,7 +34,8 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
     bfloat16, which NumPy lacks, comes as float32, which holds its values exactly.
     """
     if not is_numpy(x):
-        xp = library(x).xp
+        found = library(x)
+        x, xp = found.xp.unwrap(x) if found.reproducible else x, found.native
         if dtype_name(x.dtype) == "bfloat16":
             x = xp.astype(x, xp.float32)
         if array_api_compat.is_torch_namespace(xp):
@@ -56,7 +57,7 @@ def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Devi
     check_dtype(found, dtype)
     xp = found.xp
     wide = computing_float(dtype)
-    with _lasting(xp, dtype):
+    with _lasting(found.native, dtype):
         y = xp.asarray(np.array(a, dtype=wide), dtype=getattr(xp, wide), device=device)
         return y if wide == dtype else xp.astype(y, getattr(xp, dtype))
 
@@ -78,7 +79,7 @@ def check_dtype(found: Library, dtype: str) -> None:
     """Raise TypeError if the library lacks `dtype`, or would quietly give a smaller one."""
     if not hasattr(found.xp, dtype):
         raise XpnnTypeError(f"{found.name} has no dtype {dtype}; convert the weights to another")
-    if dtype == "float64" and array_api_compat.is_jax_namespace(found.xp):
+    if dtype == "float64" and array_api_compat.is_jax_namespace(found.native):
         config = sys.modules["jax"].config
         mode = getattr(config, "jax_explicit_x64_dtypes", None)  # since JAX 0.8
         allowed = getattr(mode, "name", None) == "ALLOW"
@@ -94,6 +95,8 @@ def check_dtype(found: Library, dtype: str) -> None:
 def move(a: Array, found: Library, device: Device | None, dtype: str) -> Array:
     """Bring `a` to a library, device and dtype; within one library its gradients follow."""
     own = library(a)
+    if found.reproducible is not None and own.xp is found.native:
+        return found.enter(move(a, library_of_namespace(found.native), device, dtype))
     if own.xp is not found.xp:
         return from_numpy(found, to_numpy(a), dtype, device)
     check_dtype(found, dtype)
@@ -120,7 +123,7 @@ def destination(like: Any, device: Any) -> tuple[Library, Device | None]:
 
 def find_device(found: Library, device: Any) -> Device:
     """Return the device of a name such as `cpu` or `cuda:1`; ValueError if it is not there."""
-    if array_api_compat.is_jax_namespace(found.xp) and isinstance(device, str):
+    if array_api_compat.is_jax_namespace(found.native) and isinstance(device, str):
         kind, _, index = device.partition(":")
         try:
             return sys.modules["jax"].devices(kind)[int(index or 0)]

@@ -188,6 +188,20 @@ class ReproducibleNamespace:
             return y
         return self.Array(y) if wrapped else self.unwrap(self.Array(y))
 
+    rounded_once = frozenset({"linear", *ELEMENTWISE})
+    """The formulas that are not computed in binary64 and then rounded, but here as they stand."""
+
+    def run(self, formula: Callable[..., Any], given: Sequence[Array | None]) -> Any:
+        """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
+        natives = [None if a is None else self.wrap(a)._native for a in given]  # noqa: SLF001
+
+        def whole(*natives: Array | None) -> Any:
+            y = formula(*(None if a is None else self.Array(a) for a in natives))
+            return tuple(v._native for v in y) if isinstance(y, tuple) else y._native  # noqa: SLF001
+
+        y = self._compiler.as_one(whole)(*natives)
+        return self._wrapped(y, any(isinstance(a, ReproducibleArray) for a in given))
+
     # Functions that are handed through
 
     def _passed_through(self, found: Callable[..., Any], *, clean: bool) -> Callable[..., Any]:
