@@ -93,7 +93,8 @@ def fraction(x: Array, single: bool, xp: Namespace) -> tuple[Array, Array]:
     if single:
         p = ceiling(x, xp)
         return x / p, exponent(p, xp)
-    shift = xp.where(x > 2.0**500, -600.0, xp.where(x < 2.0**-500, 600.0, 0.0))
+    none = xp.zeros_like(x)
+    shift = xp.where(x > 2.0**500, none - 600.0, xp.where(x < 2.0**-500, none + 600.0, none))
     x = x * power_of_two(shift, xp)
     p = ceiling(x, xp)
     return x / p, exponent(p, xp) - shift

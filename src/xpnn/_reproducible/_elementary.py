@@ -154,8 +154,8 @@ def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
     near = xp.where(small, x, 0.0)
     square = near * near
     tail = (near * square) * polynomial(square, _SIGMOID_NEAR_0)
-    nearer = xp.where(near < 0.0, 2.0**-52, xp.where(near > 0.0, -(2.0**-52), 0.0))
-    return xp.where(small, 0.5 + (near * 0.25 + (tail + nearer)), y)
+    nearer = xp.where(near < 0.0, tail + 2.0**-52, tail - 2.0**-52)
+    return xp.where(small & (x != 0.0), 0.5 + (near * 0.25 + nearer), y)
 
 
 def erf(x: Array, xp: Namespace) -> Pair:

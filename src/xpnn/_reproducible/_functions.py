@@ -148,7 +148,7 @@ def sqrt(x: Array, single: bool, xp: Namespace) -> Array:
     else:
         m, k = fraction(z, single, xp)
         half = xp.floor(k * 0.5)
-        m = m * xp.where(k == half + half, 1.0, 2.0)
+        m = xp.where(k == half + half, m, m + m)
         y = scale(_root_of_two_or_less(m, xp), half, xp)
     return _special(x, y, usable, {0.0: 0.0, math.inf: math.inf}, xp)
 
@@ -156,7 +156,8 @@ def sqrt(x: Array, single: bool, xp: Namespace) -> Array:
 def _root_of_two_or_less(m: Array, xp: Namespace) -> Array:
     """Square root of 1/2 < m <= 2, correctly rounded, from one that may be 1 unit off (Tuckerman)."""
     y = xp.sqrt(m)
-    up, down = y + xp.where(y < 1.0, 2.0**-53, 2.0**-52), y - xp.where(y <= 1.0, 2.0**-53, 2.0**-52)
+    up = xp.where(y < 1.0, y + 2.0**-53, y + 2.0**-52)
+    down = xp.where(y <= 1.0, y - 2.0**-53, y - 2.0**-52)
     return xp.where(_is_above(m, y, up), up, xp.where(_is_above(m, y, down), y, down))
 
 
