@@ -1,5 +1,6 @@
 """What array libraries with compilers and derivatives need to be told: barriers, constants, rules."""
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ class Compiler(NamedTuple):
 def _jax_keep(p: Array) -> Array:
     lax = sys.modules["jax"].lax
     # The barrier alone is passed by contraction, the select alone by re-association.
-    return lax.optimization_barrier(lax.select(p == p, p, lax.full_like(p, 0)))  # noqa: PLR0124
+    return lax.optimization_barrier(lax.select(p == p, p, lax.full_like(p, math.nan)))  # noqa: PLR0124
 
 
 def _jax_with_rule(rule: Rule) -> Function:
