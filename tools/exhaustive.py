@@ -1,0 +1,128 @@
+"""Every float32 there is, through each correctly rounded function of the reproducible way.
+
+The reference is the C library's function of 80-bit floats, and mpmath wherever its last digits do not
+decide which float32 is nearest. Writes docs/exhaustive.md; a run of all functions takes hours.
+
+    python tools/exhaustive.py [FUNCTION ...] [--processes N] [--every N]
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mpmath
+import numpy as np
+
+import xpnn
+
+TABLE = Path(__file__).parents[1] / "docs" / "exhaustive.json"
+BLOCK = 2**20
+LEAST = np.longdouble(2) ** -126
+# 8 units in the last place of 80-bit floats, whose functions are good to 1; of erf's series, 2**-55.
+MARGIN = {"erf": np.longdouble(2) ** -55}
+PI = np.longdouble("3.14159265358979323846264338327950288")
+
+
+def _erf(x: np.ndarray) -> np.ndarray:
+    """erf by its series of positive terms, for 80-bit floats."""
+    x = np.clip(x, -4, 4)
+    step, term, total = 2 * x * x, x.copy(), x.copy()
+    n = 1
+    while np.any(np.abs(term) > np.abs(total) * 2.0**-66):
+        term = term * (step / (2 * n + 1))
+        total += term
+        n += 1
+    return 2 / np.sqrt(PI) * np.exp(-x * x) * total
+
+
+REFERENCES: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "exp": (np.exp, mpmath.exp),
+    "exp2": (np.exp2, lambda x: mpmath.mpf(2) ** x),
+    "expm1": (np.expm1, mpmath.expm1),
+    "log": (np.log, mpmath.log),
+    "log2": (np.log2, lambda x: mpmath.log(x, 2)),
+    "log10": (np.log10, mpmath.log10),
+    "log1p": (np.log1p, mpmath.log1p),
+    "tanh": (np.tanh, mpmath.tanh),
+    "sinh": (np.sinh, mpmath.sinh),
+    "cosh": (np.cosh, mpmath.cosh),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda x: 1 / (1 + mpmath.exp(-x))),
+    "erf": (_erf, mpmath.erf),
+    "sqrt": (np.sqrt, mpmath.sqrt),
+}
+
+
+def nearest(name: str, x: float) -> np.float32:
+    """The correctly rounded value by mpmath."""
+    with mpmath.workprec(300):
+        exact = REFERENCES[name][1](mpmath.mpf(x))
+        if abs(exact) < mpmath.mpf(2) ** -126:
+            return np.float32(0)
+        with mpmath.workprec(24):
+            return np.float32(float(+exact))
+
+
+def to_float32(y: np.ndarray) -> np.ndarray:
+    """Round 80-bit floats; below the least normal number to 0."""
+    return np.where(np.abs(y) < LEAST, np.longdouble(0), y).astype(np.float32)
+
+
+def check(job: tuple[str, int]) -> dict[str, Any]:
+    """One block of inputs: how many are misrounded, and a digest of the results."""
+    name, number = job
+    np.seterr(all="ignore")
+    bits = np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.uint64).astype(np.uint32)
+    x = bits.view(np.float32)
+    rxp = xpnn.reproducible(np)
+    got = getattr(rxp, name)(x)
+    wide = np.where(np.abs(x) < LEAST, 0, x).astype(np.longdouble)
+    exact = REFERENCES[name][0](wide)
+    margin = MARGIN.get(name, np.longdouble(2) ** -60)
+    expected = to_float32(exact)
+    near = to_float32(exact * (1 - margin)) != to_float32(exact * (1 + margin))
+    open_ = np.flatnonzero(near & np.isfinite(exact) & (wide != 0))
+    for i in open_:
+        expected[i] = nearest(name, float(x[i]))
+    expected = np.where(np.isnan(expected), np.float32(math.nan), expected + np.float32(0))
+    wrong = np.flatnonzero(expected.view(np.uint32) != got.view(np.uint32))
+    return {
+        "decided by mpmath": len(open_),
+        "misrounded": len(wrong),
+        "first": [f"{bits[i]:08x}" for i in wrong[:5]],
+        "digest": hashlib.sha256(np.ascontiguousarray(got, dtype="<f4").tobytes()).hexdigest(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("functions", nargs="*", default=list(REFERENCES))
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="only every N-th block; no table")
+    options = parser.parse_args()
+    for name in options.functions:
+        start = time.time()
+        jobs = [(name, i) for i in range(0, 2**32 // BLOCK, options.every)]
+        with ProcessPoolExecutor(options.processes) as pool:
+            blocks = list(pool.map(check, jobs, chunksize=8))
+        row = {
+            "inputs": len(jobs) * BLOCK,
+            "misrounded": sum(b["misrounded"] for b in blocks),
+            "decided by mpmath": sum(b["decided by mpmath"] for b in blocks),
+            "digest": hashlib.sha256("".join(b["digest"] for b in blocks).encode()).hexdigest(),
+        }
+        first = [x for b in blocks for x in b["first"]][:10]
+        print(name, row, first, f"{time.time() - start:.0f} s", flush=True)
+        if options.every == 1:
+            table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+            table[name] = row
+            TABLE.write_text(json.dumps(dict(sorted(table.items())), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
