@@ -135,7 +135,14 @@ def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
 def erf(x: Array, single: bool, xp: Namespace) -> Array:
     """Error function."""
     z = _inside(x, -6.0, 6.0, xp)
-    return _with_nan(x, _two(*_elementary.erf(z, xp), single, xp), xp)
+    if single:
+        return _with_nan(x, _two(*_elementary.erf(z, xp), single, xp), xp)
+    # Near 0 the result is 1.128 * x, whose parts may be subnormal.
+    tiny = xp.abs(z) < 2.0**-900
+    high, low = _elementary.erf(xp.where(tiny, z * 2.0**100, z), xp)
+    y = high + low
+    y = xp.where(tiny, xp.where(xp.abs(y) < 2.0**-922, 0.0, y * 2.0**-100), y)
+    return _with_nan(x, y, xp)
 
 
 def sqrt(x: Array, single: bool, xp: Namespace) -> Array:
