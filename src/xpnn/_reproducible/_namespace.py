@@ -121,9 +121,7 @@ class ReproducibleNamespace:
         return isinstance(value, self.Array) or self._is_native(value)
 
     def _is_native(self, value: Any) -> bool:
-        if isinstance(value, ReproducibleArray | bool | int | float | complex | str | Sequence):
-            return False
-        if value is None or not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        if isinstance(value, ReproducibleArray | type) or not hasattr(value, "dtype"):
             return False
         return library(value, "an argument", self.__name__).xp is self.native_namespace
 
@@ -165,7 +163,7 @@ class ReproducibleNamespace:
     def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
         if isinstance(x, ReproducibleArray) or self._is_native(x):
             return self.wrap(x)._native  # noqa: SLF001
-        if isinstance(x, float) and not isinstance(x, bool):
+        if isinstance(x, float):
             double = any(dtype_name(a.dtype) == "float64" for a in like)
             return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
         if isinstance(x, list | tuple):

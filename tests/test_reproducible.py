@@ -1,0 +1,431 @@
+"""The reproducible way: the same bits on every backend, however they are called."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import golden_cases
+import mpmath as mp
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import xpnn
+import xpnn.models
+from xpnn._digest import Digest, digest
+from xpnn._transfer import to_numpy
+
+GOLDEN = json.loads(golden_cases.FILE.read_text(encoding="utf-8"))
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def rxp(backend):
+    return xpnn.reproducible(backend.xp)
+
+
+def same(a, b):
+    """The same dtype, shape and bits."""
+    a, b = to_numpy(a), to_numpy(b)
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("name", golden_cases.CASES)
+def test_golden_digest(name, backend, rxp):
+    result = golden_cases.CASES[name](rxp, backend.asarray)
+    assert backend.xp is xpnn._arrays.library(result).xp  # the library's arrays in, and out
+    assert digest(result) == GOLDEN[name]
+
+
+def test_golden_digests_are_all_there():
+    assert set(GOLDEN) == set(golden_cases.CASES)
+
+
+def test_digest_is_of_values_dtype_and_shape():
+    x = np.arange(6.0).reshape(3, 2)
+    pieces = Digest()
+    for row in (x[:1], x[1:]):
+        pieces.update(row)
+    assert pieces.hexdigest() == digest(x) == digest(np.asfortranarray(x)) == digest(x.astype(">f8"))
+    assert len({digest(x), digest(x.T), digest(x.astype("f4")), digest(x.ravel()), digest(-x)}) == 5
+
+
+# From the definition alone
+
+
+def test_oracle_predicts_a_whole_network():
+    images, _ = xpnn.models.sample("digits")
+    network = xpnn.load("digits")
+    layers = [(layer.weight.tolist(), layer.bias.tolist()) for layer in network.layers]
+    x = images[:4].astype("float32")
+    got = network(x, xp=xpnn.reproducible(np))
+    expected = [oracle.network32(row.tolist(), layers) for row in x]
+    assert got.tolist() == expected
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 1023, 1025, 3000])
+def test_oracle_predicts_products_of_any_range(k):
+    a = golden_cases.normal(1, 2, k, dtype="float32", sigma=8)
+    b = golden_cases.normal(2, k, 2, dtype="float32", sigma=8)
+    got = xpnn.reproducible(np).matmul(a, b)
+    expected = [[oracle.dot(r.tolist(), c.tolist()) for c in b.T] for r in a]
+    assert got.tolist() == expected
+
+
+@given(hnp.arrays("float32", (40,), elements=st.floats(-100, 100, width=32)))
+def test_oracle_predicts_softmax_and_sigmoid(x):
+    x = np.where(np.abs(x) < 2.0**-126, 0, x).astype("float32")
+    rxp = xpnn.reproducible(np)
+    assert xpnn.softmax(x, xp=rxp).tolist() == oracle.softmax32(x.tolist())
+    assert xpnn.sigmoid(x, xp=rxp).tolist() == [oracle.sigmoid32(v) for v in x.tolist()]
+
+
+# However it is called
+
+
+def test_place_in_the_batch_and_memory_layout(backend, rxp):
+    x = golden_cases.normal(30, 40, 300, dtype="float32", sigma=2)
+    network = golden_cases.network((300, 20, 9), "float32")
+    y = to_numpy(network(backend.asarray(x), xp=rxp))
+    for i in (0, 17):
+        assert same(network(backend.asarray(x[i]), xp=rxp), y[i])
+        assert same(network(backend.asarray(x[i : i + 3]), xp=rxp), y[i : i + 3])
+    assert same(network(backend.asarray(x[::-1]), xp=rxp), y[::-1].copy())
+    assert same(network(backend.asarray(np.asfortranarray(x)), xp=rxp), y)
+    twice = backend.asarray(np.repeat(x, 2, axis=0))
+    assert same(network(twice[::2, ...], xp=rxp), y)
+    wide = backend.asarray(np.ascontiguousarray(x.T))
+    assert same(network(backend.xp.matrix_transpose(wide), xp=rxp), y)
+    assert same(network(backend.asarray(x.reshape(8, 5, 300)), xp=rxp), y.reshape(8, 5, 9))
+
+
+def everything(x, xp):
+    """Functions whose operations compilers like to rearrange."""
+    a = xp.matmul(x, xp.matrix_transpose(x)) * 0.1 + 1.0 / (x[:, :1] * x[:, :1] + 3.0)
+    e = xp.exp(a - xp.max(a, axis=-1, keepdims=True))
+    s = e / xp.sum(e, axis=-1, keepdims=True)
+    t = (s + 1e10) - 1e10 + (a * 3.3) * 0.7 + 1.0 / (1.0 / (a * a + 1.0))
+    return xp.tanh(t) / 7.0 + xp.log1p(s) * xp.var(t, axis=0) + xp.sqrt(t * t) ** 3
+
+
+@pytest.mark.parametrize("dtype", golden_cases.DTYPES)
+def test_jax_jit_vmap_scan(dtype, jax):
+    rxp = xpnn.reproducible(jax.numpy)
+    x = golden_cases.normal(31, 5, 12, 12, dtype=dtype)
+    numpy = xpnn.reproducible(np)
+    expected = np.stack([everything(numpy.asarray(v), numpy).native for v in x])
+
+    def f(v):
+        return everything(rxp.asarray(v), rxp).native
+
+    x = jax.numpy.asarray(x)
+    assert same(jax.jit(f)(x[0]), expected[0])
+    assert same(jax.vmap(f)(x), expected)
+    assert same(jax.jit(jax.vmap(f))(x), expected)
+    assert same(jax.lax.scan(lambda c, v: (c, f(v)), 0, x)[1], expected)
+    assert same(jax.lax.cond(x[0, 0, 0] < 9, f, lambda v: v, x[0]), expected[0])
+    wrapped = jax.jit(lambda v: everything(v, rxp))(rxp.asarray(x[0]))  # jit carries its arrays
+    assert same(wrapped.native, expected[0])
+
+
+@pytest.mark.parametrize("dtype", golden_cases.DTYPES)
+def test_torch_compile_and_func(dtype, torch):
+    rxp = xpnn.reproducible(torch)
+    x = golden_cases.normal(31, 5, 12, 12, dtype=dtype)
+    numpy = xpnn.reproducible(np)
+    expected = np.stack([everything(numpy.asarray(v), numpy).native for v in x])
+
+    def f(v):
+        return everything(rxp.asarray(v), rxp).native
+
+    x = torch.from_numpy(x)
+    f(x[0])
+    torch.compiler.reset()
+    assert same(torch.compile(f, fullgraph=True)(x[0]), expected[0])
+    assert same(torch.func.vmap(f)(x), expected)
+    assert same(torch.compile(torch.func.vmap(f), backend="aot_eager")(x), expected)
+    leaf = x[0].clone().requires_grad_()
+    assert same(f(leaf).detach(), expected[0])
+    with torch.inference_mode():
+        assert same(f(x[0]), expected[0])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads(threads, torch):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        name = "network (64, 32, 10) 10000 rows float32"
+        rxp = xpnn.reproducible(torch)
+        assert digest(golden_cases.CASES[name](rxp, torch.from_numpy)) == GOLDEN[name]
+    finally:
+        torch.set_num_threads(before)
+
+
+SUBSET = ["digits", "matmul (50, 3000, 7) float64", "matmul hard float64", "xpnn.gelu float64"]
+SUBSET += ["xpnn.softmax float32", "log float64", "var float64", "divide float32", "erf float32"]
+RUN = """
+import golden_cases, json, numpy as np, xpnn
+from xpnn._backends import backend_library
+xp = backend_library({backend!r}).xp
+asarray = lambda a: xp.asarray(np.array(a))
+print(json.dumps(dict(golden_cases.digests(xpnn.reproducible(xp), asarray, {names!r}))))
+"""
+
+
+def in_a_process(backend, environment, names):
+    code = RUN.format(backend=backend, names=names)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")} | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+# Variables that choose other kernels for the processor, and the backends that heed them.
+KERNELS = [
+    ("numpy", {"OPENBLAS_CORETYPE": "Prescott"}),
+    ("numpy", {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}),
+    ("numpy", {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX"}),
+    ("torch", {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}),
+    ("torch", {"ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "1"}),
+    ("jax", {"XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2", "JAX_ENABLE_X64": "1"}),
+    ("jax", {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2", "JAX_ENABLE_X64": "1"}),
+]
+
+
+@pytest.mark.parametrize(("name", "environment"), KERNELS, ids=lambda v: v if isinstance(v, str) else next(iter(v.values())))
+def test_other_processor_kernels(name, environment, request):
+    if name != "numpy":
+        request.getfixturevalue(name)
+    assert in_a_process(name, environment, SUBSET) == {n: GOLDEN[n] for n in SUBSET}
+
+
+def test_jax_without_64_bit_types(jax):
+    names = [n for n in GOLDEN if "float64" not in n][::3] + ["digits"]
+    found = in_a_process("jax", {"JAX_ENABLE_X64": "0"}, names)
+    assert found == {n: GOLDEN[n] for n in names}
+
+
+@given(
+    hnp.arrays("float32", st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.floats(width=32)),
+    st.sampled_from(["softmax", "log_softmax", "logsumexp", "gelu", "mish", "erf", "softplus"]),
+)
+def test_no_input_tells_backends_apart(backend, x, name):
+    numpy = xpnn.reproducible(np)
+    here = xpnn.reproducible(backend.xp)
+    f = getattr(xpnn, name)
+    assert same(f(backend.asarray(x), xp=here), f(x, xp=numpy))
+    a, b = backend.asarray(x), backend.asarray(np.ascontiguousarray(x.T))
+    assert same(here.matmul(a, b), numpy.matmul(x, np.ascontiguousarray(x.T)))
+    assert same(here.divide(a, a + 1), numpy.divide(x, x + np.float32(1)))
+
+
+# What the values are
+
+
+def test_no_subnormals_no_negative_zero_one_nan(backend, rxp):
+    x = backend.asarray(np.float32([-0.0, 1e-40, -1e-40, np.nan, -np.nan, 1e-38]))
+    y = to_numpy(rxp.asarray(x).native)
+    assert y.view("u4").tolist() == [0, 0, 0, 0x7FC00000, 0x7FC00000, 0]
+    least = backend.asarray(np.float32([2.0**-126, 2.0**-63]))
+    assert to_numpy(rxp.divide(least, backend.asarray(np.float32([1.0, 1.0]))))[0] == 2.0**-126
+    assert to_numpy(rxp.multiply(least, least)).tolist() == [0.0, 2.0**-126]
+    for name in ("negative", "ceil", "round", "trunc"):
+        y = to_numpy(getattr(rxp, name)(backend.asarray(np.float32([0.0, -0.2]))))
+        assert not np.signbit(y[y == 0]).any()
+
+
+ACCURATE = {
+    "exp": mp.exp, "exp2": lambda v: mp.mpf(2) ** v, "expm1": mp.expm1, "log": mp.log,
+    "log2": lambda v: mp.log(v, 2), "log10": mp.log10, "log1p": mp.log1p, "tanh": mp.tanh,
+    "sinh": mp.sinh, "cosh": mp.cosh, "sigmoid": lambda v: 1 / (1 + mp.exp(-v)), "erf": mp.erf,
+    "sqrt": mp.sqrt,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACCURATE)
+def test_elementary_functions_of_binary64_are_within_two_units(name):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 800) * 10 ** rng.uniform(-8, 2.5, 800)
+    x = np.abs(x) if name in ("log", "log2", "log10", "log1p", "sqrt") else x
+    got = getattr(xpnn.reproducible(np), name)(x)
+    limit = 0.5 if name == "sqrt" else 2
+    for v, y in zip(x, got, strict=True):
+        with mp.workprec(250):
+            assert abs(mp.mpf(float(y)) - ACCURATE[name](mp.mpf(float(v)))) <= limit * np.spacing(abs(y))
+
+
+@pytest.mark.parametrize("name", ACCURATE)
+def test_elementary_functions_of_binary32_are_correctly_rounded(name):
+    """On a sample; tools/exhaustive.py does it for every input."""
+    rng = np.random.default_rng(1)
+    x = (rng.uniform(-1, 1, 800) * 10 ** rng.uniform(-8, 1.5, 800)).astype("float32")
+    x = np.abs(x) if name in ("log", "log2", "log10", "log1p", "sqrt") else x
+    got = getattr(xpnn.reproducible(np), name)(x)
+    for v, y in zip(x, got, strict=True):
+        with mp.workprec(250):
+            exact = ACCURATE[name](mp.mpf(float(v)))
+        assert float(y) == oracle.single(oracle.Fraction(*map(int, exact.as_integer_ratio())))
+
+
+def test_products_are_within_the_bound(backend, rxp):
+    a = golden_cases.normal(1, 5, 700, dtype="float32", sigma=1)
+    b = golden_cases.normal(2, 700, 5, dtype="float32", sigma=1)
+    got = to_numpy(rxp.matmul(backend.asarray(a), backend.asarray(b))).astype("f8")
+    exact = a.astype("f8") @ b.astype("f8")
+    # Half a unit of the rounding to binary32, and of the grids K * 2**-28 * max|row| * max|column|.
+    bound = np.spacing(np.abs(exact).astype("f4")) / 2
+    bound = bound + 700 * 2.0**-28 * np.abs(a).max(1)[:, None] * np.abs(b).max(0)
+    assert (np.abs(got - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("low", ["float16", "bfloat16"])
+def test_low_precision_goes_through_float32(low, torch):
+    rxp = xpnn.reproducible(torch)
+    x = torch.linspace(-3, 3, 50, dtype=getattr(torch, low))
+    y = rxp.exp(x)
+    assert y.dtype == x.dtype
+    assert torch.equal(y, rxp.exp(x.to(torch.float32)).to(x.dtype))
+
+
+# Derivatives
+
+
+def derivatives(f, x, module):
+    """Of the sum of f, by JAX or PyTorch."""
+    if module.__name__ == "jax":
+        return np.asarray(module.grad(lambda v: f(v).sum())(module.numpy.asarray(x)))
+    leaf = module.tensor(x, requires_grad=True)
+    f(leaf).sum().backward()
+    return leaf.grad.numpy()
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("dtype", golden_cases.DTYPES)
+@pytest.mark.parametrize("f", ["sigmoid", "tanh", "gelu", "silu", "mish", "erf", "softplus", "elu", "softmax", "logsumexp", "log_softmax"])
+def test_derivatives_are_those_of_the_function(f, dtype, name, request):
+    module = request.getfixturevalue(name)
+    rxp = xpnn.reproducible(module.numpy if name == "jax" else module)
+    x = np.asarray([-1000, -3, -1e-3, 0, 0.4, 2, 30], dtype)
+
+    def loss(v, **options):
+        return getattr(xpnn, f)(v, **options) * (v * 0 + 1.5)
+
+    got = derivatives(lambda v: loss(v, xp=rxp), x, module)
+    assert got.dtype == np.dtype(dtype)
+    expected = derivatives(loss, x.astype("float64"), module)
+    tolerance = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_derivatives_have_the_same_bits(torch, jax):
+    network = golden_cases.network((12, 7, 3), "float32", hidden="sigmoid")
+    x = golden_cases.normal(3, 6, 12, dtype="float32")
+    g = golden_cases.normal(4, 6, 3, dtype="float32")
+    found = []
+    for module, xp in ((torch, torch), (jax, jax.numpy)):
+        weight = xp.asarray(g)
+        rxp = xpnn.reproducible(xp)
+        found.append(derivatives(lambda v: rxp.multiply(network(v, xp=rxp), weight), x, module))  # noqa: B023
+    assert same(*found)
+
+
+def test_forward_mode_says_that_it_is_not_there(torch, jax):
+    rxp = xpnn.reproducible(torch)
+    x = torch.ones(3)
+    with pytest.raises(TypeError, match="reverse mode"):
+        torch.func.jvp(lambda v: rxp.exp(v), (x,), (x,))
+    rxp = xpnn.reproducible(jax.numpy)
+    x = jax.numpy.ones(3)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda v: rxp.exp(v), (x,), (x,))
+
+
+# Code that nobody here wrote
+
+
+def test_covariance_of_array_api_extra(backend, rxp):
+    xpx = pytest.importorskip("array_api_extra")
+    m = golden_cases.normal(40, 4, 200, dtype="float64")
+    expected = xpx.cov(xpnn.reproducible(np).asarray(m))
+    got = xpx.cov(rxp.asarray(backend.asarray(m)))
+    assert same(got.native, expected.native)
+    np.testing.assert_allclose(to_numpy(got), np.cov(m), rtol=1e-13)
+
+
+def k_means_step(x, centres):
+    """One step of Lloyd's algorithm."""
+    xp = x.__array_namespace__()
+    d = xp.sum((x[:, None, :] - centres[None, :, :]) ** 2, axis=-1)
+    nearest = xp.argmin(d, axis=1)
+    member = xp.astype(nearest[:, None] == xp.arange(centres.shape[0])[None, :], x.dtype)
+    return (member.T @ x) / xp.sum(member, axis=0)[:, None]
+
+
+def gaussian_log_likelihood(x, mean, scale):
+    xp = x.__array_namespace__()
+    z = (x - mean) / scale
+    return xp.sum(-0.5 * z**2 - xp.log(scale) - 0.5 * 1.8378770664093453)
+
+
+@pytest.mark.parametrize("dtype", golden_cases.DTYPES)
+def test_code_that_is_no_network(dtype, backend, rxp):
+    x = golden_cases.normal(41, 300, 5, dtype=dtype)
+    numpy = xpnn.reproducible(np)
+
+    def both(xp, asarray):
+        points = xp.asarray(asarray(x))
+        centres = k_means_step(points, points[:4, :])
+        scale = xp.std(points, axis=0)
+        likelihood = gaussian_log_likelihood(points, xp.mean(points, axis=0), scale)
+        return digest(centres.native), digest(likelihood.native)
+
+    assert both(rxp, backend.asarray) == both(numpy, np.asarray)
+
+
+# Errors
+
+
+def test_what_is_not_reproducible_is_refused(rxp, backend):
+    for name in ("sin", "prod", "atan2", "linspace", "no_such_function"):
+        with pytest.raises(xpnn.NotReproducibleError, match=f"{name} has no definition"):
+            getattr(rxp, name)
+    x = rxp.asarray(backend.asarray(np.float32([1.0, 2.0])))
+    with pytest.raises(xpnn.NotReproducibleError, match="integer exponent"):
+        x**0.3
+    with pytest.raises(xpnn.NotReproducibleError):
+        x % 2.0
+
+
+def test_wrong_arguments(rxp, backend):
+    x = backend.asarray(np.float32([1.0, 2.0]))
+    with pytest.raises(TypeError, match="array namespace"):
+        xpnn.reproducible(3)
+    with pytest.raises(TypeError, match="expected an array"):
+        rxp.exp([1.0, 2.0])
+    with pytest.raises(TypeError, match="floating"):
+        rxp.exp(backend.asarray(np.asarray([1, 2])))
+    with pytest.raises(ValueError, match="matmul: expected x1 of shape"):
+        rxp.matmul(x, backend.asarray(np.zeros((3, 2), "float32")))
+    assert xpnn.reproducible(x) is rxp
+    assert xpnn.reproducible(rxp) is rxp
+    assert xpnn.reproducible(rxp.asarray(x)) is rxp
+
+
+def test_arrays_of_two_libraries_are_refused(rxp, backend):
+    if backend.name == "numpy":
+        pytest.skip("needs another library than NumPy")
+    x = rxp.asarray(backend.asarray(np.float32([1.0])))
+    with pytest.raises(TypeError, match="expected arrays of one library|expected an array"):
+        rxp.add(x, xpnn.reproducible(np).asarray(np.float32([1.0])))
+    with pytest.raises(TypeError, match="expected x to be an array of xp"):
+        xpnn.softmax(np.ones(3), xp=rxp)
