@@ -5,7 +5,6 @@ else's implementation would be. Numbers are Python floats; `round_to` is the onl
 """
 
 import math
-import struct
 from fractions import Fraction
 
 import mpmath
@@ -61,11 +60,16 @@ def sum64(values: list[float]) -> float:
     return float(sum(on_grid(values, 2 * bits + 1)))
 
 
+def fraction(x: mpmath.mpf) -> Fraction:
+    sign, man, exp, _ = x._mpf_
+    return (-1) ** sign * int(man) * Fraction(2) ** exp
+
+
 def sigmoid32(x: float) -> float:
     """Correctly rounded."""
     with mpmath.workprec(400):
         y = 1 / (1 + mpmath.exp(-mpmath.mpf(x)))
-        return single(Fraction(*map(int, mpmath.mpf(y).as_integer_ratio())))
+        return single(fraction(y))
 
 
 def root_of_two(j: int) -> tuple[float, float]:
@@ -111,7 +115,3 @@ def network32(x: list[float], layers: list[tuple[list[list[float]], list[float]]
         a = linear32(x, weight, bias)
         x = softmax32(a) if i == len(layers) - 1 else [sigmoid32(v) for v in a]
     return x
-
-
-def bits32(x: float) -> int:
-    return struct.unpack("<I", struct.pack("<f", x))[0]

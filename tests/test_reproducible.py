@@ -274,7 +274,7 @@ def test_elementary_functions_of_binary32_are_correctly_rounded(name):
     for v, y in zip(x, got, strict=True):
         with mp.workprec(250):
             exact = ACCURATE[name](mp.mpf(float(v)))
-        assert float(y) == oracle.single(oracle.Fraction(*map(int, exact.as_integer_ratio())))
+        assert float(y) == oracle.single(oracle.fraction(exact))
 
 
 def test_products_are_within_the_bound(backend, rxp):
@@ -367,7 +367,7 @@ def k_means_step(x, centres):
     xp = x.__array_namespace__()
     d = xp.sum((x[:, None, :] - centres[None, :, :]) ** 2, axis=-1)
     nearest = xp.argmin(d, axis=1)
-    member = xp.astype(nearest[:, None] == xp.arange(centres.shape[0])[None, :], x.dtype)
+    member = xp.astype(nearest[:, None] == xp.arange(centres.shape[0], device=x.device)[None, :], x.dtype)
     return (member.T @ x) / xp.sum(member, axis=0)[:, None]
 
 
@@ -408,7 +408,7 @@ def test_what_is_not_reproducible_is_refused(rxp, backend):
 
 def test_wrong_arguments(rxp, backend):
     x = backend.asarray(np.float32([1.0, 2.0]))
-    with pytest.raises(TypeError, match="array namespace"):
+    with pytest.raises(TypeError, match="expected x to be an array"):
         xpnn.reproducible(3)
     with pytest.raises(TypeError, match="expected an array"):
         rxp.exp([1.0, 2.0])

@@ -5,7 +5,8 @@ from xpnn.errors import XpnnTypeError
 
 FLOATS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 """The dtypes that xpnn computes with, by name, and their bits."""
-_INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+"""The names of the integer dtypes."""
 
 _names_of_dtypes: dict[tuple[type, DType], str] = {}
 
@@ -29,7 +30,7 @@ def float_names(function: str, arrays: dict[str, Array]) -> set[str]:
         name = None if a is None else dtype_name(a.dtype)
         if name in FLOATS:
             names.add(name)
-        elif name is not None and name not in _INTEGERS:
+        elif name is not None and name not in INTEGERS:
             raise XpnnTypeError(
                 f"{function}: expected real floating or integer values in {called}, got dtype "
                 f"{name}; convert it first, e.g. to float32"

@@ -9,7 +9,7 @@ from xpnn import _pytree
 from xpnn._arrays import Library, device_of, library
 from xpnn._axes import Slices, slices_of
 from xpnn._compilers import Rule, compiler_of
-from xpnn._dtypes import FLOATS, computing_float, dtype_name
+from xpnn._dtypes import FLOATS, INTEGERS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._reproducible._exact import split_right
@@ -34,19 +34,12 @@ _EXACT = frozenset(
     """.split()
 )
 # The same, but a result may be -0, which becomes 0.
-_EXACT_BUT_ZERO = frozenset(["ceil", "floor", "round", "trunc", "negative"])
+_EXACT_BUT_ZERO = frozenset(["ceil", "floor", "round", "trunc"])
 _CREATION = frozenset(
     "arange empty empty_like eye full full_like ones ones_like zeros zeros_like".split()
 )
 _PLAIN = frozenset("broadcast_shapes can_cast isdtype finfo iinfo result_type".split())
-_INTEGER_TOO = {
-    "add": "add",
-    "subtract": "subtract",
-    "multiply": "multiply",
-    "sum": "sum",
-    "cumulative_sum": "cumulative_sum",
-    "matmul": "matmul",
-}
+_DTYPES = frozenset(["bool", *INTEGERS, *FLOATS, "complex64", "complex128"])
 _SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
 
 
@@ -100,7 +93,7 @@ class ReproducibleNamespace:
             value = self._creation(found)
         elif name in _PLAIN:
             value = self._plain(found)
-        elif dtype_name(found) == name and name != "None":
+        elif name in _DTYPES and found is not None:
             value = found
         else:
             raise NotReproducibleError(
@@ -134,7 +127,12 @@ class ReproducibleNamespace:
                     f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"  # noqa: SLF001
                 )
             return x
-        return self.Array(self._clean(x))
+        name = dtype_name(x.dtype)
+        if name in FLOATS:
+            x = self._run("clean", name, [x], {})
+        elif name.startswith("complex"):
+            raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
+        return self.Array(x)
 
     def unwrap(self, x: ReproducibleArray) -> Array:
         """Give the library's own array, with NaN of one kind."""
@@ -144,14 +142,10 @@ class ReproducibleNamespace:
         return self.native_namespace.where(y == y, y, math.nan)  # noqa: PLR0124
 
     def _clean(self, x: Array) -> Array:
-        name = dtype_name(x.dtype)
-        if name not in FLOATS:
-            if name.startswith("complex"):
-                raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
-            return x
+        """Make subnormal numbers and -0 of a floating array 0."""
+        least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
         xp = self.native_namespace
-        least = _SMALLEST.get(name, LEAST_DOUBLE)
-        # NaN must stay, so what is not at least the least normal number, nor NaN, becomes 0.
+        # What is neither as large as the least normal number nor NaN.
         return xp.where((xp.abs(x) >= least) | (x != x), x, 0.0)  # noqa: PLR0124
 
     def index(self, key: Any) -> Any:
@@ -310,9 +304,9 @@ class ReproducibleNamespace:
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
     ) -> Array:
         xp = self.native_namespace
-        if name == "astype":
+        if name in _NO_ARITHMETIC:
             with self.of.guard("float64"):
-                return self._to_dtype(*natives, **options)
+                return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
         single = dtype != "float64"
         with self.of.guard("float64"):
             if single:
@@ -327,6 +321,9 @@ class ReproducibleNamespace:
             return xp.astype(x, xp.float64)
         y = xp.astype(xp.where(xp.abs(x) < LEAST_SINGLE, 0.0, x), xp.float32)
         return y if to == "float32" else self._to_low(y, to)
+
+    def _negative(self, x: Array) -> Array:
+        return self.native_namespace.where(x == 0, 0.0, -x)
 
     def _to_low(self, y: Array, dtype: str) -> Array:
         """Round binary32 to a dtype of 16 bits; numbers below its least normal one are 0."""
@@ -398,6 +395,12 @@ class ReproducibleNamespace:
         """log(exp(x1) + exp(x2))."""
         return self._call("logaddexp", x1, x2)
 
+    def negative(self, x: Any, /) -> Any:
+        """-x; 0 for 0."""
+        if self._are_integers(x):
+            return self._result(self.native_namespace.negative(self._native_of(x)), (x,))
+        return self._call("negative", x)
+
     def reciprocal(self, x: Any, /) -> Any:
         """1 / x, correctly rounded."""
         return self._call("divide", 1.0, x)
@@ -433,7 +436,7 @@ class ReproducibleNamespace:
             elif FLOATS.get(name, 0) and source in FLOATS:
                 y = self._run("astype", source, [wrapped._native], {"to": name})  # noqa: SLF001
             else:
-                y = self._clean(xp.astype(wrapped._native, dtype))  # noqa: SLF001
+                y = xp.astype(wrapped._native, dtype)  # noqa: SLF001
         return self._result(y, (x,))
 
     def _to_integer(self, x: Array, dtype: DType) -> Array:
@@ -577,6 +580,9 @@ class ReproducibleNamespace:
 def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
     return xp.broadcast_arrays(*arrays)[0]
 
+
+# Kernels that only move or select, with rules of their own: clean has derivative 1 at 0.
+_NO_ARITHMETIC = {"astype": "_to_dtype", "clean": "_clean", "negative": "_negative"}
 
 # Of a kernel's result, the shape: from the library's own function of the same meaning.
 _STAND_INS: dict[str, Callable[..., Array]] = {
