@@ -4,6 +4,7 @@
 Never do that to make a test pass: a digest that changes is a broken guarantee.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,7 +43,16 @@ def sweep(dtype: str) -> np.ndarray:
 def hard(dtype: str) -> np.ndarray:
     """Zeros, subnormals, infinities, NaN, the largest and the least, and midpoints."""
     info = np.finfo(dtype)
-    values = [0.0, info.tiny, info.smallest_subnormal, info.max, np.inf, 1.0, 1 + info.eps, 2.0**-23]
+    values = [
+        0.0,
+        info.tiny,
+        info.smallest_subnormal,
+        info.max,
+        np.inf,
+        1.0,
+        1 + info.eps,
+        2.0**-23,
+    ]
     values += [1e-3, 0.5, 3.0, 88.0, 700.0 if dtype == "float64" else 100.0, info.tiny * 1.5]
     with np.errstate(over="ignore"):
         x = np.asarray(values, dtype)
@@ -116,7 +126,12 @@ for _dtype in DTYPES:
         a[3:6], b[:, 5:8] = hard(dtype), hard(dtype).T
         return xp.matmul(asarray(a), asarray(b))
 
-    for _widths, _rows in (((1, 1), 1), ((16, 4096, 3), 3), ((64, 32, 10), 10_000), ((3000, 5), 20)):
+    for _widths, _rows in (
+        ((1, 1), 1),
+        ((16, 4096, 3), 3),
+        ((64, 32, 10), 10_000),
+        ((3000, 5), 20),
+    ):
 
         @case(f"network {_widths} {_rows} rows {_dtype}")
         def _network(xp, asarray, widths=_widths, rows=_rows, dtype=_dtype):
@@ -125,9 +140,10 @@ for _dtype in DTYPES:
 
 def network(widths: tuple[int, ...], dtype: str, hidden: str = "gelu") -> xpnn.Network:
     """A network of random weights."""
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(itertools.pairwise(widths))
     weights = [
-        normal(10 + i, *p, dtype=dtype) / np.asarray(p[0] ** 0.5, dtype) for i, p in enumerate(pairs)
+        normal(10 + i, *p, dtype=dtype) / np.asarray(p[0] ** 0.5, dtype)
+        for i, p in enumerate(pairs)
     ]
     biases = [normal(20 + i, n, dtype=dtype) for i, (_, n) in enumerate(pairs)]
     return xpnn.Network.from_weights(weights, biases, hidden=hidden, output="softmax")

@@ -119,7 +119,7 @@ def _torch_operator(rule_of: Callable[[str], Rule]) -> Function:
 def _torch_with_rule(rule: Rule) -> Function:
     torch = sys.modules["torch"]
 
-    class WithRule(torch.autograd.Function):  # type: ignore[misc]
+    class WithRule(torch.autograd.Function):  # type: ignore[misc, name-defined]
         generate_vmap_rule = True
 
         @staticmethod

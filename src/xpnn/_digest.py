@@ -25,7 +25,9 @@ class Digest:
         rows = self._shape[0] if self._shape else 0
         self._shape = (rows + len(piece), *piece.shape[1:]) if piece.ndim else ()
         self._dtype = piece.dtype.name
-        self._hash.update(np.ascontiguousarray(piece, dtype=piece.dtype.newbyteorder("<")).tobytes())
+        self._hash.update(
+            np.ascontiguousarray(piece, dtype=piece.dtype.newbyteorder("<")).tobytes()
+        )
 
     def hexdigest(self) -> str:
         """Return 64 hexadecimal digits."""

@@ -60,14 +60,14 @@ class ReproducibleArray:
         return type(self)(self._native.T)
 
     @property
-    def mT(self) -> "ReproducibleArray":  # noqa: N802
+    def mT(self) -> Any:  # noqa: N802
         """Transpose of the last two axes."""
         return self._namespace.matrix_transpose(self)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
         return self._namespace
 
-    def to_device(self, device: Device, /, *, stream: Any = None) -> "ReproducibleArray":
+    def to_device(self, device: Device, /, *, stream: Any = None) -> Any:
         """Move to another device of the library."""
         return self._namespace.to_device(self, device)
 

@@ -107,9 +107,7 @@ def split_right(b: Array, single: bool, xp: Namespace) -> Right:
     for at in _blocks(b.shape[-2]):
         part = b[..., at, :]
         _, bits = _bits(part.shape[-2], single)
-        blocks.append(
-            _slices(part, ceiling(_largest(part, -2, xp), xp), bits, 1 if single else 3)
-        )
+        blocks.append(_slices(part, ceiling(_largest(part, -2, xp), xp), bits, 1 if single else 3))
     return Right(blocks, exponents)
 
 

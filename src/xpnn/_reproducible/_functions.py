@@ -46,9 +46,7 @@ def _with_nan(x: Array, y: Array, xp: Namespace) -> Array:
     return xp.where(xp.isnan(x), math.nan, y)
 
 
-def _special(
-    x: Array, y: Array, usable: Array, values: dict[float, float], xp: Namespace
-) -> Array:
+def _special(x: Array, y: Array, usable: Array, values: dict[float, float], xp: Namespace) -> Array:
     """y where x is usable, given values at given points, elsewhere NaN."""
     y = xp.where(usable, y, math.nan)
     for point, value in values.items():
@@ -175,7 +173,6 @@ def _is_above(m: Array, a: Array, b: Array) -> Array:
 
 
 ELEMENTWISE: dict[str, Function] = {
-    f.__name__: f
-    for f in (exp, exp2, expm1, log1p, tanh, sinh, cosh, sigmoid, erf, sqrt)
+    f.__name__: f for f in (exp, exp2, expm1, log1p, tanh, sinh, cosh, sigmoid, erf, sqrt)
 } | {"log": log, "log2": log2, "log10": log10}
 """The functions of one array that a reproducible namespace computes itself."""

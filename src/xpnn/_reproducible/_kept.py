@@ -5,6 +5,7 @@ divisor. `Kept` has the operators of an array, each behind a barrier. Where no c
 operations, on NumPy and PyTorch, the library's own arrays need none of it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,12 +95,16 @@ class KeptNamespace:
         self.native, self.keep = xp, keep
 
     def divide(self, a: Any, b: Any) -> Kept:
-        """a / b, where b is no constant nor broadcast that a reciprocal could stand for."""
+        """a / b, where b is no constant nor broadcast that a reciprocal could stand for.
+
+        b is chosen element by element, by a, as jax.vmap would broadcast a b that is the same in
+        the whole batch behind any barrier.
+        """
         xp = self.native
-        like = b if isinstance(a, float) else a
-        shape = xp.broadcast_shapes(*(getattr(v, "shape", ()) for v in (a, b)))
-        b = xp.full_like(like, b) if isinstance(b, float) else b
-        return Kept(self.keep(a / self.keep(xp.broadcast_to(b, shape))), self)
+        a = xp.full_like(b, a) if isinstance(a, float) else a
+        b = xp.full_like(a, b) if isinstance(b, float) else b
+        b = self.keep(xp.where(a == a, b, math.nan))  # noqa: PLR0124
+        return Kept(self.keep(a / b), self)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.native, name)

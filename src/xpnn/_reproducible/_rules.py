@@ -6,7 +6,6 @@ gives those with respect to the arrays: reverse mode, itself reproducible.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from xpnn._types import Array, Namespace
 

@@ -1,0 +1,246 @@
+"""The functions of the standard that a reproducible namespace computes itself."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from xpnn._arrays import Library, device_of
+from xpnn._axes import slices_of
+from xpnn._dtypes import FLOATS, dtype_name
+from xpnn._reproducible._engine import Engine
+from xpnn._reproducible._functions import ELEMENTWISE
+from xpnn._reproducible._kernels import KERNELS
+from xpnn._types import Array, DType
+from xpnn.errors import NotReproducibleError, XpnnValueError
+
+
+class Computed(Engine):
+    """Arithmetic, elementary functions, sums and products."""
+
+    def __init__(self, of: Library) -> None:
+        super().__init__(of)
+        for name in ELEMENTWISE:
+            setattr(self, name, self._function_of_one(name))
+
+    def _function_of_one(self, name: str) -> Callable[..., Any]:
+        def function(x: Array, /) -> Array:
+            return self._call(name, x)
+
+        function.__name__ = name
+        function.__doc__ = KERNELS[name].__doc__
+        return function
+
+    def _are_integers(self, *args: Any) -> bool:
+        arrays = [a for a in args if self._is_array(a)]
+        return all(dtype_name(a.dtype) not in FLOATS for a in arrays) and not any(
+            isinstance(a, float) for a in args
+        )
+
+    def _of_two(self, name: str, a: Any, b: Any) -> Any:
+        if self._are_integers(a, b):
+            y = getattr(self.native_namespace, name)(self._native_of(a), self._native_of(b))
+            return self._result(y, (a, b))
+        return self._call(name, a, b)
+
+    def add(self, x1: Any, x2: Any, /) -> Any:
+        """x1 + x2."""
+        return self._of_two("add", x1, x2)
+
+    def subtract(self, x1: Any, x2: Any, /) -> Any:
+        """x1 - x2."""
+        return self._of_two("subtract", x1, x2)
+
+    def multiply(self, x1: Any, x2: Any, /) -> Any:
+        """x1 * x2."""
+        return self._of_two("multiply", x1, x2)
+
+    def divide(self, x1: Any, x2: Any, /) -> Any:
+        """x1 / x2, correctly rounded."""
+        return self._call("divide", x1, x2)
+
+    def logaddexp(self, x1: Any, x2: Any, /) -> Any:
+        """log(exp(x1) + exp(x2))."""
+        return self._call("logaddexp", x1, x2)
+
+    def negative(self, x: Any, /) -> Any:
+        """-x; 0 for 0."""
+        if self._are_integers(x):
+            return self._result(self.native_namespace.negative(self._native_of(x)), (x,))
+        return self._call("negative", x)
+
+    def reciprocal(self, x: Any, /) -> Any:
+        """1 / x, correctly rounded."""
+        return self._call("divide", 1.0, x)
+
+    def square(self, x: Any, /) -> Any:
+        """x * x."""
+        return self.multiply(x, x)
+
+    def pow(self, x1: Any, x2: Any, /) -> Any:
+        """x1**x2 for an integer x2, of Python, or 1/2."""
+        if isinstance(x2, float) and x2 == 0.5:
+            return self.sqrt(x1)
+        if not isinstance(x2, int | float) or x2 != int(x2):
+            raise NotReproducibleError(
+                f"{self.__name__}.pow: expected an integer exponent, or 0.5, as a Python number, "
+                f"got {x2!r}; for x1 > 0 write exp(x2 * log(x1))"
+            )
+        if self._are_integers(x1, x2):
+            return self._result(self.native_namespace.pow(self._native_of(x1), x2), (x1,))
+        return self._call("power", x1, n=int(x2))
+
+    def astype(self, x: Any, dtype: DType, /, *, copy: bool = True, device: Any = None) -> Any:
+        """Convert, rounding once; to integers, NaN becomes 0 and what is too large the largest."""
+        xp, wrapped = self.native_namespace, self.wrap(x)
+        if device is not None:
+            wrapped = self.to_device(wrapped, device)
+        source, name = dtype_name(wrapped.dtype), dtype_name(dtype)
+        if source == name:
+            return self._result(wrapped._native, (x,))  # noqa: SLF001
+        with self.of.guard("float64"):
+            if source in FLOATS and name not in FLOATS and name != "bool":
+                y = self._to_integer(wrapped._native, dtype)  # noqa: SLF001
+            elif FLOATS.get(name, 0) and source in FLOATS:
+                y = self._run("astype", source, [wrapped._native], {"to": name})  # noqa: SLF001
+            else:
+                y = xp.astype(wrapped._native, dtype)  # noqa: SLF001
+        return self._result(y, (x,))
+
+    def _to_integer(self, x: Array, dtype: DType) -> Array:
+        xp = self.native_namespace
+        limits = xp.iinfo(dtype)
+        # The largest integer of 64 bits is no number of binary64; the one below it that is.
+        largest = float(limits.max) if limits.bits <= 32 else limits.max - limits.max % 1024 - 0
+        y = xp.where(xp.isnan(x), 0.0, xp.astype(x, xp.float64))
+        return xp.astype(xp.trunc(xp.clip(y, float(limits.min), float(largest))), dtype)
+
+    # Sums and products
+
+    def _reduce(self, name: str, x: Any, axis: Any, keepdims: bool, **options: Any) -> Any:
+        slices = slices_of(f"{self.__name__}.{name}", axis, tuple(x.shape))
+        y = self._call(name, x, slices=slices, **options)
+        return self.reshape(y, slices.kept) if keepdims else y
+
+    def sum(
+        self,
+        x: Any,
+        /,
+        *,
+        axis: Any = None,
+        dtype: DType | None = None,
+        keepdims: bool = False,
+    ) -> Any:
+        """Sum of the terms on a grid, exactly, rounded once."""
+        if self._are_integers(x) and (dtype is None or dtype_name(dtype) not in FLOATS):
+            y = self.native_namespace.sum(
+                self._native_of(x), axis=axis, dtype=dtype, keepdims=keepdims
+            )
+            return self._result(y, (x,))
+        x = x if dtype is None else self.astype(x, dtype)
+        return self._reduce("sum", x, axis, keepdims)
+
+    def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """Mean."""
+        return self._reduce("mean", x, axis, keepdims)
+
+    def var(
+        self, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+    ) -> Any:
+        """Variance."""
+        return self._reduce("var", x, axis, keepdims, correction=float(correction))
+
+    def std(
+        self, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+    ) -> Any:
+        """Standard deviation."""
+        return self._reduce("std", x, axis, keepdims, correction=float(correction))
+
+    def cumulative_sum(
+        self,
+        x: Any,
+        /,
+        *,
+        axis: int | None = None,
+        dtype: DType | None = None,
+        include_initial: bool = False,
+    ) -> Any:
+        """Sums of the first entries along an axis."""
+        if axis is None and x.ndim != 1:
+            raise XpnnValueError(f"{self.__name__}.cumulative_sum: expected an axis")
+        axis = 0 if axis is None else axis
+        if self._are_integers(x) and (dtype is None or dtype_name(dtype) not in FLOATS):
+            y = self.native_namespace.cumulative_sum(self._native_of(x), axis=axis, dtype=dtype)
+            y = self._result(y, (x,))
+        else:
+            x = x if dtype is None else self.astype(x, dtype)
+            slices = slices_of(f"{self.__name__}.cumulative_sum", axis, tuple(x.shape))
+            y = self._call("cumulative_sum", x, slices=slices)
+        if include_initial:
+            shape = tuple(1 if i == axis % y.ndim else n for i, n in enumerate(y.shape))
+            first = self.zeros(shape, dtype=y.dtype, device=device_of(y))
+            y = self.concat([first, y], axis=axis)
+        return y
+
+    def matmul(self, x1: Any, x2: Any, /) -> Any:
+        """Matrix product: each entry an exact sum of products on a grid, rounded once."""
+        if self._are_integers(x1, x2):
+            y = self.native_namespace.matmul(self._native_of(x1), self._native_of(x2))
+            return self._result(y, (x1, x2))
+        if 0 in (x1.ndim, x2.ndim) or x1.shape[-1] != x2.shape[max(x2.ndim - 2, 0)]:
+            raise XpnnValueError(
+                f"{self.__name__}.matmul: expected x1 of shape (..., M, K) and x2 of shape "
+                f"(..., K, N), got shapes {tuple(x1.shape)} and {tuple(x2.shape)}"
+            )
+        a = x1[None, :] if x1.ndim == 1 else x1
+        b = x2[:, None] if x2.ndim == 1 else x2
+        y = self._call("matmul", a, b)
+        if x2.ndim == 1:
+            y = y[..., 0]
+        return y[..., 0] if x1.ndim == 1 and x2.ndim == 1 else y[..., 0, :] if x1.ndim == 1 else y
+
+    def vecdot(self, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+        """Sum of products along an axis, as `matmul`."""
+        x1, x2 = (self.moveaxis(x, axis, -1) for x in (x1, x2))
+        return self.matmul(x1[..., None, :], x2[..., None])[..., 0, 0]
+
+    def tensordot(self, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+        """Sum of products over axes of both, as `matmul`."""
+        if isinstance(axes, int):
+            first, second = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
+        else:
+            first, second = (
+                tuple(i % x.ndim for i in a) for a, x in zip(axes, (x1, x2), strict=True)
+            )
+        rest1 = [i for i in range(x1.ndim) if i not in first]
+        rest2 = [i for i in range(x2.ndim) if i not in second]
+        k = math.prod([x1.shape[i] for i in first])
+        shape = tuple(x1.shape[i] for i in rest1) + tuple(x2.shape[i] for i in rest2)
+        m = math.prod([x1.shape[i] for i in rest1])
+        n = math.prod([x2.shape[i] for i in rest2])
+        a = self.reshape(self.permute_dims(x1, (*rest1, *first)), (m, k))
+        b = self.reshape(self.permute_dims(x2, (*second, *rest2)), (k, n))
+        return self.reshape(self.matmul(a, b), shape)
+
+    # Functions of the standard whose ties or order libraries settle differently
+
+    def _first(self, x: Any, axis: int | None, keepdims: bool, largest: bool) -> Any:
+        xp = self.native_namespace
+        a = self._native_of(x)
+        if axis is None:
+            y = self._first(self.reshape(x, (-1,)), 0, False, largest)
+            return self.reshape(y, (1,) * x.ndim) if keepdims else y
+        best = (xp.max if largest else xp.min)(a, axis=axis, keepdims=True)
+        found = (a == best) | (a != a)  # noqa: PLR0124
+        shape = [1] * a.ndim
+        n = shape[axis] = a.shape[axis]
+        index = xp.reshape(xp.arange(n, device=device_of(a)), tuple(shape))
+        y = xp.min(xp.where(found, index, n), axis=axis, keepdims=keepdims)
+        return self._result(y, (x,))
+
+    def argmax(self, x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Index of the first largest entry, or of the first NaN."""
+        return self._first(x, axis, keepdims, largest=True)
+
+    def argmin(self, x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+        """Index of the first smallest entry, or of the first NaN."""
+        return self._first(x, axis, keepdims, largest=False)

@@ -1,0 +1,283 @@
+"""Arrays of a library into a reproducible namespace and out of it, and kernels run on them."""
+
+import ast
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from xpnn import _pytree
+from xpnn._arrays import Library, device_of, library
+from xpnn._axes import Slices
+from xpnn._compilers import Rule, compiler_of
+from xpnn._dtypes import FLOATS, computing_float, dtype_name
+from xpnn._reproducible._array import ReproducibleArray
+from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
+from xpnn._reproducible._functions import ELEMENTWISE
+from xpnn._reproducible._kept import kept, native
+from xpnn._reproducible._kernels import KERNELS
+from xpnn._reproducible._rules import RULES
+from xpnn._types import Array, Namespace
+from xpnn.errors import XpnnTypeError
+
+_SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
+
+
+class Engine:
+    """What a reproducible namespace has beside the functions of the standard."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Find a function that the library's namespace has too."""
+
+    def __init__(self, of: Library) -> None:
+        self.of = of
+        self.native_namespace = of.xp
+        self.__name__ = f"xpnn.reproducible({of.name})"
+        self.__xpnn_library__ = Library(self, of.guard, self)
+        self.Array: type[ReproducibleArray] = type(
+            "ReproducibleArray", (ReproducibleArray,), {"_namespace": self}
+        )
+        self._compiler = compiler_of(of.xp)
+        _pytree.register(
+            _pytree.Node(
+                self.Array,
+                ("_native",),
+                lambda x: ((x._native,), None),  # noqa: SLF001
+                lambda _, children: self.Array(children[0]),
+            )
+        )
+        self._operator: Any = self._compiler.operator(self._rule_of)
+        self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
+        self._rules: dict[str, Rule] = {}
+        self.pi, self.e, self.inf, self.nan, self.newaxis = (
+            math.pi,
+            math.e,
+            math.inf,
+            math.nan,
+            None,
+        )
+
+    # Arrays in and out
+
+    def takes(self, value: Any) -> bool:
+        """Whether an operator of an array of this namespace takes `value`."""
+        return isinstance(value, bool | int | float) or self._is_array(value)
+
+    def _is_array(self, value: Any) -> bool:
+        return isinstance(value, self.Array) or self._is_native(value)
+
+    def _is_native(self, value: Any) -> bool:
+        if isinstance(value, ReproducibleArray | type) or not hasattr(value, "dtype"):
+            return False
+        return library(value, "an argument", self.__name__).xp is self.native_namespace
+
+    def wrap(self, x: Array) -> ReproducibleArray:
+        """Take an array of the library; its subnormal numbers and -0 become 0."""
+        if isinstance(x, ReproducibleArray):
+            if not isinstance(x, self.Array):
+                raise XpnnTypeError(
+                    f"{self.__name__}: expected arrays of one library, got one of "
+                    f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"  # noqa: SLF001
+                )
+            return x
+        name = dtype_name(x.dtype)
+        if name in FLOATS:
+            x = self._run("clean", name, [x], {})
+        elif name.startswith("complex"):
+            raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
+        return self.Array(x)
+
+    def unwrap(self, x: ReproducibleArray) -> Array:
+        """Give the library's own array, with NaN of one kind."""
+        y = x._native  # noqa: SLF001
+        if dtype_name(y.dtype) not in FLOATS:
+            return y
+        return self.native_namespace.where(y == y, y, math.nan)  # noqa: PLR0124
+
+    def _clean(self, x: Array) -> Array:
+        """Make subnormal numbers and -0 of a floating array 0."""
+        least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
+        xp = self.native_namespace
+        # What is neither as large as the least normal number nor NaN.
+        return xp.where((xp.abs(x) >= least) | (x != x), x, 0.0)  # noqa: PLR0124
+
+    def index(self, key: Any) -> Any:
+        """Return an index with the library's arrays in place of those of this namespace."""
+        if isinstance(key, tuple):
+            return tuple(self.index(k) for k in key)
+        return key._native if isinstance(key, ReproducibleArray) else key  # noqa: SLF001
+
+    def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
+        if isinstance(x, ReproducibleArray) or self._is_native(x):
+            return self.wrap(x)._native  # noqa: SLF001
+        if isinstance(x, float):
+            double = any(dtype_name(a.dtype) == "float64" for a in like)
+            return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
+        if isinstance(x, list | tuple):
+            return type(x)(self._native_of(v) for v in x)
+        return x
+
+    def _result(self, y: Any, given: Sequence[Any]) -> Any:
+        """Wrap results, unless only arrays of the library itself were given."""
+        wrapped = any(_holds(v, ReproducibleArray) for v in given) or not any(
+            _holds_native(self, v) for v in given
+        )
+        return self._wrapped(y, wrapped)
+
+    def _wrapped(self, y: Any, wrapped: bool) -> Any:
+        if isinstance(y, tuple) and hasattr(y, "_fields"):
+            return type(y)(*(self._wrapped(v, wrapped) for v in y))
+        if isinstance(y, list | tuple):
+            return type(y)(self._wrapped(v, wrapped) for v in y)
+        if not hasattr(y, "dtype"):
+            return y
+        return self.Array(y) if wrapped else self.unwrap(self.Array(y))
+
+    rounded_once = frozenset({"linear", *ELEMENTWISE})
+    """The formulas that are not computed in binary64 and then rounded, but here as they stand."""
+
+    def run(self, formula: Callable[..., Any], given: Sequence[Array | None]) -> Any:
+        """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
+        natives = [None if a is None else self.wrap(a)._native for a in given]  # noqa: SLF001
+
+        def whole(*natives: Array | None) -> Any:
+            y = formula(*(None if a is None else self.Array(a) for a in natives))
+            return tuple(v._native for v in y) if isinstance(y, tuple) else y._native  # noqa: SLF001
+
+        y = self._compiler.as_one(whole)(*natives)
+        return self._wrapped(y, any(isinstance(a, ReproducibleArray) for a in given))
+
+    # Kernels
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        """Compute a kernel on arrays of one dtype."""
+        arrays = self._of_one_dtype(name, args)
+        natives = [a._native for a in arrays]  # noqa: SLF001
+        return self._result(self._run(name, dtype_name(natives[0].dtype), natives, options), args)
+
+    def _run(
+        self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
+    ) -> Array:
+        if self._compiler.is_at_work():
+            plain = {k: tuple(v) if isinstance(v, tuple) else v for k, v in options.items()}
+            return self._operator(list(natives), f"{name} {dtype} {plain}")
+        key = (name, dtype, *options.items())
+        if key not in self._made:
+            self._made[key] = self._compiler.with_rule(self._rule(name, dtype, options))
+        return self._made[key](*natives)
+
+    def _rule_of(self, text: str) -> Rule:
+        """Return the rule that a compiler's operator knows by its text; see `_run`."""
+        if text not in self._rules:
+            name, dtype, plain = text.split(" ", 2)
+            options = ast.literal_eval(plain)
+            if "slices" in options:
+                options["slices"] = Slices(*options["slices"])
+            self._rules[text] = self._rule(name, dtype, options)
+        return self._rules[text]
+
+    def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Rule:
+        """Return a kernel for arrays of a dtype, with its derivatives."""
+        known = {
+            "axes" if k == "slices" else k: v.axes if k == "slices" else v
+            for k, v in options.items()
+        }
+
+        def forward(*natives: Array) -> Array:
+            return self._compute(name, dtype, natives, options)
+
+        def backward(g: Array, *saved: Array) -> tuple[Array, ...]:
+            wrapped = [self.wrap(a) for a in (g, *saved)]
+            with self.of.guard(dtype):
+                gradients = RULES[name](self, *wrapped, **known)
+            return tuple(d._native for d in gradients)  # noqa: SLF001
+
+        def like(*natives: Array) -> Array:
+            return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **known)
+
+        return Rule(forward, backward, like)
+
+    def _compute(
+        self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
+    ) -> Array:
+        xp = self.native_namespace
+        if name in _NO_ARITHMETIC:
+            with self.of.guard("float64"):
+                return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
+        single = dtype != "float64"
+        with self.of.guard("float64"):
+            if single:
+                natives = [xp.astype(a, xp.float64) for a in natives]
+            kxp, arrays = kept(xp, self._compiler.keep, natives)
+            y = native(KERNELS[name](*arrays, single, kxp, **options))
+            return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
+
+    def _to_dtype(self, x: Array, to: str) -> Array:
+        xp = self.native_namespace
+        if to == "float64":
+            return xp.astype(x, xp.float64)
+        y = xp.astype(xp.where(xp.abs(x) < LEAST_SINGLE, 0.0, x), xp.float32)
+        return y if to == "float32" else self._to_low(y, to)
+
+    def _negative(self, x: Array) -> Array:
+        return self.native_namespace.where(x == 0, 0.0, -x)
+
+    def _to_low(self, y: Array, dtype: str) -> Array:
+        """Round binary32 to a dtype of 16 bits; numbers below its least normal one are 0."""
+        xp = self.native_namespace
+        return self._clean(xp.astype(y, getattr(xp, dtype)))
+
+    def _of_one_dtype(self, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
+        """Wrap arrays and Python numbers, as the dtype that they promote to."""
+        arrays = [self.wrap(a) for a in args if self._is_array(a)]
+        if not arrays:
+            raise XpnnTypeError(
+                f"{self.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
+                "make one with asarray"
+            )
+        if len({a.dtype for a in arrays}) == 1:
+            dtype = arrays[0].dtype
+        else:
+            dtype = self.native_namespace.result_type(*(a._native for a in arrays))  # noqa: SLF001
+        if dtype_name(dtype) not in FLOATS:
+            raise XpnnTypeError(
+                f"{self.__name__}.{name}: expected floating values, got dtype {dtype_name(dtype)}; "
+                "convert them with astype"
+            )
+        rest = iter(arrays)
+        device = device_of(arrays[0])
+        result = []
+        for a in args:
+            x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
+            result.append(x if x.dtype == dtype else self.astype(x, dtype))
+        return result
+
+
+def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
+    return xp.broadcast_arrays(*arrays)[0]
+
+
+# Kernels that only move or select, with rules of their own: clean has derivative 1 at 0.
+_NO_ARITHMETIC = {"astype": "_to_dtype", "clean": "_clean", "negative": "_negative"}
+
+# Of a kernel's result, the shape: from the library's own function of the same meaning.
+_STAND_INS: dict[str, Any] = {
+    "matmul": lambda xp, a, b: xp.matmul(a, b),
+    "astype": lambda xp, x, to: xp.astype(x, getattr(xp, to)),
+    **dict.fromkeys(
+        ("sum", "mean", "var", "std"), lambda xp, x, axes, **_: xp.sum(x, axis=axes) if axes else x
+    ),
+}
+
+
+def _holds(value: Any, kind: type) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds(v, kind) for v in value)
+    return isinstance(value, kind)
+
+
+def _holds_native(xp: Engine, value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_native(xp, v) for v in value)
+    return xp._is_native(value)  # noqa: SLF001
