@@ -1,5 +1,6 @@
 """The command: what it prints and writes, and one line for every mistake."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import golden_cases
 import numpy as np
 import pytest
 
 import xpnn
 from xpnn import models
+from xpnn._digest import digest
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -19,6 +22,7 @@ pytest.importorskip("rich")
 from typer.testing import CliRunner
 
 from xpnn.cli._app import app
+from xpnn.cli._receipt import Blocks
 
 X, LABELS = models.sample("digits")
 
@@ -295,3 +299,86 @@ def test_progress_only_on_a_terminal(terminal, tmp_path):
         assert running.wait() == 0
     os.close(leader)
     assert b"rows" in seen
+
+
+# Reproducible
+
+
+def test_reproducible_prints_the_golden_digest(run, backend):
+    golden = json.loads(golden_cases.FILE.read_text(encoding="utf-8"))["digits"]
+    result = run("predict", "--reproducible", "--backend", backend.name)
+    assert f"sha256 {golden}\n" in result.stdout
+    np.save("x.npy", X)
+    result = run("predict", "digits", "x.npy", "--reproducible", "--proba", "--batch-size", 7)
+    assert "sha256" not in result.stdout
+    values = np.loadtxt(result.stdout.splitlines(), delimiter=",", dtype="float32")
+    assert result.stderr.strip().removeprefix("sha256 ") == digest(values)
+
+
+@pytest.fixture
+def receipt(run):
+    np.save("x.npy", X)
+    command = ["predict", "digits", "x.npy", "--reproducible", "--classes"]
+    assert run(*command, "-o", "y.npy", "--receipt", "r.json").exit_code == 0
+    return Path("r.json")
+
+
+def test_verify_accepts_a_receipt_on_another_backend(receipt, run, backend):
+    result = run("verify", receipt, "digits", "x.npy", "--backend", backend.name)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("same: sha256 " + digest(np.load("y.npy")))
+
+
+def test_verify_says_what_differs(receipt, run):
+    content = json.loads(receipt.read_text())
+    other = X.copy()
+    other[150, 300] ^= 1
+    np.save("other.npy", other)
+    result = run("verify", receipt, "digits", "other.npy")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("different: the input")
+    content["output"]["sha256"] = "0" * 64
+    content["output"]["blocks"][17] = "0" * 16
+    receipt.write_text(json.dumps(content))
+    result = run("verify", receipt, "digits", "x.npy")
+    assert result.exit_code == 1
+    assert "first in row 17" in result.stdout
+    content["model"]["sha256"] = "0" * 64
+    content["guarantee"] = 0
+    receipt.write_text(json.dumps(content))
+    text = run("verify", receipt, "digits", "x.npy").stdout
+    assert "the guarantee: version 0 then" in text
+    assert "the model" in text
+
+
+def test_blocks_find_the_rows_that_differ():
+    rows = np.arange(3000.0).reshape(1500, 2)
+    whole, pieces = Blocks(), Blocks()
+    whole.update(rows)
+    for i in range(0, 1500, 7):
+        pieces.update(rows[i : i + 7])
+    assert whole.to_list() == pieces.to_list()
+    assert len(whole.to_list()) <= 256
+    rows[1499, 1] += 1
+    changed = Blocks()
+    changed.update(rows)
+    same = [a == b for a, b in zip(changed.to_list(), whole.to_list(), strict=True)]
+    assert same == [True] * (len(same) - 1) + [False]
+
+
+def test_bad_receipts(receipt, run, fails):
+    assert "is there already" in fails("predict", "--reproducible", "--receipt", receipt)
+    result = run("predict", "--receipt", "s.json")
+    assert (result.exit_code, "expected --reproducible" in result.stderr) == (2, True)
+    assert "no file of that name" in fails("verify", "s.json")
+    Path("s.json").write_text("nothing")
+    assert "no JSON" in fails("verify", "s.json")
+    Path("s.json").write_text("[]")
+    assert "expected a receipt of format 1, got None" in fails("verify", "s.json")
+    content = json.loads(receipt.read_text())
+    Path("s.json").write_text(json.dumps(content | {"output": {"kind": "colours"}}))
+    assert "one without output.sha256" in fails("verify", "s.json")
+    content["output"]["kind"] = "colours"
+    Path("s.json").write_text(json.dumps(content))
+    assert "'colours'" in fails("verify", "s.json", "digits", "x.npy")
+    assert "cannot be written" in fails("predict", "--reproducible", "--receipt", "nowhere/r.json")

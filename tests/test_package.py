@@ -23,12 +23,12 @@ ROOMS = (
     {"_reproducible"},
     {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
     | {"_softmax", "_linear", "_activations"},
-    {"_model_file", "_rows", "models"},
-    {"_dense", "_network"},
+    {"_model_file", "_rows", "_digest", "models"},
+    {"_dense", "_placement", "_network"},
     {"_load"},
     {"cli"},
 )
-MAY_NAME_A_BACKEND = ROOMS[0] | {"_model_file", "_rows", "models", "cli"}
+MAY_NAME_A_BACKEND = ROOMS[0] | {"_model_file", "_rows", "_digest", "models", "cli"}
 
 
 def room(module):

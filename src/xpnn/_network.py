@@ -11,9 +11,10 @@ from xpnn._arrays import Library, common_library, device_of, library
 from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, promote
 from xpnn._linear import check_width
+from xpnn._placement import check_place, layer_dtypes, moved
 from xpnn._sigmoids import log_sigmoid
 from xpnn._softmax import first_largest, log_softmax
-from xpnn._transfer import destination, is_numpy, move, to_numpy
+from xpnn._transfer import destination, is_numpy, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -99,7 +100,7 @@ class Network:
         _check_layers(layers)
         self._set(layers, None if classes is None else _check_classes(classes, layers[-1]))
         if self.follows:
-            object.__setattr__(self, "_float_names", _float_names(layers))
+            object.__setattr__(self, "_float_names", layer_dtypes(layers))
 
     def _set(self, layers: Any, classes: tuple[Class, ...] | None, *, placed: bool = False) -> None:
         object.__setattr__(self, "layers", layers)
@@ -308,7 +309,7 @@ class Network:
         if name is not None and name not in FLOATS:
             raise XpnnTypeError(f"to: expected dtype to be one of {', '.join(FLOATS)}, got {dtype}")
         network = object.__new__(Network)
-        network._set(_moved(self.layers, found, where, name), self.classes, placed=True)
+        network._set(moved(self.layers, found, where, name), self.classes, placed=True)
         return network
 
     def save(self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
@@ -346,10 +347,10 @@ class Network:
         found = common_library(function, xp, {"x": x})
         weight = self.layers[0].weight
         if not self.follows:
-            _check_place(function, x, found, weight)
+            check_place(function, x, found, weight)
         check_width(f"{function}, layer 0", x, weight)
         names = float_names(function, {"x": x})
-        name = promote(names | (self._float_names or _float_names(self.layers)))
+        name = promote(names | (self._float_names or layer_dtypes(self.layers)))
         computing = computing_float(name)
         layers = self._layers_at(found, device_of(x), computing)
         dtype = layers[0].weight.dtype
@@ -360,11 +361,11 @@ class Network:
 
     def _layers_at(self, found: Library, device: Any, dtype: str) -> tuple[Dense, ...]:
         if not self.follows:
-            as_they_are = found.reproducible is None and _float_names(self.layers) == {dtype}
-            return self.layers if as_they_are else _moved(self.layers, found, None, dtype)
+            as_they_are = found.reproducible is None and layer_dtypes(self.layers) == {dtype}
+            return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, device, dtype)
         if key not in self._copies:
-            self._copies[key] = _moved(self.layers, found, device, dtype)
+            self._copies[key] = moved(self.layers, found, device, dtype)
         return self._copies[key]
 
     def __repr__(self) -> str:
@@ -372,7 +373,7 @@ class Network:
             weight = self.layers[0].weight
             where = f"{library(weight).name} weights"
             where += " that follow the input" if self.follows else f" on {device_of(weight)}"
-            names = _float_names(self.layers)
+            names = layer_dtypes(self.layers)
             head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
             head += f"{self.parameters:,} parameters, {'/'.join(sorted(names))}, {where}"
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
@@ -387,39 +388,12 @@ class Network:
         return "\n".join(lines)
 
 
-def _float_names(layers: tuple[Dense, ...]) -> set[str]:
-    return {dtype_name(a.dtype) for layer in layers for a in layer.arrays.values()}
-
-
 def _last_linear(start: _Start) -> Array:
     """Run all layers, but not the last one's activation."""
     x, xp = start.x, start.library.xp
     for layer in start.layers[:-1]:
         x = layer.activate(layer.linear(x, xp=xp), xp=xp)
     return start.layers[-1].linear(x, xp=xp)
-
-
-def _moved(
-    layers: tuple[Dense, ...], found: Library, device: Any, dtype: str | None
-) -> tuple[Dense, ...]:
-    def moved(a: Array | None) -> Array | None:
-        return None if a is None else move(a, found, device, dtype or dtype_name(a.dtype))
-
-    return tuple(
-        Dense._unchecked(layer.activation, (moved(layer.weight), moved(layer.bias)))  # noqa: SLF001
-        for layer in layers
-    )
-
-
-def _check_place(function: str, x: Array, found: Library, weight: Array) -> None:
-    home, here, there = library(weight), device_of(x), device_of(weight)
-    if home.native is found.native and (None in (here, there) or here == there):
-        return
-    error = XpnnTypeError if home.native is not found.native else XpnnValueError
-    raise error(
-        f"{function}: got x of {found.name} on {here}, while the network's weights stay with "
-        f"{home.name} on {there}; network.to(x) gives a network for x"
-    )
 
 
 def _check_layers(layers: tuple[Any, ...]) -> None:

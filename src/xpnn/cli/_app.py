@@ -26,6 +26,19 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model file, or a shipped network: digits.")
 ]
 
+Input = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="INPUT",
+        help="A .npy, .npz, .safetensors or .csv file; default the sample shipped with MODEL.",
+        show_default=False,
+    ),
+]
+Key = Annotated[str | None, typer.Option(help="Which array of a .npz or .safetensors INPUT.")]
+Backend = Annotated[str, typer.Option(help="numpy, torch, jax, ...")]
+Device = Annotated[str | None, typer.Option(help="A device of the backend, such as cpu or cuda:0.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")]
+
 # What typer raises for a wrong option or argument; it has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -105,26 +118,15 @@ def _main(
 @app.command()
 def predict(
     model: Model = "digits",
-    input_: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="INPUT",
-            help="A .npy, .npz, .safetensors or .csv file; default the sample shipped with MODEL.",
-            show_default=False,
-        ),
-    ] = None,
+    input_: Input = None,
     *,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="A .npy or .csv file; default standard output, as CSV."),
     ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Which array of a .npz or .safetensors INPUT.")
-    ] = None,
-    backend: Annotated[str, typer.Option(help="numpy, torch, jax, ...")] = "numpy",
-    device: Annotated[
-        str | None, typer.Option(help="A device of the backend, such as cpu or cuda:0.")
-    ] = None,
+    key: Key = None,
+    backend: Backend = "numpy",
+    device: Device = None,
     proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
     classes: Annotated[
         bool, typer.Option("--classes", help="Write the class of each row.")
@@ -132,8 +134,21 @@ def predict(
     logits: Annotated[
         bool, typer.Option("--logits", help="Write the output without its softmax or sigmoid.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")] = 8192,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
+    batch_size: BatchSize = 8192,
+    reproducible: Annotated[
+        bool,
+        typer.Option(
+            "--reproducible",
+            help="The same bits on every backend; prints the digest of the values.",
+        ),
+    ] = False,
+    receipt: Annotated[
+        Path | None,
+        typer.Option(help="With --reproducible: a JSON file for `xpnn verify`.", metavar="FILE"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace OUT and the receipt if they are there.")
+    ] = False,
 ) -> None:
     """Run a network on the rows of a file; by default, show it on handwritten digits."""
     from xpnn.cli import _predict, _show
@@ -145,12 +160,35 @@ def predict(
     ]
     if len(kinds) > 1:
         raise typer.BadParameter(f"expected one of --{' and --'.join(kinds)}, got both")
+    if receipt is not None and not reproducible:
+        raise typer.BadParameter("expected --reproducible with --receipt")
+    kind = kinds[0] if kinds else None
     with _one_line():
-        job = _predict.Job(model, input_, key, backend, device, kinds[0] if kinds else None)
-        if input_ is None and out is None and not kinds:
+        job = _predict.Job(model, input_, key, backend, device, kind, reproducible)
+        if input_ is None and out is None and receipt is None and not kinds:
             _show.show(job, Console())
         else:
-            _predict.predict(job, out, batch_size, force=force)
+            _predict.predict(job, out, batch_size, force=force, receipt=receipt)
+
+
+@app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(metavar="FILE", help="What --receipt wrote.")],
+    model: Model = "digits",
+    input_: Input = None,
+    *,
+    key: Key = None,
+    backend: Backend = "numpy",
+    device: Device = None,
+    batch_size: BatchSize = 8192,
+) -> None:
+    """Run a reproducible prediction again; say whether it is the same, to the last bit."""
+    from xpnn.cli import _predict
+
+    with _one_line():
+        job = _predict.Job(model, input_, key, backend, device, None)
+        same = _predict.verify(job, receipt, batch_size)
+    raise typer.Exit(0 if same else 1)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xpnn import models
+from xpnn._digest import digest
 from xpnn._rows import Numbers
 from xpnn.cli._predict import Job
 
@@ -34,6 +35,8 @@ def show(job: Job, console: Console) -> None:
         highlight=False,
         soft_wrap=not console.is_terminal,
     )
+    if job.reproducible:
+        console.print(f"sha256 {digest(probabilities)}", highlight=False, soft_wrap=True)
 
 
 def _chosen(probabilities: Numbers) -> list[int]:

@@ -1,0 +1,165 @@
+"""Receipts: what was computed from what, as digests, so that anyone can compute it again."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xpnn
+from xpnn._digest import Digest
+from xpnn._model_file import replacing
+from xpnn._rows import Numbers
+from xpnn.errors import XpnnValueError
+
+FORMAT = 1
+_BLOCKS = 256
+
+
+class Blocks:
+    """Digests of blocks of rows, of which there are never many: they tell where rows differ.
+
+    A block is one row at first. At 256 blocks, each two become one, whose digest is that of theirs.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 1
+        self.digests: list[str] = []
+        self._waiting: list[str | None] = []
+
+    def update(self, rows: Numbers) -> None:
+        """Add the next rows."""
+        for row in rows:
+            self._add(hashlib.sha256(row.astype(row.dtype.newbyteorder("<")).tobytes()).hexdigest())
+
+    def _add(self, digest: str) -> None:
+        for level, other in enumerate(self._waiting):
+            if other is None:
+                self._waiting[level] = digest
+                return
+            digest, self._waiting[level] = _two(other, digest), None
+        self.digests.append(digest)
+        if len(self.digests) == _BLOCKS:
+            pairs = zip(self.digests[::2], self.digests[1::2], strict=True)
+            self.digests = [_two(*pair) for pair in pairs]
+            self.rows *= 2
+            self._waiting.append(None)
+
+    def to_list(self) -> list[str]:
+        """Return the digests, that of a last, incomplete block too, 16 digits each."""
+        rest = [d for d in reversed(self._waiting) if d is not None]
+        last = [hashlib.sha256("".join(rest).encode()).hexdigest()] if rest else []
+        return [d[:16] for d in self.digests + last]
+
+
+def _two(first: str, second: str) -> str:
+    return hashlib.sha256((first + second).encode()).hexdigest()
+
+
+class Record:
+    """What is kept of a run while its rows pass by."""
+
+    def __init__(self) -> None:
+        self.input, self.output, self.blocks = Digest(), Digest(), Blocks()
+
+    def update(self, x: Numbers, y: Numbers) -> None:
+        """Add the next rows and their results."""
+        self.input.update(x)
+        self.output.update(y)
+        self.blocks.update(y)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def ran_on(backend: str, device: str | None) -> dict[str, str]:
+    """Return what a run ran on."""
+    return {
+        "xpnn": xpnn.__version__,
+        "backend": f"{backend} {next(b.version for b in xpnn.backends() if b.name == backend)}",
+        "device": device or "default",
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def write(path: Path, content: dict[str, Any], *, force: bool) -> None:
+    """Write a receipt, whole or not at all."""
+    check_free(path, force=force)
+    try:
+        with replacing(path) as file:
+            file.write((json.dumps(content, indent=2) + "\n").encode())
+    except OSError as error:
+        raise XpnnValueError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise ValueError if there is something already, or no folder for it."""
+    if not path.parent.is_dir():
+        raise XpnnValueError(f"{path}: cannot be written: there is no folder {path.parent}")
+    if path.exists() and not (force and path.is_file()):
+        raise XpnnValueError(f"{path}: is there already; replace it with --force")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a receipt; ValueError if it is none."""
+    if not path.is_file():
+        raise XpnnValueError(f"{path}: expected a receipt, got no file of that name")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise XpnnValueError(f"{path}: expected a receipt, got a file that is no JSON") from None
+    found = content.get("xpnn receipt") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise XpnnValueError(f"{path}: expected a receipt of format {FORMAT}, got {found!r}")
+    for place, kind in _PLACES.items():
+        part: Any = content
+        for name in place:
+            part = part.get(name) if isinstance(part, dict) else None
+        if not isinstance(part, kind):
+            raise XpnnValueError(f"{path}: expected a receipt, got one without {'.'.join(place)}")
+    return content  # type: ignore[no-any-return]
+
+
+_PLACES: dict[tuple[str, ...], type] = {
+    ("guarantee",): int,
+    ("model", "sha256"): str,
+    ("input", "sha256"): str,
+    ("output", "kind"): str,
+    ("output", "sha256"): str,
+    ("output", "rows"): int,
+    ("output", "blocks"): list,
+    ("ran on", "backend"): str,
+}
+
+
+def differences(receipt: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Say in what a run differs from its receipt."""
+    if receipt["guarantee"] != now["guarantee"]:
+        yield f"the guarantee: version {receipt['guarantee']} then, {now['guarantee']} now"
+    for part in ("model", "input"):
+        if receipt[part]["sha256"] != now[part]["sha256"]:
+            yield f"the {part}: {_short(receipt[part])} then, {_short(now[part])} now"
+    same_job = all(receipt[part]["sha256"] == now[part]["sha256"] for part in ("model", "input"))
+    if same_job and receipt["output"]["sha256"] != now["output"]["sha256"]:
+        where = _first_difference(receipt["output"], now["output"])
+        yield f"the output: {_short(receipt['output'])} then, {_short(now['output'])} now{where}"
+
+
+def _short(part: dict[str, Any]) -> str:
+    return f"{part['sha256'][:16]}..."
+
+
+def _first_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
+    if (then["rows"], len(then["blocks"])) != (now["rows"], len(now["blocks"])):
+        return ", and not as many rows"
+    for i, (a, b) in enumerate(zip(then["blocks"], now["blocks"], strict=True)):
+        if a != b:
+            first, rows = i * now["rows"], now["rows"]
+            place = f"row {first}" if rows == 1 else f"rows {first} to {first + rows - 1}"
+            return f", first in {place}"
+    return ", in dtype or shape"
