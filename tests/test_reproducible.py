@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 import xpnn
 import xpnn.models
 from xpnn._digest import Digest, digest
+from xpnn._reproducible import _check
 from xpnn._transfer import to_numpy
 
 GOLDEN = json.loads(golden_cases.FILE.read_text(encoding="utf-8"))
@@ -431,6 +432,17 @@ def test_what_is_not_reproducible_is_refused(rxp, backend):
         x**0.3
     with pytest.raises(xpnn.NotReproducibleError):
         x % 2.0
+
+
+def test_a_device_without_ieee_binary64_is_refused(rxp, backend, monkeypatch):
+    x = backend.asarray(np.float32([1.0, 2.0]))
+    rxp.exp(x)
+    monkeypatch.setattr(rxp, "_checked", set())
+    rxp.exp(x + 1)  # checks again, and finds it well
+    monkeypatch.setattr(rxp, "_checked", set())
+    monkeypatch.setattr(_check, "_values", lambda: tuple(map(float, range(144))))
+    with pytest.raises(xpnn.NotReproducibleError, match="not IEEE 754"):
+        rxp.add(x, 1.0)
 
 
 def test_wrong_arguments(rxp, backend):

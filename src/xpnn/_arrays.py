@@ -13,7 +13,14 @@ from typing import Any, NamedTuple, TypeVar, cast
 import array_api_compat
 import numpy as np
 
-from xpnn._dtypes import computing_float, default_float, dtype_name, float_names, promote
+from xpnn._dtypes import (
+    computing_float,
+    default_float,
+    dtype_name,
+    float_names,
+    know_dtypes,
+    promote,
+)
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -72,6 +79,7 @@ def _find_library(x: Array, called: str, function: str) -> Library:
             f"API library, got {type(x).__module__}.{type(x).__qualname__}; pass "
             f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
         ) from None
+    know_dtypes(xp)
     if hasattr(xp, "__xpnn_library__"):  # a reproducible namespace
         return cast("Library", xp.__xpnn_library__)
     guard: Callable[[str], AbstractContextManager[Any]]

@@ -23,6 +23,13 @@ def dtype_name(dtype: DType) -> str:
     return name
 
 
+def know_dtypes(xp: Namespace) -> None:
+    """Look up the names of all dtypes at once: torch.compile cannot trace a look-up of a new one."""
+    for name in ("bool", *INTEGERS, *FLOATS):
+        if hasattr(xp, name):
+            dtype_name(getattr(xp, name))
+
+
 def float_names(function: str, arrays: dict[str, Array]) -> set[str]:
     """Return the names of the floating dtypes of `arrays`; TypeError for others than integers."""
     names = set()

@@ -57,13 +57,13 @@ def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Devi
     check_dtype(found, dtype)
     xp = found.xp
     wide = computing_float(dtype)
-    with _lasting(found.native, dtype):
+    with lasting(found.native, dtype):
         y = xp.asarray(np.array(a, dtype=wide), dtype=getattr(xp, wide), device=device)
         return y if wide == dtype else xp.astype(y, getattr(xp, dtype))
 
 
 @contextmanager
-def _lasting(xp: Namespace, dtype: str) -> Iterator[None]:
+def lasting(xp: Namespace, dtype: str) -> Iterator[None]:
     """Where arrays are made that may be used later, by whoever: outside a trace or a mode."""
     if array_api_compat.is_jax_namespace(xp):
         with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):

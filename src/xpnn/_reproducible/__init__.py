@@ -67,9 +67,9 @@ def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
     >>> xp = xpnn.reproducible(np)
     >>> x = xp.asarray(np.asarray([1.0, 2.0, 4.0], dtype=np.float32))
     >>> (xp.exp(x) / xp.sum(xp.exp(x))).native
-    array([0.04201007, 0.1141952 , 0.84379476], dtype=float32)
-    >>> xpnn.softmax(x.native, xp=xp)
     array([0.04201007, 0.1141952 , 0.8437947 ], dtype=float32)
+    >>> xpnn.softmax(x.native, xp=xp)
+    array([0.04201007, 0.1141952 , 0.84379476], dtype=float32)
     """
     if isinstance(x_or_namespace, ReproducibleNamespace):
         return x_or_namespace

@@ -11,6 +11,7 @@ from xpnn._axes import Slices
 from xpnn._compilers import Rule, compiler_of
 from xpnn._dtypes import FLOATS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
+from xpnn._reproducible._check import check
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kept import kept, native
@@ -50,6 +51,7 @@ class Engine:
         self._operator: Any = self._compiler.operator(self._rule_of)
         self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
         self._rules: dict[str, Rule] = {}
+        self._checked: set[str] = set()
         self.pi, self.e, self.inf, self.nan, self.newaxis = (
             math.pi,
             math.e,
@@ -150,6 +152,11 @@ class Engine:
 
     # Kernels
 
+    @property
+    def keep(self) -> Callable[[Array], Array] | None:
+        """The barrier of the library's compiler."""
+        return self._compiler.keep
+
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         """Compute a kernel on arrays of one dtype."""
         arrays = self._of_one_dtype(name, args)
@@ -202,6 +209,10 @@ class Engine:
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
     ) -> Array:
         xp = self.native_namespace
+        device = device_of(natives[0])
+        if str(device) not in self._checked:
+            check(self, natives[0], device)
+            self._checked.add(str(device))
         if name in _NO_ARITHMETIC:
             with self.of.guard("float64"):
                 return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
@@ -209,7 +220,7 @@ class Engine:
         with self.of.guard("float64"):
             if single:
                 natives = [xp.astype(a, xp.float64) for a in natives]
-            kxp, arrays = kept(xp, self._compiler.keep, natives)
+            kxp, arrays = kept(xp, self.keep, natives)
             y = native(KERNELS[name](*arrays, single, kxp, **options))
             return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
 

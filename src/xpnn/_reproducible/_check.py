@@ -1,0 +1,49 @@
+"""A known answer: whether a device computes in the binary64 of IEEE 754, as it stands.
+
+Emulated float64, fast-math flags, and flushing of what is not subnormal all give another digest.
+"""
+
+from typing import TYPE_CHECKING
+
+from xpnn._compilers import constant
+from xpnn._digest import digest
+from xpnn._reproducible import _exact
+from xpnn._reproducible._functions import ELEMENTWISE
+from xpnn._reproducible._kept import kept, native
+from xpnn._transfer import lasting
+from xpnn._types import Array, Device
+from xpnn.errors import NotReproducibleError
+
+if TYPE_CHECKING:
+    from xpnn._reproducible._engine import Engine
+
+ANSWER = "cdb563d2e81504ec60b0798d6e1dc0403d37eab63d7ad26915c0da963d2baa0b"
+"""Digest of what `_answer` gives, computed with NumPy."""
+_SIZE = 12
+
+
+def _values() -> tuple[float, ...]:
+    """Numbers with all 53 bits in use, of many sizes."""
+    return tuple((i + 1) / 3 * (-1.0) ** i * 2.0 ** (i % 9 - 4) for i in range(_SIZE * _SIZE))
+
+
+def _answer(engine: "Engine", like: Array) -> str:
+    own = engine.native_namespace
+    with lasting(own, "float64"), engine.of.guard("float64"):
+        xp, (x,) = kept(own, engine.keep, [own.reshape(constant(_values, own, like), (_SIZE, -1))])
+        y = _exact.matmul(x, _exact.split_right(x, False, xp), False, xp)
+        for f in ELEMENTWISE.values():
+            y = y / 3.0 + f(xp.abs(x), False, xp) * x
+        return digest(native(y))
+
+
+def check(engine: "Engine", like: Array, device: Device) -> None:
+    """Raise NotReproducibleError unless the device of `like` gives the known answer."""
+    found = _answer(engine, like)
+    if found != ANSWER:
+        raise NotReproducibleError(
+            f"{engine.__name__}: a known computation gives other bits than it must on the device "
+            f"{device} (digest {found[:16]}, not {ANSWER[:16]}): its float64 is not IEEE 754 "
+            "binary64 as it stands, because it is emulated or because of flags such as fast-math "
+            "or flushing; use another device, or those flags' defaults"
+        )
