@@ -112,6 +112,13 @@ def build(session: nox.Session) -> None:
         package.unlink()
 
 
+@nox.session(default=False)
+def exhaustive(session: nox.Session) -> None:
+    """Every float32 through each correctly rounded function; hours."""
+    install(session)
+    session.run("python", "tools/exhaustive.py", *session.posargs)
+
+
 @nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """On a machine with a GPU, in the environment at hand: the tests on CUDA."""

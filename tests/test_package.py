@@ -123,16 +123,19 @@ def test_every_public_function_has_an_example():
             assert ">>>" in (thing.__doc__ or ""), name
 
 
-def readme_blocks(language):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def blocks(page, language):
+    text = (ROOT / page).read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", readme_blocks("python"), ids=lambda b: b.splitlines()[0])
-def test_readme_code_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
+PAGES = [b for page in ("README.md", "docs/reproducible.md") for b in blocks(page, "python")]
+
+
+@pytest.mark.parametrize("block", PAGES, ids=range(len(PAGES)))
+def test_code_of_pages_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), scope)
+    exec(compile(block, "page", "exec"), scope)
     printed = capsys.readouterr().out.split()
     # What a line prints is written behind it: print(...)  # this
     promised = re.findall(r"print\(.*\) +# (.*)", block)
@@ -140,8 +143,8 @@ def test_readme_code_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
 
 
 def test_readme_has_code_and_the_test_command():
-    assert len(readme_blocks("python")) >= 2
-    commands = "\n".join(readme_blocks("console"))
+    assert len(blocks("README.md", "python")) >= 2
+    commands = "\n".join(blocks("README.md", "console"))
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "pip install nox && " in commands
     line = next(line for line in commands.splitlines() if "nox" in line)
