@@ -193,7 +193,10 @@ class Computed(Engine):
             )
         a = x1[None, :] if x1.ndim == 1 else x1
         b = x2[:, None] if x2.ndim == 1 else x2
-        y = self._call("matmul", a, b)
+        y = None
+        if isinstance(a, self.Array) and isinstance(b, self.Array):
+            y = self.multiply_remembering(a, b)
+        y = self._call("matmul", a, b) if y is None else self.Array(y)
         if x2.ndim == 1:
             y = y[..., 0]
         return y[..., 0] if x1.ndim == 1 and x2.ndim == 1 else y[..., 0, :] if x1.ndim == 1 else y

@@ -1,6 +1,7 @@
 """Arrays of a library into a reproducible namespace and out of it, and kernels run on them."""
 
 import ast
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from xpnn._dtypes import FLOATS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._check import check
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
+from xpnn._reproducible._exact import split_right
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kept import kept, native
 from xpnn._reproducible._kernels import KERNELS
@@ -20,6 +22,8 @@ from xpnn._reproducible._rules import RULES
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError
 
+_TILE = 2**16
+"""Elements that are computed at a time: their temporaries stay in the cache."""
 _SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
 
 
@@ -217,12 +221,66 @@ class Engine:
             with self.of.guard("float64"):
                 return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
         single = dtype != "float64"
-        with self.of.guard("float64"):
-            if single:
-                natives = [xp.astype(a, xp.float64) for a in natives]
-            kxp, arrays = kept(xp, self.keep, natives)
-            y = native(KERNELS[name](*arrays, single, kxp, **options))
+
+        def wide(x: Array) -> Array:
+            return xp.astype(x, xp.float64) if single else x
+
+        def narrow(y: Array) -> Array:
             return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
+
+        def compute(*natives: Array) -> Array:
+            kxp, arrays = kept(xp, self.keep, [wide(a) for a in natives])
+            return narrow(native(KERNELS[name](*arrays, single, kxp, **options)))
+
+        with self.of.guard("float64"):
+            in_cache = self.keep is None and str(device) == "cpu"
+            if in_cache and name in ELEMENTWISE:
+                return self._by_elements(compute, *natives)
+            flat = all(len(a.shape) == 2 and a.shape[0] > 0 for a in natives)
+            if in_cache and name == "matmul" and flat:
+                kernel = functools.partial(KERNELS[name], single=single, xp=xp)
+                right = options.get("right") or split_right(wide(natives[1]), single, xp)
+                return self._by_rows(
+                    lambda a: narrow(kernel(wide(a), natives[1], right=right)), natives[0]
+                )
+            return compute(*natives)
+
+    def _by_elements(self, compute: Callable[[Array], Array], x: Array) -> Array:
+        """Compute in tiles that stay in the cache, as there are many steps."""
+        if math.prod(x.shape) <= _TILE:
+            return compute(x)
+        xp = self.native_namespace
+        flat = xp.reshape(x, (-1,))
+        parts = [compute(flat[i : i + _TILE]) for i in range(0, flat.shape[0], _TILE)]
+        return xp.reshape(xp.concat(parts), x.shape)
+
+    def _by_rows(self, compute: Callable[[Array], Array], a: Array) -> Array:
+        """Compute rows in tiles that stay in the cache."""
+        rows = max(4 * _TILE // max(a.shape[1], 1), 16)
+        if a.shape[0] <= rows:
+            return compute(a)
+        parts = [compute(a[i : i + rows, ...]) for i in range(0, a.shape[0], rows)]
+        return self.native_namespace.concat(parts)
+
+    def multiply_remembering(self, a: ReproducibleArray, b: ReproducibleArray) -> Array | None:
+        """a @ b with the right side split once, for as long as it lives; None where that cannot be.
+
+        Not for the compilers, that see no arrays, nor where gradients are recorded.
+        """
+        natives = (a._native, b._native)  # noqa: SLF001
+        if self.keep is not None or self._compiler.is_at_work():
+            return None
+        if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
+            return None
+        if len(b.shape) != 2 or b.shape[0] == 0:
+            return None
+        dtype = dtype_name(b.dtype)
+        if b._split is None:  # noqa: SLF001
+            xp = self.native_namespace
+            with self.of.guard("float64"):
+                wide = xp.astype(natives[1], xp.float64)
+                b._split = split_right(wide, dtype != "float64", xp)  # noqa: SLF001
+        return self._compute("matmul", dtype, natives, {"right": b._split})  # noqa: SLF001
 
     def _to_dtype(self, x: Array, to: str) -> Array:
         xp = self.native_namespace
