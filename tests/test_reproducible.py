@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 import xpnn
 import xpnn.models
+from xpnn import _compilers
 from xpnn._digest import Digest, digest
 from xpnn._reproducible import _check
 from xpnn._transfer import to_numpy
@@ -374,6 +375,27 @@ def test_forward_mode_says_that_it_is_not_there(torch, jax):
     x = jax.numpy.ones(3)
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(rxp.exp, (x,), (x,))
+
+
+@pytest.mark.parametrize("transform", ["grad", "vmap", "vjp", "jvp"])
+def test_first_use_inside_a_transform(torch, monkeypatch, transform):
+    func = torch.func
+    rxp = xpnn.reproducible(torch)
+    x = torch.tensor([[0.5, -1.25]])
+    desired = rxp.exp(x)
+    # As in a new process: neither the check nor a table of constants is there yet.
+    monkeypatch.setattr(rxp, "_checked", set())
+    monkeypatch.setattr(_compilers, "_constants", {})
+    if transform == "grad":
+        assert same(func.grad(lambda x: rxp.exp(x).sum())(x), desired)
+    elif transform == "vmap":
+        assert same(func.vmap(rxp.exp)(x), desired)
+    elif transform == "vjp":
+        assert same(func.vjp(rxp.exp, x)[0], desired)
+    else:
+        with pytest.raises(TypeError, match="reverse mode"):
+            func.jvp(rxp.exp, (x,), (x,))
+    assert same(rxp.exp(x), desired)
 
 
 # Code that nobody here wrote

@@ -292,10 +292,11 @@ def test_mixed_libraries(torch):
         xpnn.softmax(np.zeros(2), where=torch.tensor([True, False]))
 
 
+# No subnormal numbers: JAX takes them for 0, and 0 is less than they are.
 rows = hnp.arrays(
     np.float64,
     hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
-    elements=st.floats(-1e6, 1e6, width=64),
+    elements=st.floats(-1e6, 1e6, width=64, allow_subnormal=False),
 )
 
 

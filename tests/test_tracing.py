@@ -133,6 +133,16 @@ def test_weights_remembered_in_inference_mode_serve_gradients_later(weights, tor
     assert x.grad.shape == X.shape
 
 
+def test_weights_remembered_under_a_fake_mode_serve_real_arrays_later(weights, torch):
+    fake_tensor = pytest.importorskip("torch._subclasses.fake_tensor")
+    network = xpnn.Network.from_weights(*weights, output="softmax")
+    x = torch.from_numpy(X)
+    with fake_tensor.FakeTensorMode(allow_non_fake_inputs=True):
+        assert network(x).shape == (X.shape[0], 3)
+    desired = network(X)
+    np.testing.assert_allclose(network(x), desired, rtol=RTOL)
+
+
 def test_trains_with_torch_optim(torch):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(64, 2, generator=generator)

@@ -141,8 +141,12 @@ def _torch_with_rule(rule: Rule) -> Function:
                 "torch.autograd.grad, torch.func.grad, torch.func.vjp"
             )
 
+    def is_dual(a: Array) -> bool:
+        return torch.autograd.forward_ad.unpack_dual(a).tangent is not None
+
     def function(*arrays: Array) -> Array:
-        needed = torch.is_grad_enabled() and any(a.requires_grad for a in arrays)
+        backward = torch.is_grad_enabled() and any(a.requires_grad for a in arrays)
+        needed = backward or any(is_dual(a) for a in arrays)
         return WithRule.apply(*arrays) if needed else rule.f(*arrays)
 
     return function

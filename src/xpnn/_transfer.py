@@ -1,10 +1,10 @@
 """Copies of arrays from one library, device or dtype to another, which keep every digit or say so."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -13,6 +13,8 @@ from xpnn._arrays import Library, device_of, jax_numbers, library, library_of_na
 from xpnn._dtypes import computing_float, dtype_name
 from xpnn._types import Array, Device, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
+
+T = TypeVar("T")
 
 
 def is_numpy(a: Array) -> bool:
@@ -57,22 +59,24 @@ def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Devi
     check_dtype(found, dtype)
     xp = found.xp
     wide = computing_float(dtype)
-    with lasting(found.native, dtype):
+
+    def copy() -> Array:
         y = xp.asarray(np.array(a, dtype=wide), dtype=getattr(xp, wide), device=device)
         return y if wide == dtype else xp.astype(y, getattr(xp, dtype))
 
+    return lastingly(found.native, dtype, copy)
 
-@contextmanager
-def lasting(xp: Namespace, dtype: str) -> Iterator[None]:
-    """Where arrays are made that may be used later, by whoever: outside a trace or a mode."""
+
+def lastingly(xp: Namespace, dtype: str, make: Callable[[], T]) -> T:
+    """Make arrays that may be used later, by whoever: outside any trace, transform or mode."""
     if array_api_compat.is_jax_namespace(xp):
         with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):
-            yield
-    elif array_api_compat.is_torch_namespace(xp):
-        with sys.modules["torch"].inference_mode(False):
-            yield
-    else:
-        yield
+            return make()
+    if array_api_compat.is_torch_namespace(xp) and not sys.modules["torch"].compiler.is_compiling():
+        # torch keeps its modes (inference_mode, func.jvp, FakeTensorMode) for each thread.
+        with ThreadPoolExecutor(1) as apart:
+            return apart.submit(make).result()
+    return make()
 
 
 def check_dtype(found: Library, dtype: str) -> None:
