@@ -120,6 +120,20 @@ def exhaustive(session: nox.Session) -> None:
 
 
 @nox.session(default=False, venv_backend="none")
+def arm64(session: nox.Session) -> None:
+    """The golden digests on an emulated ARM64 processor; Debian or Ubuntu, about ten minutes."""
+    tests = ["-k", "golden or oracle", "tests/test_reproducible.py"]
+    session.run(
+        "tools/arm64-python",
+        str(session.cache_dir / "arm64"),
+        *("-m", "pytest", "-p", "no:cacheprovider", "--backend", "numpy", "--backend", "jax"),
+        *(session.posargs or tests),
+        env={"PYTHONPATH": "src"},
+        external=True,
+    )
+
+
+@nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """On a machine with a GPU, in the environment at hand: the tests on CUDA."""
     session.run("python", "-m", "pytest", "--backend", "torch", "--device", "cuda", external=True)
