@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnn._types import Array, Device, DType, Namespace
+from xpnn.errors import XpnnTypeError
 
 
 class ReproducibleArray:
@@ -80,7 +81,9 @@ class ReproducibleArray:
         self._split = None
 
     def __len__(self) -> int:
-        return len(self._native)
+        if not self.shape:
+            raise XpnnTypeError("len(): expected an array with an axis, got one without")
+        return self.shape[0]
 
     def __bool__(self) -> bool:
         return bool(self._native)
