@@ -121,7 +121,7 @@ def exhaustive(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="none")
 def arm64(session: nox.Session) -> None:
-    """The golden digests on an emulated ARM64 processor; Debian or Ubuntu, about ten minutes."""
+    """The golden digests on an emulated ARM64 processor; Debian or Ubuntu; with JAX about an hour."""
     tests = ["-k", "golden or oracle", "tests/test_reproducible.py"]
     session.run(
         "tools/arm64-python",

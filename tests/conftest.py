@@ -13,8 +13,10 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import numpy as np
 import pytest
+from differentiation import Differentiator, differentiator
 from hypothesis import settings
 
+import xpnn
 from xpnn._arrays import Library, library
 from xpnn._backends import open_backend
 from xpnn._dtypes import dtype_name
@@ -105,6 +107,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return _open(*request.param)
 
 
+@pytest.fixture
+def rxp(backend: Backend) -> Any:
+    """The reproducible namespace of the backend."""
+    return xpnn.reproducible(backend.xp)
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest) -> str:
     """A dtype that every backend has."""
@@ -116,6 +124,12 @@ def _named(name: str, config: pytest.Config) -> Any:
     if (asked and name not in asked) or importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} was not asked for")
     return _open(name, config.getoption("--device"))
+
+
+@pytest.fixture(params=["torch", "jax"])
+def ad(request: pytest.FixtureRequest) -> Differentiator:
+    """A library that finds derivatives."""
+    return differentiator(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

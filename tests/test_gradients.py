@@ -1,9 +1,7 @@
 """Derivatives by torch.autograd and jax.grad: at 0, at kinks, far out, through masks and ties."""
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
 import mpmath as mp
 import numpy as np
@@ -29,33 +27,6 @@ def derivative(name, x):
         return KINKS[name][x]
     with mp.workdps(60):
         return float(mp.diff(ELEMENTWISE[name], mp.mpf(x), h=mp.mpf(10) ** -25))
-
-
-class Differentiator(NamedTuple):
-    """A library that finds derivatives."""
-
-    asarray: Callable[..., Any]
-    grad: Callable[..., list[np.ndarray]]
-    """grad(f, *x): derivatives of the sum of f by each of the NumPy arrays x."""
-
-
-@pytest.fixture(params=["torch", "jax"])
-def ad(request):
-    module = request.getfixturevalue(request.param)
-
-    def by_jax(f, *x):
-        numbers = tuple(range(len(x)))
-        grad = module.grad(lambda *a: f(*a).sum(), argnums=numbers)
-        return [np.asarray(g) for g in grad(*map(module.numpy.asarray, x))]
-
-    def by_torch(f, *x):
-        leaves = [module.tensor(a, requires_grad=True) for a in x]
-        f(*leaves).sum().backward()
-        return [a.grad.numpy() for a in leaves]
-
-    if request.param == "jax":
-        return Differentiator(module.numpy.asarray, by_jax)
-    return Differentiator(module.tensor, by_torch)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,7 @@
 """Every float32 there is, through each correctly rounded function of the reproducible way.
 
 The reference is the C library's function of 80-bit floats, and mpmath wherever its last digits do not
-decide which float32 is nearest. Writes docs/exhaustive.md; a run of all functions takes hours.
+decide which float32 is nearest. Writes docs/exhaustive.json; a run of all functions takes hours.
 
     python tools/exhaustive.py [FUNCTION ...] [--processes N] [--every N]
 """

@@ -1,10 +1,9 @@
 """The namespace that `reproducible` gives: the standard's functions, the same bits everywhere."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from xpnn._arrays import Library, device_of
+from xpnn._arrays import device_of
 from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._computed import Computed
@@ -35,16 +34,6 @@ _DTYPES = frozenset(["bool", *INTEGERS, *FLOATS, "complex64", "complex128"])
 
 class ReproducibleNamespace(Computed):
     """An Array API namespace over that of a library; see `reproducible`."""
-
-    def __init__(self, of: Library) -> None:
-        super().__init__(of)
-        self.pi, self.e, self.inf, self.nan, self.newaxis = (
-            math.pi,
-            math.e,
-            math.inf,
-            math.nan,
-            None,
-        )
 
     def __repr__(self) -> str:
         return self.__name__
