@@ -72,6 +72,12 @@ class ReproducibleArray:
         """Move to another device of the library."""
         return self._namespace.to_device(self, device)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.native.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._native.__dlpack_device__()
+
     def __getitem__(self, key: Any) -> "ReproducibleArray":
         return type(self)(self._native[self._namespace.index(key)])
 

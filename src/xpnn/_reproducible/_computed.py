@@ -76,8 +76,55 @@ class Computed(Engine):
         """x * x."""
         return self.multiply(x, x)
 
+    def copysign(self, x1: Any, x2: Any, /) -> Any:
+        """abs(x1), negative where x2 is."""
+        size = self.abs(x1)
+        return self.where(self.less(x2, 0), self.negative(size), size)
+
+    def signbit(self, x: Any, /) -> Any:
+        """x < 0: a zero and a NaN have no sign here."""
+        return self.less(x, 0)
+
+    def floor_divide(self, x1: Any, x2: Any, /) -> Any:
+        """Integers: x1 / x2, rounded down; 0 where x2 is 0."""
+        return self._of_two_integers("floor_divide", x1, x2)
+
+    def remainder(self, x1: Any, x2: Any, /) -> Any:
+        """Integers: x1 - floor_divide(x1, x2) * x2, of the sign of x2; 0 where x2 is 0."""
+        return self._of_two_integers("remainder", x1, x2)
+
+    def _of_two_integers(self, name: str, a: Any, b: Any) -> Any:
+        if not self._are_integers(a, b):
+            raise NotReproducibleError(
+                f"{self.__name__}.{name}: expected integers, got floating values, for which "
+                "libraries differ; x - floor(x / y) * y and floor(x / y) are rounded like any other"
+            )
+        xp = self.native_namespace
+        divisor = self._native_of(b if self._is_array(b) else self.full_like(a, b))
+        zero = divisor == 0
+        y = getattr(xp, name)(self._native_of(a), xp.where(zero, 1, divisor))
+        return self._result(xp.where(zero, 0, y), (a, b))
+
+    def diff(
+        self, x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
+    ) -> Any:
+        """Differences of neighbours along an axis, n times."""
+        given = [part for part in (prepend, x, append) if part is not None]
+        x = self.concat(given, axis=axis) if len(given) > 1 else x
+        for _ in range(n):
+            before: list[Any] = [slice(None)] * x.ndim
+            after = list(before)
+            before[axis], after[axis] = slice(None, -1), slice(1, None)
+            later, earlier = x[tuple(after)], x[tuple(before)]
+            boolean = dtype_name(x.dtype) == "bool"
+            x = self.not_equal(later, earlier) if boolean else self.subtract(later, earlier)
+        return x
+
     def pow(self, x1: Any, x2: Any, /) -> Any:
-        """x1**x2 for an integer x2, of Python, or 1/2."""
+        """x1**x2 for integers, or an integer x2, of Python, or 1/2."""
+        if self._are_integers(x1, x2) and self._is_array(x2):
+            y = self.native_namespace.pow(self._native_of(x1), self._native_of(x2))
+            return self._result(y, (x1, x2))
         if isinstance(x2, float) and x2 == 0.5:
             return self.sqrt(x1)
         if not isinstance(x2, int | float) or x2 != int(x2):
@@ -110,9 +157,10 @@ class Computed(Engine):
         xp = self.native_namespace
         limits = xp.iinfo(dtype)
         # The largest integer of 64 bits is no number of binary64; the one below it that is.
-        largest = float(limits.max) if limits.bits <= 32 else limits.max - limits.max % 1024 - 0
+        most = float(limits.max)
+        most = most if limits.bits <= 32 else math.nextafter(most, 0.0)
         y = xp.where(xp.isnan(x), 0.0, xp.astype(x, xp.float64))
-        return xp.astype(xp.trunc(xp.clip(y, float(limits.min), float(largest))), dtype)
+        return xp.astype(xp.trunc(xp.clip(y, float(limits.min), most)), dtype)
 
     # Sums and products
 

@@ -1,10 +1,12 @@
 """The namespace that `reproducible` gives: the standard's functions, the same bits everywhere."""
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays import device_of
-from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
+from xpnn._dtypes import FLOATS, INTEGERS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._computed import Computed
 from xpnn._transfer import check_dtype, to_device
@@ -19,17 +21,17 @@ _EXACT = frozenset(
     equal expand_dims flip greater greater_equal isfinite isin isinf isnan less less_equal
     logical_and logical_not logical_or logical_xor matrix_transpose max maximum meshgrid min
     minimum moveaxis nonzero not_equal permute_dims positive repeat reshape roll searchsorted
-    sign signbit sort squeeze stack take take_along_axis tile tril triu unique_all
+    sign sort squeeze stack take take_along_axis tile tril triu unique_all
     unique_counts unique_inverse unique_values unstack where
     """.split()
 )
 # The same, but a result may be -0, which becomes 0.
 _EXACT_BUT_ZERO = frozenset(["ceil", "floor", "round", "trunc"])
 _CREATION = frozenset(
-    "arange empty empty_like eye full full_like ones ones_like zeros zeros_like".split()
+    "empty empty_like eye from_dlpack full full_like ones ones_like zeros zeros_like".split()
 )
 _PLAIN = frozenset("broadcast_shapes can_cast isdtype finfo iinfo result_type".split())
-_DTYPES = frozenset(["bool", *INTEGERS, *FLOATS, "complex64", "complex128"])
+_DTYPES = frozenset(["bool", *INTEGERS, *FLOATS])
 
 
 class ReproducibleNamespace(Computed):
@@ -39,7 +41,7 @@ class ReproducibleNamespace(Computed):
         return self.__name__
 
     def __array_namespace_info__(self) -> Any:
-        return self.native_namespace.__array_namespace_info__()
+        return _RealInfo(self.native_namespace.__array_namespace_info__())
 
     @property
     def __array_api_version__(self) -> str:
@@ -69,6 +71,7 @@ class ReproducibleNamespace(Computed):
     # Functions that are handed through
 
     def _passed_through(self, found: Callable[..., Any], *, clean: bool) -> Callable[..., Any]:
+        @functools.wraps(found)
         def function(*args: Any, **options: Any) -> Any:
             given = [*args, *options.values()]
             arrays = [a for a in given if hasattr(a, "dtype") and hasattr(a, "shape")]
@@ -80,10 +83,10 @@ class ReproducibleNamespace(Computed):
                 y = self.native_namespace.where(y == 0, 0.0, y)
             return self._result(y, given)
 
-        function.__name__ = getattr(found, "__name__", "function")
         return function
 
     def _creation(self, found: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(found)
         def function(*args: Any, **options: Any) -> Any:
             self._check_dtype(options.get("dtype"))
             args = tuple(self._native_of(a) for a in args)
@@ -92,7 +95,11 @@ class ReproducibleNamespace(Computed):
         return function
 
     def _plain(self, found: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: found(*(self._native_of(a) for a in args), **options)
+        @functools.wraps(found)
+        def function(*args: Any, **options: Any) -> Any:
+            return found(*(self._native_of(a) for a in args), **options)
+
+        return function
 
     def _check_dtype(self, dtype: DType | None) -> None:
         if dtype is not None:
@@ -120,9 +127,75 @@ class ReproducibleNamespace(Computed):
             obj = _unwrapped(obj)
         return self.wrap(self.native_namespace.asarray(obj, dtype=dtype, device=device, copy=copy))
 
+    def arange(
+        self,
+        start: float,
+        /,
+        stop: float | None = None,
+        step: float = 1,
+        *,
+        dtype: DType | None = None,
+        device: Device | None = None,
+    ) -> ReproducibleArray:
+        """Return start + i * step below stop, of floating values each rounded as it stands."""
+        start, stop = (0, start) if stop is None else (start, stop)
+        floats = any(isinstance(v, float) for v in (start, stop, step))
+        if not floats and (dtype is None or dtype_name(dtype) not in FLOATS):
+            xp = self.native_namespace
+            return self.Array(xp.arange(start, stop, step, dtype=dtype, device=device))
+        count = max(math.ceil((stop - start) / step), 0)
+        return self._floats([start + i * step for i in range(count)], dtype, device)
+
+    def linspace(
+        self,
+        start: float,
+        stop: float,
+        /,
+        num: int,
+        *,
+        dtype: DType | None = None,
+        device: Device | None = None,
+        endpoint: bool = True,
+    ) -> ReproducibleArray:
+        """Return start + i * step for step = (stop - start) / (num - 1), and stop itself."""
+        start, stop = float(start), float(stop)
+        step = (stop - start) / max(num - 1 if endpoint else num, 1)
+        values = [start + i * step for i in range(num)]
+        if endpoint and num > 1:
+            values[-1] = stop
+        return self._floats(values, dtype, device)
+
+    def _floats(
+        self, values: list[float], dtype: DType | None, device: Device | None
+    ) -> ReproducibleArray:
+        self._check_dtype(dtype)
+        xp = self.native_namespace
+        dtype = xp.asarray(0.0).dtype if dtype is None else dtype
+        computing = getattr(xp, computing_float(dtype_name(dtype)), dtype)
+        y = self.asarray([float(v) for v in values], dtype=computing, device=device)
+        return self.astype(y, dtype)  # type: ignore[no-any-return]
+
     def to_device(self, x: ReproducibleArray, device: Device) -> ReproducibleArray:
         """Move to another device of the library."""
         return self.Array(to_device(x._native, device))  # noqa: SLF001
+
+
+class _RealInfo:
+    """What a library says of itself, without its complex dtypes."""
+
+    def __init__(self, info: Any) -> None:
+        self._info = info
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._info, name)
+
+    def dtypes(self, **options: Any) -> dict[str, DType]:
+        found = self._info.dtypes(**options)
+        return {name: dtype for name, dtype in found.items() if name in _DTYPES}
+
+    def default_dtypes(self, **options: Any) -> dict[str, DType]:
+        found = self._info.default_dtypes(**options)
+        return {kind: dtype for kind, dtype in found.items() if not kind.startswith("complex")}
 
 
 def _unwrapped(obj: Any) -> Any:
