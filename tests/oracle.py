@@ -22,16 +22,18 @@ def single(x: Fraction | float) -> float:
     return float(round(x / unit) * unit)
 
 
-def top(values: list[float]) -> Fraction:
-    """The least power of two that is at least every abs(value)."""
-    largest = max(abs(v) for v in values)
+def top(values: list[Fraction] | list[float]) -> Fraction:
+    """The least power of two that is at least every abs(value); 0 where all are 0."""
+    largest = max(abs(Fraction(v)) for v in values)
     if largest == 0:
         return Fraction(0)
-    m, e = math.frexp(largest)
-    return Fraction(2) ** (e - (m == 0.5))
+    p = Fraction(2) ** (largest.numerator.bit_length() - largest.denominator.bit_length() - 1)
+    while p < largest:
+        p *= 2
+    return p
 
 
-def on_grid(values: list[float], bits: int) -> list[Fraction]:
+def on_grid(values: list[Fraction] | list[float], bits: int) -> list[Fraction]:
     """Each value rounded, ties to even, to a multiple of top * 2**-bits."""
     unit = top(values) / 2**bits
     return [round(Fraction(v) / unit) * unit if unit else Fraction(0) for v in values]
@@ -41,9 +43,35 @@ def bits_of_terms(n: int) -> int:
     return min(51, 53 - math.ceil(math.log2(n)))
 
 
-def dot(row: list[float], column: list[float]) -> float:
-    """Of binary32: blocks of 1024, each exact on its grids, rounded to binary64, added in order."""
+def two_sum(a: float, b: float) -> tuple[float, float]:
+    """The sum in binary64, and what its rounding left out."""
+    s = a + b
+    return s, float(Fraction(a) + Fraction(b) - Fraction(s))
+
+
+def balanced(matrix: list[list[float]]) -> tuple[list[Fraction], list[list[Fraction]]]:
+    """Powers of two for the inputs, and the columns with each weight divided by its input's."""
+    columns = [list(column) for column in zip(*matrix, strict=True)]
+    tops = [top(column) or Fraction(1) for column in columns]
+    rows = [[Fraction(v) / t for v, t in zip(row, tops, strict=True)] for row in matrix]
+    powers = [top(row) for row in rows]
+    balanced = [
+        [Fraction(v) / p if p else Fraction(0) for v, p in zip(column, powers, strict=True)]
+        for column in columns
+    ]
+    return powers, balanced
+
+
+def products32(row: list[float], matrix: list[list[float]]) -> list[float]:
+    """A row times a matrix: blocks of 1024, each exact on its grids, in binary64, added in order."""
+    powers, columns = balanced(matrix)
+    row = [Fraction(v) * p for v, p in zip(row, powers, strict=True)]
+    return [_dot(row, column) for column in columns]
+
+
+def _dot(row: list[Fraction], column: list[Fraction]) -> float:
     total = None
+    lost = 0.0
     for i in range(0, len(row), 1024):
         a, b = row[i : i + 1024], column[i : i + 1024]
         bits = bits_of_terms(len(a))
@@ -51,8 +79,12 @@ def dot(row: list[float], column: list[float]) -> float:
         left = 2 * (bits - right) + 1
         pairs = zip(on_grid(a, left), on_grid(b, right), strict=True)
         block = float(sum(p * q for p, q in pairs))
-        total = block if total is None else total + block
-    return 0.0 if total is None else single(total)
+        if total is None:
+            total = block
+        else:
+            total, error = two_sum(total, block)
+            lost += error
+    return 0.0 if total is None else single(total + lost)
 
 
 def sum64(values: list[float]) -> float:
@@ -105,8 +137,7 @@ def softmax32(x: list[float]) -> list[float]:
 
 
 def linear32(x: list[float], weight: list[list[float]], bias: list[float]) -> list[float]:
-    columns = zip(*weight, strict=True)
-    return [single(dot(x, list(c)) + b) for c, b in zip(columns, bias, strict=True)]
+    return [single(y + b) for y, b in zip(products32(x, weight), bias, strict=True)]
 
 
 def network32(x: list[float], layers: list[tuple[list[list[float]], list[float]]]) -> list[float]:

@@ -1,5 +1,6 @@
-"""What array libraries with compilers and derivatives need to be told: barriers, constants, rules."""
+"""What array libraries need to be told, or do, so that formulas run well: barriers, rules, tiles."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from xpnn._arrays import device_of, library_of_namespace
+from xpnn._arrays import device_of, library, library_of_namespace
+from xpnn._recorder import Values
 from xpnn._transfer import from_numpy
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError
@@ -40,8 +42,19 @@ class Compiler(NamedTuple):
     """
     is_at_work: Callable[[], bool]
     """Whether `operator` is to be called now."""
-    as_one: Callable[[Function], Function]
+    as_one: Callable[[Function], Function] | None
     """Makes one step of a function that computes in binary64, so that no such array leaves it."""
+    in_rows: Callable[[Function, Array, int], Array]
+    """`in_rows(f, a, size)`: f(a), which takes row by row, computed for `size` rows at a time."""
+    to_host: Callable[[Array], Values | None]
+    """The same array as NumPy's, where it lies in the main memory and no derivative is recorded."""
+    from_host: Function
+    """The opposite."""
+    rows: Callable[[Function, int], Function] | None = None
+    """`rows(f, size)`: f(constants, x), whose rows depend on those of x alone, compiled.
+
+    About `size` elements of x are computed at a time.
+    """
 
 
 def _jax_keep(p: Array) -> Array:
@@ -63,21 +76,85 @@ def _jax_with_rule(rule: Rule) -> Function:
 
 
 def _jax_as_one(f: Function) -> Function:
-    jax = sys.modules["jax"]
-    if jax.config.jax_enable_x64:
-        return f
     # Without 64-bit types JAX would run the derivatives of f outside of f, and in binary32.
-    function = jax.custom_vjp(f)
+    jax = sys.modules["jax"]
+    return f if jax.config.jax_enable_x64 else _jax_with_derivatives_of(f, f)
 
-    def forward(*arrays: Array) -> tuple[Any, tuple[Array, ...]]:
-        return f(*arrays), arrays
 
-    def backward(arrays: tuple[Array, ...], g: Any) -> tuple[Array, ...]:
+def _jax_with_derivatives_of(f: Function, computed: Function) -> Function:
+    """Make one step of `computed`, the same function as f, with the derivatives of f."""
+    jax = sys.modules["jax"]
+    function = jax.custom_vjp(computed)
+
+    def forward(*given: Any) -> tuple[Any, tuple[Any, ...]]:
+        return computed(*given), given
+
+    def backward(given: tuple[Any, ...], g: Any) -> tuple[Any, ...]:
         with jax.enable_x64(True):
-            return jax.vjp(f, *arrays)[1](g)  # type: ignore[no-any-return]
+            return jax.vjp(f, *given)[1](g)  # type: ignore[no-any-return]
 
     function.defvjp(forward, backward)
     return function  # type: ignore[no-any-return]
+
+
+def _jax_in_rows(f: Function, a: Array, size: int) -> Array:
+    jax = sys.modules["jax"]
+    lax, count = jax.lax, a.shape[0]
+
+    def tiled(a: Array) -> Array:
+        # XLA takes new memory for each array of a call, but not for each round of a loop. The last
+        # tile overlaps the one before.
+        def one(i: Array, y: Array) -> Array:
+            start = jax.numpy.minimum(i * size, count - size)
+            rows = f(lax.dynamic_slice_in_dim(a, start, size))
+            return lax.dynamic_update_slice_in_dim(y, rows, start, 0)
+
+        row = jax.eval_shape(f, a[:1, ...])
+        y = jax.numpy.zeros((count, *row.shape[1:]), row.dtype)
+        return lax.fori_loop(0, -(-count // size), one, y)
+
+    return f(a) if count <= size else lax.platform_dependent(a, cpu=tiled, default=f)
+
+
+def _jax_rows(f: Function, size: int) -> Function:
+    jax = sys.modules["jax"]
+
+    def tiled(constants: Any, x: Array) -> Array:
+        width = x.shape[-1]
+        rows = x.reshape(-1, width)
+        y = _jax_in_rows(functools.partial(f, constants), rows, max(size // width, 16))
+        return y.reshape(*x.shape[:-1], *y.shape[1:])
+
+    # Tiles are for the values alone: their derivatives would be added in the order of tiles.
+    return jax.jit(_jax_with_derivatives_of(f, tiled))  # type: ignore[no-any-return]
+
+
+def _in_rows(f: Function, a: Array, size: int) -> Array:
+    if a.shape[0] <= size or str(device_of(a)) != "cpu":
+        return f(a)
+    parts = [f(a[i : i + size, ...]) for i in range(0, a.shape[0], size)]
+    return library(a).xp.concat(parts)
+
+
+def _numpy_to_host(a: Array) -> Values | None:
+    return a if type(a) is np.ndarray else None
+
+
+def _torch_to_host(a: Array) -> Values | None:
+    torch = sys.modules["torch"]
+    ordinary = (
+        type(a) in {torch.Tensor, torch.nn.Parameter}
+        and a.device.type == "cpu"
+        and a.dtype is not torch.bfloat16
+        and not (a.requires_grad and torch.is_grad_enabled())
+        and not torch._C._functorch.is_functorch_wrapped_tensor(a)  # noqa: SLF001
+        and torch.autograd.forward_ad.unpack_dual(a).tangent is None
+    )
+    return a.numpy(force=True) if ordinary else None
+
+
+def _torch_from_host(a: Values) -> Array:
+    return sys.modules["torch"].from_numpy(a)
 
 
 def _torch_operator(rule_of: Callable[[str], Rule]) -> Function:
@@ -159,10 +236,38 @@ def _torch_is_at_work() -> bool:
 def compiler_of(xp: Namespace) -> Compiler:
     """Return what is known of the compiler of the library whose namespace is `xp`."""
     if array_api_compat.is_jax_namespace(xp):
-        return Compiler(_jax_keep, _jax_with_rule, lambda _: None, lambda: False, _jax_as_one)
+        return Compiler(
+            keep=_jax_keep,
+            with_rule=_jax_with_rule,
+            operator=lambda _: None,
+            is_at_work=lambda: False,
+            as_one=_jax_as_one,
+            in_rows=_jax_in_rows,
+            to_host=lambda _: None,
+            from_host=lambda a: a,
+            rows=_jax_rows,
+        )
     if array_api_compat.is_torch_namespace(xp):
-        return Compiler(None, _torch_with_rule, _torch_operator, _torch_is_at_work, lambda f: f)
-    return Compiler(None, lambda rule: rule.f, lambda _: None, lambda: False, lambda f: f)
+        return Compiler(
+            keep=None,
+            with_rule=_torch_with_rule,
+            operator=_torch_operator,
+            is_at_work=_torch_is_at_work,
+            as_one=None,
+            in_rows=_in_rows,
+            to_host=_torch_to_host,
+            from_host=_torch_from_host,
+        )
+    return Compiler(
+        keep=None,
+        with_rule=lambda rule: rule.f,
+        operator=lambda _: None,
+        is_at_work=lambda: False,
+        as_one=None,
+        in_rows=_in_rows,
+        to_host=_numpy_to_host,
+        from_host=lambda a: a,
+    )
 
 
 _constants: dict[tuple[Any, ...], Array] = {}

@@ -1,48 +1,23 @@
 """Network: layers one after the other, called on the arrays of any library."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
-from xpnn import _model_file, _pytree
+from xpnn import _forward, _model_file, _pytree
 from xpnn._arrays import Library, common_library, device_of, library
 from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, promote
+from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
 from xpnn._linear import check_width
 from xpnn._placement import check_place, layer_dtypes, moved
-from xpnn._sigmoids import log_sigmoid
-from xpnn._softmax import first_largest, log_softmax
 from xpnn._transfer import destination, is_numpy, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
-
-_LOG_PROBA = {
-    "softmax": log_softmax,
-    "log_softmax": log_softmax,
-    "sigmoid": log_sigmoid,
-    "log_sigmoid": log_sigmoid,
-}
-
-
-class _Start(NamedTuple):
-    """What a forward pass begins with: all of one library, device and dtype."""
-
-    library: Library
-    given: Array
-    x: Array
-    layers: tuple[Dense, ...]
-    result: DType
-
-    def finish(self, y: Array) -> Array:
-        y = y if y.dtype == self.result else self.library.xp.astype(y, self.result)
-        return self.leave(y)
-
-    def leave(self, y: Array) -> Array:
-        return self.library.leave(y, self.given)
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -93,7 +68,7 @@ class Network:
     classes: tuple[Class, ...] | None = None
     _placed: bool = field(init=False)
     _float_names: set[str] | None = field(init=False)
-    _copies: dict[Any, tuple[Dense, ...]] = field(init=False)
+    _copies: dict[Any, Any] = field(init=False)
 
     def __init__(self, layers: Iterable[Dense], classes: Sequence[Class] | None = None) -> None:
         layers = tuple(layers)
@@ -185,7 +160,7 @@ class Network:
     @property
     def output(self) -> str:
         """Name of the output layer's activation."""
-        return parse_activation(self.layers[-1].activation)[0]
+        return output_of(self.layers)
 
     def __call__(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return the output of the last activation: probabilities, values.
@@ -209,29 +184,25 @@ class Network:
         ValueError
             If the width does not fit, or `x` is on another device than weights that stay.
         """
-        start = self._start("network", x, xp)
-        a = _last_linear(start)
-        return start.finish(start.layers[-1].activate(a, xp=start.library.xp))
+        return self._rows("network", _forward.outputs, x, xp)
 
     def logits(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return what the output layer's sigmoid or softmax would be taken of; see `__call__`.
 
         An identity output is returned as it is; ValueError for other activations.
         """
-        if self.output not in _LOG_PROBA and self.output != "identity":
+        if self.output not in LOG_PROBA and self.output != "identity":
             raise self._no_classes("logits")
-        start = self._start("network.logits", x, xp)
-        return start.finish(_last_linear(start))
+        return self._rows("network.logits", _forward.logits, x, xp)
 
     def log_proba(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return the logarithm of the probabilities, finite where they underflow; see `__call__`.
 
         ValueError unless the output layer is softmax or sigmoid.
         """
-        if self.output not in _LOG_PROBA:
+        if self.output not in LOG_PROBA:
             raise self._no_classes("log_proba")
-        start = self._start("network.log_proba", x, xp)
-        return start.finish(_LOG_PROBA[self.output](_last_linear(start), xp=start.library.xp))
+        return self._rows("network.log_proba", _forward.log_proba, x, xp)
 
     def classify(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return the class of each row, found from the logits alone; `x`, `xp` as in `__call__`.
@@ -251,29 +222,20 @@ class Network:
         TypeError, ValueError
             As `__call__` does.
         """
-        if self.output not in _LOG_PROBA:
+        if self.output not in LOG_PROBA:
             raise self._no_classes("classify")
-        start = self._start("network.classify", x, xp)
-        xp = start.library.xp
-        a = _last_linear(start)
-        if self.output in {"softmax", "log_softmax"}:
-            return start.leave(xp.squeeze(first_largest(a, xp), axis=-1))
-        if a.shape[-1] == 1:
-            a = a[..., 0]
-        integer = xp.__array_namespace_info__().default_dtypes(device=device_of(a))["integral"]
-        return start.leave(xp.astype(a > 0, integer))
+        return self._rows("network.classify", _forward.classes, x, xp)
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
     ) -> list[tuple[Array, Array]]:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
-        start = self._start("network.layer_outputs", x, xp)
-        xp, z = start.library.xp, start.x
-        outputs = []
-        for layer in start.layers:
-            a = layer.linear(z, xp=xp)
-            z = layer.activate(a, xp=xp)
-            outputs.append((start.finish(a), start.finish(z)))
+        found, layers, forward = self._start("network.layer_outputs", _forward.outputs, x, xp)
+        z, outputs = forward.enter(found, x), []
+        for layer in layers:
+            a = layer.linear(z, xp=found.xp)
+            z = layer.activate(a, xp=found.xp)
+            outputs.append((forward.leave(found, x, a), forward.leave(found, x, z)))
         return outputs
 
     def to(
@@ -343,7 +305,27 @@ class Network:
             f"probabilities, got {self.output}: this network is a regression; call network(x)"
         )
 
-    def _start(self, function: str, x: Array, xp: Namespace | None) -> _Start:
+    def _rows(
+        self,
+        function: str,
+        part: Callable[[Layers, Array, Namespace], Array],
+        x: Array,
+        xp: Namespace | None,
+    ) -> Array:
+        found, layers, forward = self._start(function, part, x, xp)
+        if found.reproducible is None:
+            return forward(found, layers, x)
+        remembered = self._copies if self.follows else None
+        return found.reproducible.row_by_row(forward, layers, x, remembered)
+
+    def _start(
+        self,
+        function: str,
+        part: Callable[[Layers, Array, Namespace], Array],
+        x: Array,
+        xp: Namespace | None,
+    ) -> tuple[Library, Layers, Forward]:
+        """Check x, and bring the layers to its library, device and dtype."""
         found = common_library(function, xp, {"x": x})
         weight = self.layers[0].weight
         if not self.follows:
@@ -353,20 +335,16 @@ class Network:
         name = promote(names | (self._float_names or layer_dtypes(self.layers)))
         computing = computing_float(name)
         layers = self._layers_at(found, device_of(x), computing)
-        dtype = layers[0].weight.dtype
-        result = x.dtype if dtype_name(x.dtype) == name else getattr(found.xp, name, dtype)
-        z = found.enter(x)
-        z = z if z.dtype == dtype else found.xp.astype(z, dtype)
-        return _Start(found, x, z, layers, result)
+        return found, layers, Forward(part, computing, name)
 
-    def _layers_at(self, found: Library, device: Any, dtype: str) -> tuple[Dense, ...]:
+    def _layers_at(self, found: Library, device: Any, dtype: str) -> Layers:
         if not self.follows:
             as_they_are = found.reproducible is None and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, device, dtype)
         if key not in self._copies:
             self._copies[key] = moved(self.layers, found, device, dtype)
-        return self._copies[key]
+        return self._copies[key]  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         try:
@@ -386,14 +364,6 @@ class Network:
         if self.classes is not None:
             lines.append(f"  classes {', '.join(map(str, self.classes))}")
         return "\n".join(lines)
-
-
-def _last_linear(start: _Start) -> Array:
-    """Run all layers, but not the last one's activation."""
-    x, xp = start.x, start.library.xp
-    for layer in start.layers[:-1]:
-        x = layer.activate(layer.linear(x, xp=xp), xp=xp)
-    return start.layers[-1].linear(x, xp=xp)
 
 
 def _check_layers(layers: tuple[Any, ...]) -> None:

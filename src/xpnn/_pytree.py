@@ -65,3 +65,16 @@ def update() -> None:
                 if (name, node.cls) not in _done:
                     _done.add((name, node.cls))
                     way(sys.modules[name], node)
+
+
+def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+    """Return a tree of tuples and registered classes with f of each array in its place."""
+    if tree is None:
+        return None
+    if isinstance(tree, tuple):
+        return tuple(mapped(f, part) for part in tree)
+    for node in _nodes:
+        if type(tree) is node.cls and not hasattr(tree, "dtype"):
+            children, rest = node.flatten(tree)
+            return node.unflatten(rest, mapped(f, children))
+    return f(tree)

@@ -11,8 +11,6 @@ __all__ = ["GUARANTEE", "ReproducibleNamespace", "reproducible"]
 GUARANTEE = 1
 """Version of what is promised: where it is the same, so are the bits."""
 
-_namespaces: dict[str, ReproducibleNamespace] = {}
-
 
 def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
     """Return a namespace in which the same formula gives the same bits on every array library.
@@ -81,6 +79,4 @@ def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
         found = library(x_or_namespace, "x", "reproducible")
     if isinstance(found.xp, ReproducibleNamespace):
         return found.xp
-    if found.name not in _namespaces:
-        _namespaces[found.name] = ReproducibleNamespace(found)
-    return _namespaces[found.name]
+    return ReproducibleNamespace.over(found)

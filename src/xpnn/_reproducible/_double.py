@@ -38,6 +38,22 @@ def roots_of_two() -> tuple[float, ...]:
     return (*high, *low)
 
 
+LEAST_EXPONENT, LARGEST_EXPONENT = -151, 129
+"""2**k for k between them rounds to 0, to a number of binary32, or to infinity."""
+
+
+@cache
+def powers_of_root() -> tuple[float, ...]:
+    """2**(n / 64) for n from 64 * LEAST_EXPONENT to 64 * LARGEST_EXPONENT."""
+    exponents = range(LEAST_EXPONENT, LARGEST_EXPONENT)
+    return (*(m * 2.0**k for k in exponents for m in roots_of_two()[:64]), 2.0**LARGEST_EXPONENT)
+
+
+def power_of_root(n: Array, xp: Namespace) -> Array:
+    """2**(n / 64) for integers n as in `powers_of_root`; anything for NaN."""
+    return lookup(powers_of_root, n - 64.0 * LEAST_EXPONENT, xp, last=len(powers_of_root()) - 1)
+
+
 def power_of_two(k: Array, xp: Namespace) -> Array:
     """2**k for integers k from -1022 to 1023."""
     return lookup(powers_of_two, k + 1022.0, xp)

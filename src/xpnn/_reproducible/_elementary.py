@@ -14,6 +14,7 @@ from xpnn._reproducible._double import (
     LOG2E,
     fraction,
     polynomial,
+    power_of_root,
     power_of_two,
     roots_of_two,
     two_product,
@@ -51,6 +52,14 @@ def exp(x: Array, xp: Namespace) -> tuple[Array, Array, Array]:
     r = (x - n * (LN2_HIGH / 64)) - n * (LN2_LOW / 64)
     high, low, k = _root(n, xp)
     return high, low + high * _exp_of_small(r), k
+
+
+def exp_of_single(x: Array, xp: Namespace) -> Array:
+    """exp(x) for binary32 numbers from -104 to 89, within 2**-52 of it; NaN for NaN."""
+    n = xp.round(x * (64 * LOG2E))
+    r = (x - n * (LN2_HIGH / 64)) - n * (LN2_LOW / 64)
+    power = power_of_root(n, xp)
+    return power + power * _exp_of_small(r)
 
 
 def exp2(x: Array, xp: Namespace) -> tuple[Array, Array, Array]:
@@ -146,24 +155,22 @@ def tanh(x: Array, xp: Namespace) -> Pair:
     return xp.where(small, x, y), xp.where(small, tail, y_low)
 
 
-_SIGMOID_NEAR_0 = [-17 / 80640, 1 / 480, -1 / 48]
-
-
-def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
+def sigmoid(x: Array, xp: Namespace) -> Array:
     """1 / (1 + exp(-x)) for abs(x) < 709."""
     high, low, k = exp(-xp.abs(x), xp)
     w = (high + low) * power_of_two(k, xp)
-    y = xp.where(x >= 0.0, 1.0, w) / (w + 1.0)
-    if not single:
-        return y
+    return xp.where(x >= 0.0, 1.0, w) / (w + 1.0)
+
+
+def sigmoid_of_single(x: Array, xp: Namespace) -> Array:
+    """1 / (1 + exp(-x)) for binary32 numbers from -104 to 89; NaN for NaN."""
+    a, positive = xp.abs(x), x >= 0.0
+    w = exp_of_single(-a, xp)
+    y = xp.where(positive, 1.0, w) / (w + 1.0)
     # For some x, 1/2 + x/4 is halfway between two numbers of binary32; the sigmoid, x**3 / 48
     # nearer to 1/2, is not. 2**-52 nearer tells, and is less than any other such distance.
-    small = xp.abs(x) < 0.03125
-    near = xp.where(small, x, 0.0)
-    square = near * near
-    tail = (near * square) * polynomial(square, _SIGMOID_NEAR_0)
-    nearer = xp.where(near < 0.0, tail + 2.0**-52, tail - 2.0**-52)
-    return xp.where(small & (x != 0.0), 0.5 + (near * 0.25 + nearer), y)
+    u = a * ((a * a) * (-1 / 48) + 0.25) - 2.0**-52
+    return xp.where(a < 2.0**-10, 0.5 + xp.where(positive, u, -u), y)
 
 
 def erf(x: Array, xp: Namespace) -> Pair:

@@ -4,26 +4,29 @@ import ast
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from xpnn import _pytree
-from xpnn._arrays import Library, device_of, library
+from xpnn._arrays import Library, device_of, library, library_of_namespace
 from xpnn._axes import Slices
 from xpnn._compilers import Rule, compiler_of
 from xpnn._dtypes import FLOATS, computing_float, dtype_name
+from xpnn._recorder import namespace as recording
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._check import check
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._reproducible._exact import split_right
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kept import kept, native
-from xpnn._reproducible._kernels import KERNELS
+from xpnn._reproducible._kernels import KERNELS, matmul_split
 from xpnn._reproducible._rules import RULES
+from xpnn._tiles import RowByRow
+from xpnn._transfer import to_numpy
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError
 
-_TILE = 2**16
-"""Elements that are computed at a time: their temporaries stay in the cache."""
+_TILE, _ROWS = 2**16, 2**19
+"""Elements that are computed at a time, by functions and in products: they stay in the cache."""
 _SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
 
 
@@ -34,6 +37,15 @@ class Engine:
 
         def __getattr__(self, name: str) -> Any:
             """Find a function that the library's namespace has too."""
+
+    _known: ClassVar[dict[str, Self]] = {}
+
+    @classmethod
+    def over(cls, of: Library) -> Self:
+        """Return the one namespace of this kind over a library."""
+        if of.name not in cls._known:
+            cls._known[of.name] = cls(of)
+        return cls._known[of.name]
 
     def __init__(self, of: Library) -> None:
         self.of = of
@@ -55,6 +67,7 @@ class Engine:
         self._operator: Any = self._compiler.operator(self._rule_of)
         self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
         self._rules: dict[str, Rule] = {}
+        self._compiled: dict[Any, Callable[..., Array]] = {}
         self._checked: set[str] = set()
         self.pi, self.e, self.inf, self.nan, self.newaxis = (
             math.pi,
@@ -105,8 +118,7 @@ class Engine:
         """Make subnormal numbers and -0 of a floating array 0."""
         least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
         xp = self.native_namespace
-        # What is neither as large as the least normal number nor NaN.
-        return xp.where((xp.abs(x) >= least) | (x != x), x, 0.0)  # noqa: PLR0124
+        return xp.where(xp.abs(x) < least, 0.0, x)
 
     def index(self, key: Any) -> Any:
         """Return an index with the library's arrays in place of those of this namespace."""
@@ -145,14 +157,16 @@ class Engine:
 
     def run(self, formula: Callable[..., Any], given: Sequence[Array | None]) -> Any:
         """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
-        natives = [None if a is None else self.wrap(a)._native for a in given]  # noqa: SLF001
+        arrays = [None if a is None else self.wrap(a) for a in given]
+        if self._compiler.as_one is None:
+            y = formula(*arrays)
+        else:
 
-        def whole(*natives: Array | None) -> Any:
-            y = formula(*(None if a is None else self.Array(a) for a in natives))
-            return tuple(v._native for v in y) if isinstance(y, tuple) else y._native  # noqa: SLF001
+            def whole(*natives: Array | None) -> Any:
+                return _natives(formula(*(None if a is None else self.Array(a) for a in natives)))
 
-        y = self._compiler.as_one(whole)(*natives)
-        return self._wrapped(y, any(isinstance(a, ReproducibleArray) for a in given))
+            y = self._compiler.as_one(whole)(*map(_natives, arrays))
+        return self._wrapped(_natives(y), any(isinstance(a, ReproducibleArray) for a in given))
 
     # Kernels
 
@@ -228,39 +242,24 @@ class Engine:
         def narrow(y: Array) -> Array:
             return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
 
-        def compute(*natives: Array) -> Array:
+        def with_kernel(kernel: Callable[..., Any], *natives: Array, **options: Any) -> Any:
             kxp, arrays = kept(xp, self.keep, [wide(a) for a in natives])
-            return narrow(native(KERNELS[name](*arrays, single, kxp, **options)))
+            return kernel(*arrays, single=single, xp=kxp, **options)
 
+        def compute(*natives: Array, kernel: Any = KERNELS[name], **more: Any) -> Array:
+            return narrow(native(with_kernel(kernel, *natives, **more)))
+
+        in_rows = self._compiler.in_rows
         with self.of.guard("float64"):
-            in_cache = self.keep is None and str(device) == "cpu"
-            if in_cache and name in ELEMENTWISE:
-                return self._by_elements(compute, *natives)
-            flat = all(len(a.shape) == 2 and a.shape[0] > 0 for a in natives)
-            if in_cache and name == "matmul" and flat:
-                kernel = functools.partial(KERNELS[name], single=single, xp=xp)
-                right = options.get("right") or split_right(wide(natives[1]), single, xp)
-                return self._by_rows(
-                    lambda a: narrow(kernel(wide(a), natives[1], right=right)), natives[0]
-                )
-            return compute(*natives)
-
-    def _by_elements(self, compute: Callable[[Array], Array], x: Array) -> Array:
-        """Compute in tiles that stay in the cache, as there are many steps."""
-        if math.prod(x.shape) <= _TILE:
-            return compute(x)
-        xp = self.native_namespace
-        flat = xp.reshape(x, (-1,))
-        parts = [compute(flat[i : i + _TILE]) for i in range(0, flat.shape[0], _TILE)]
-        return xp.reshape(xp.concat(parts), x.shape)
-
-    def _by_rows(self, compute: Callable[[Array], Array], a: Array) -> Array:
-        """Compute rows in tiles that stay in the cache."""
-        rows = max(4 * _TILE // max(a.shape[1], 1), 16)
-        if a.shape[0] <= rows:
-            return compute(a)
-        parts = [compute(a[i : i + rows, ...]) for i in range(0, a.shape[0], rows)]
-        return self.native_namespace.concat(parts)
+            if name in ELEMENTWISE and self.keep is None:
+                flat = xp.reshape(natives[0], (-1,))
+                return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
+            a, b = natives[0], natives[-1]
+            if name == "matmul" and len(a.shape) == len(b.shape) == 2 and b.shape[0] > 0:
+                right = options.get("right") or with_kernel(split_right, b)
+                size = max(_ROWS // max(a.shape[1], 1), 16)
+                return in_rows(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
+            return compute(*natives, **options)
 
     def multiply_remembering(self, a: ReproducibleArray, b: ReproducibleArray) -> Array | None:
         """a @ b with the right side split once, for as long as it lives; None where that cannot be.
@@ -281,6 +280,40 @@ class Engine:
                 wide = xp.astype(natives[1], xp.float64)
                 b._split = split_right(wide, dtype != "float64", xp)  # noqa: SLF001
         return self._compute("matmul", dtype, natives, {"right": b._split})  # noqa: SLF001
+
+    # Formulas of rows
+
+    def row_by_row(
+        self,
+        formula: Callable[[Library, Any, Array], Any],
+        constants: Any,
+        x: Array,
+        remembered: dict[Any, Any] | None,
+    ) -> Array:
+        """Return formula(library, constants, x), whose rows depend on those of x alone.
+
+        constants is a tree of arrays. Where they stay as they are, `remembered` keeps for as long as
+        they live how the formula was recorded with them.
+        """
+        library, natives = self.__xpnn_library__, _natives(x)
+        wrapped = isinstance(x, ReproducibleArray)
+        if self._compiler.rows is not None and math.prod(x.shape) > 0:
+            if formula not in self._compiled:
+                self._compiled[formula] = self._compiler.rows(
+                    functools.partial(formula, library), _ROWS
+                )
+            return self._wrapped(self._compiled[formula](constants, natives), wrapped)
+        values = None if remembered is None else self._compiler.to_host(natives)
+        if remembered is None or values is None or math.prod(values.shape) == 0:
+            return formula(library, constants, x)
+        key = (formula, values.shape[-1], values.dtype)
+        if key not in remembered:
+            recorded = self.over(library_of_namespace(recording))
+            there = _pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
+            remembered[key] = RowByRow(functools.partial(formula, recorded.__xpnn_library__, there))
+        y = remembered[key](values.reshape(-1, values.shape[-1]))
+        y = y.reshape(*values.shape[:-1], *y.shape[1:])
+        return self._wrapped(self._compiler.from_host(y), wrapped)
 
     def _to_dtype(self, x: Array, to: str) -> Array:
         xp = self.native_namespace
@@ -321,6 +354,13 @@ class Engine:
             x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
             result.append(x if x.dtype == dtype else self.astype(x, dtype))
         return result
+
+
+def _natives(y: Any) -> Any:
+    """The library's own arrays in place of wrapped ones."""
+    if isinstance(y, tuple):
+        return tuple(map(_natives, y))
+    return y._native if isinstance(y, ReproducibleArray) else y  # noqa: SLF001
 
 
 def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:

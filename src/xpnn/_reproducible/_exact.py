@@ -1,8 +1,11 @@
 """Sums and matrix products in which every sum is exact, so that its order cannot matter.
 
-Each slice of numbers is rounded to a grid, a power of two coarse, on which a sum of that many terms
-stays below 2**53 units: binary64 then adds without rounding, in any order, with or without fused
-multiply-add. docs/reproducible.md has the definition and the proof.
+Numbers are rounded to a grid, a power of two coarse, and counted in its units: integers so small that
+a sum of all of them, or of all products of two, stays below 2**53. binary64 then adds without
+rounding, in any order, with or without fused multiply-add. Scaling by powers of two, rounding to
+integers and what is left after it are exact as well, so a compiler may do with them what it likes;
+only where results are rounded does it have to be kept from it. docs/reproducible.md has the definition
+and the proof.
 
 (S. M. Rump, T. Ogita, S. Oishi, 'Accurate floating-point summation part I', SIAM Journal on
 Scientific Computing 31, 2008, doi:10.1137/050645671; K. Ozaki, T. Ogita, S. Oishi, S. M. Rump,
@@ -10,11 +13,12 @@ Scientific Computing 31, 2008, doi:10.1137/050645671; K. Ozaki, T. Ogita, S. Ois
 doi:10.1007/s11075-011-9478-1.)
 """
 
-import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-from xpnn._reproducible._double import ceiling, fraction, power_of_two, scale
+from xpnn._reproducible._double import ceiling, fraction, power_of_two, scale, two_sum
+from xpnn._reproducible._kept import keeping, native, own_namespace
 from xpnn._types import Array, Namespace
 
 BLOCK = 1024
@@ -26,31 +30,32 @@ def bits_of_terms(count: int) -> int:
     return min(51, 53 - max(count - 1, 0).bit_length())
 
 
-def _on_grid(a: Array, top: Array, bits: int) -> Array:
-    """a rounded to multiples of top * 2**-bits, ties to even, for abs(a) <= top, a power of two."""
-    anchor = top * (1.5 * 2.0 ** (52 - bits))
-    return (a + anchor) - anchor
+def _top(a: Array, axis: int, xp: Namespace) -> Array:
+    """Least power of two >= abs(a) along `axis`, which is kept; 0 for none, NaN for inf and NaN.
+
+    The largest is 0 or between 2**-900 and 2**900.
+    """
+    return ceiling(xp.max(xp.abs(a), axis=axis, keepdims=True), xp)
 
 
-def _slices(a: Array, top: Array, bits: int, count: int) -> list[Array]:
-    """a, nearly, as numbers on finer and finer grids: the first of `bits`, the others of one more."""
-    parts = []
+def _integers(a: Array, top: Array, bits: int, count: int, xp: Namespace) -> list[Array]:
+    """a in units of top * 2**-bits, ties to even; what is left in units of that * 2**-(bits + 1)...
+
+    All are at most 2**bits in size. Library's own arrays in and out: every operation is exact.
+    """
+    rest, finer, parts = a * (2.0**bits / top), 2.0 ** (bits + 1), []
     for i in range(count):
-        parts.append(_on_grid(a, top * 2.0 ** (-(bits + 1) * i), bits))
+        parts.append(xp.round(rest))
         if i < count - 1:
-            a = a - parts[-1]
+            rest = (rest - parts[-1]) * finer
     return parts
-
-
-def _largest(a: Array, axis: int, xp: Namespace) -> Array:
-    return xp.max(xp.abs(a), axis=axis, keepdims=True)
 
 
 def _to_about_one(a: Array, axis: int, single: bool, xp: Namespace) -> tuple[Array, Array | None]:
     """a times a power of two, for each slice along `axis`, and its exponent; binary32 as it is."""
     if single:
         return a, None
-    m = _largest(a, axis, xp)
+    m = xp.max(xp.abs(a), axis=axis, keepdims=True)
     usable = (m > 0.0) & (m < math.inf)
     _, k = fraction(xp.where(usable, m, 1.0), single, xp)
     k = xp.clip(k, -1022.0, 1022.0)
@@ -61,32 +66,36 @@ def sum_last(a: Array, single: bool, xp: Namespace) -> Array:
     """Sum over the last axis, which is kept: of the terms on a grid, rounded once to binary64."""
     if a.shape[-1] == 0:
         return xp.sum(a, axis=-1, keepdims=True)
-    a, k = _to_about_one(a, -1, single, xp)
-    low, high = (xp.sum(s, axis=-1, keepdims=True) for s in _sum_slices(a, xp))
-    return high + low if k is None else scale(high + low, k, xp)
+    own = own_namespace(xp)
+    return _added(lambda a: own.sum(a, axis=-1, keepdims=True), a, single, xp)
 
 
 def cumulative_sum_last(a: Array, single: bool, xp: Namespace) -> Array:
     """Sums of the first entries along the last axis, each as in `sum_last` on the grid of all."""
     if a.shape[-1] == 0:
         return a
+    own = own_namespace(xp)
+    return _added(lambda a: own.cumulative_sum(a, axis=-1), a, single, xp)
+
+
+def _added(add: Callable[[Array], Array], a: Array, single: bool, xp: Namespace) -> Array:
     a, k = _to_about_one(a, -1, single, xp)
-    low, high = (xp.cumulative_sum(s, axis=-1) for s in _sum_slices(a, xp))
-    y = high + low
+    top = native(_top(a, -1, xp))
+    own, bits = own_namespace(xp), bits_of_terms(a.shape[-1])
+    high, low = map(add, _integers(native(a), own.where(top == 0, 1.0, top), bits, 2, own))
+    y = keeping((high + low * 2.0 ** -(bits + 1)) * (top * 2.0**-bits), xp)
     return y if k is None else scale(y, k, xp)
 
 
-def _sum_slices(a: Array, xp: Namespace) -> tuple[Array, Array]:
-    """a, nearly, in two slices, low and high, that add up exactly along the last axis."""
-    high, low = _slices(a, ceiling(_largest(a, -1, xp), xp), bits_of_terms(a.shape[-1]), 2)
-    return low, high
-
-
 class Right(NamedTuple):
-    """The right side of a product, split: for each block its slices, and the columns' exponents."""
+    """The right side of a product, shape (..., K, N), split. Arrays are the library's own."""
 
-    blocks: list[list[Array]]
+    balance: Array
+    """Shape (..., 1, K): powers of two that the left side's columns are to be multiplied by."""
+    blocks: list[tuple[list[Array], Array]]
+    """Of each block of rows, divided by `balance`: integers, and each column's power of two."""
     exponents: Array | None
+    """Of the columns' powers of two, where they would not fit in binary64."""
 
 
 def _blocks(k: int) -> list[slice]:
@@ -101,34 +110,73 @@ def _bits(k: int, single: bool) -> tuple[int, int]:
 
 
 def split_right(b: Array, single: bool, xp: Namespace) -> Right:
-    """Split the right side, shape (..., K, N): one slice for binary32, three for binary64."""
+    """Split the right side of a product: one slice for binary32, three for binary64.
+
+    Its columns are brought to about 1, then its rows: an input that counts little, because its
+    weights are small, must not decide how coarse the grid of the left side is. An input that counts
+    nowhere is multiplied by 0.
+    """
+    own = own_namespace(xp)
     b, exponents = _to_about_one(b, -2, single, xp)
+    b, columns = _divided(b, native(_top(b, -2, xp)), xp)
+    rows = native(_top(b, -1, xp))
+    rows = own.where((rows > 0) & (rows < 2.0**-500), 2.0**-500, rows)
+    b, rows = _divided(b, rows, xp)
     blocks = []
     for at in _blocks(b.shape[-2]):
         part = b[..., at, :]
         _, bits = _bits(part.shape[-2], single)
-        blocks.append(_slices(part, ceiling(_largest(part, -2, xp), xp), bits, 1 if single else 3))
-    return Right(blocks, exponents)
+        top = native(_top(part, -2, xp))
+        top = own.where(top == 0, 1.0, top)
+        parts = _integers(native(part), top, bits, 1 if single else 3, own)
+        blocks.append((parts, top * columns * 2.0**-bits))
+    return Right(
+        own.matrix_transpose(rows), blocks, exponents if exponents is None else native(exponents)
+    )
+
+
+def _divided(b: Array, powers: Array, xp: Namespace) -> tuple[Array, Array]:
+    """b divided by powers of two; by 1 where they are 0 or NaN, and then 0 and 1 in their place."""
+    own = own_namespace(xp)
+    powers = own.where(powers == powers, powers, 1.0)  # noqa: PLR0124
+    return keeping(native(b) / own.where(powers == 0, 1.0, powers), xp), powers
 
 
 def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
     """a @ b for a of shape (..., M, K), K > 0, and b split; in binary64."""
+    own = own_namespace(xp)
     a, exponents = _to_about_one(a, -1, single, xp)
-    blocks = []
-    for at, slices in zip(_blocks(a.shape[-1]), right.blocks, strict=True):
+    a = native(a) * right.balance
+    total = lost = None
+    for at, (slices, unit) in zip(_blocks(a.shape[-1]), right.blocks, strict=True):
         part = a[..., at]
         bits, _ = _bits(part.shape[-1], single)
-        left = _slices(part, ceiling(_largest(part, -1, xp), xp), bits, 2 if single else 3)
-        # Of two slices on one side and one on the other, all products; of three and three, those
-        # that reach the digits of the first: always the smallest first.
-        pairs = [(1, 0), (0, 0)] if single else [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
-        blocks.append(_in_order([xp.matmul(left[i], slices[j]) for i, j in pairs]))
-    total = _in_order(blocks)
+        top = native(_top(keeping(part, xp), -1, xp))
+        top = own.where(top == 0, 1.0, top)
+        left = _integers(part, top, bits, 2 if single else 3, own)
+        y = _products(left, slices, bits, single, xp)
+        y = keeping(native(y) * (top * 2.0**-bits * unit), xp)
+        if total is None:
+            total = y
+        else:
+            total, error = two_sum(total, y)
+            lost = error if lost is None else lost + error
+    total = total if lost is None else total + lost
     if exponents is None or right.exponents is None:
         return total
-    return scale(total, exponents + right.exponents, xp)
+    return scale(total, exponents + keeping(right.exponents, xp), xp)
 
 
-def _in_order(terms: list[Array]) -> Array:
-    *_, total = itertools.accumulate(terms)
+def _products(
+    left: list[Array], right: list[Array], bits: int, single: bool, xp: Namespace
+) -> Array:
+    """The products of slices that reach the digits of the first, added, the smallest first."""
+    own = own_namespace(xp)
+    # Of two slices on one side and one on the other, all; of three and three, not the finest three.
+    pairs = [(1, 0), (0, 0)] if single else [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
+    total = None
+    for i, j in pairs:
+        # A compiler may add to a product what it likes, but not while the product is being summed.
+        product = native(xp.matmul(left[i], right[j])) * 2.0 ** (-(i + j) * (bits + 1))
+        total = product if total is None else native(keeping(total, xp) + product)
     return total

@@ -56,7 +56,9 @@ def _special(x: Array, y: Array, usable: Array, values: dict[float, float], xp: 
 
 def exp(x: Array, single: bool, xp: Namespace) -> Array:
     """exp(x)."""
-    z = _inside(x, *((-104.0, 89.0) if single else (-746.0, 710.0)), xp)
+    if single:
+        return to_single(_elementary.exp_of_single(xp.clip(x, -104.0, 89.0), xp), xp)
+    z = _inside(x, -746.0, 710.0, xp)
     return _with_nan(x, _scaled(*_elementary.exp(z, xp), single, xp), xp)
 
 
@@ -126,8 +128,10 @@ def cosh(x: Array, single: bool, xp: Namespace) -> Array:
 
 def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
     """1 / (1 + exp(-x))."""
-    z = _inside(x, *((-104.0, 104.0) if single else (-709.0, 709.0)), xp)
-    return _with_nan(x, nearest(_elementary.sigmoid(z, single, xp), single, xp), xp)
+    if single:
+        return to_single(_elementary.sigmoid_of_single(xp.clip(x, -104.0, 104.0), xp), xp)
+    z = _inside(x, -709.0, 709.0, xp)
+    return _with_nan(x, nearest(_elementary.sigmoid(z, xp), single, xp), xp)
 
 
 def erf(x: Array, single: bool, xp: Namespace) -> Array:

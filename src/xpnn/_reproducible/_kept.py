@@ -137,10 +137,26 @@ def kept(
     return wrapped, [Kept(a, wrapped) for a in arrays]
 
 
-def lookup(table: Callable[[], tuple[float, ...]], index: Array, xp: Namespace) -> Array:
-    """Return the entries of a table of constants; `index` holds integers, as float64."""
-    own = xp.native if isinstance(xp, KeptNamespace) else xp
-    at = _native(index)
-    flat = own.reshape(own.astype(at, own.int64), (-1,))
+def own_namespace(xp: Namespace) -> Namespace:
+    """Return the library's own namespace: for operations that are exact, whatever becomes of them."""
+    return xp.native if isinstance(xp, KeptNamespace) else xp
+
+
+def keeping(a: Array, xp: Namespace) -> Any:
+    """Return an array of the library as one of `xp`."""
+    return Kept(a, xp) if isinstance(xp, KeptNamespace) else a
+
+
+def lookup(
+    table: Callable[[], tuple[float, ...]], index: Array, xp: Namespace, last: int | None = None
+) -> Array:
+    """Return the entries of a table of constants; `index` holds integers, as float64.
+
+    Where it may hold NaN, `last` is the last index that there is.
+    """
+    own = own_namespace(xp)
+    at = own.astype(_native(index), own.int64)
+    at = at if last is None else own.clip(at, 0, last)
+    flat = own.reshape(at, (-1,))
     found = own.reshape(own.take(constant(table, own, at), flat, axis=0), at.shape)
-    return Kept(found, xp) if isinstance(xp, KeptNamespace) else found
+    return keeping(found, xp)

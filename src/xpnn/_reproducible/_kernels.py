@@ -106,16 +106,16 @@ def cumulative_sum(x: Array, single: bool, xp: Namespace, *, slices: Slices) -> 
     return slices.restore(nearest(y, single, xp), xp)
 
 
-def matmul(
-    a: Array, b: Array, single: bool, xp: Namespace, *, right: _exact.Right | None = None
-) -> Array:
+def matmul(a: Array, b: Array, single: bool, xp: Namespace) -> Array:
     """a @ b for two axes or more."""
     if a.shape[-1] == 0:
-        y = xp.matmul(a, b)
-    else:
-        right = _exact.split_right(b, single, xp) if right is None else right
-        y = _exact.matmul(a, right, single, xp)
-    return _product(y, single, xp)
+        return _product(xp.matmul(a, b), single, xp)
+    return matmul_split(a, _exact.split_right(b, single, xp), single, xp)
+
+
+def matmul_split(a: Array, right: _exact.Right, single: bool, xp: Namespace) -> Array:
+    """a @ b for b split."""
+    return _product(_exact.matmul(a, right, single, xp), single, xp)
 
 
 KERNELS: dict[str, Any] = ELEMENTWISE | {
