@@ -10,9 +10,8 @@ import array_api_compat
 import numpy as np
 
 from xpnn._arrays import device_of, library, library_of_namespace
-from xpnn._recorder import Values
 from xpnn._transfer import from_numpy
-from xpnn._types import Array, Namespace
+from xpnn._types import Array, Namespace, Values
 from xpnn.errors import XpnnTypeError
 
 Function = Callable[..., Any]

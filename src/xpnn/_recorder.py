@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import array_api_compat.numpy as xp
 import numpy as np
 
-Values = np.ndarray[Any, Any]
+from xpnn._operators import BINARY, COMPARISONS, UNARY
+from xpnn._types import Values
+
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 _numbers = itertools.count()
@@ -47,12 +49,12 @@ class Recorded:
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self.value.shape
+        return tuple(self.value.shape)
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self.value.ndim
+        return len(self.shape)
 
     @property
     def dtype(self) -> Any:
@@ -131,7 +133,7 @@ _TAKE = _Operation(lambda out, x, index: [(np.take, (x, index, 0, out, "clip"))]
 _MATMUL = _Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
 
 
-def _astype(x: Recorded, dtype: Any, /, *, copy: bool = True) -> Recorded:
+def _astype(x: Recorded, dtype: Any, /) -> Recorded:
     return _record(_ASTYPE, x.value.astype(dtype), x)
 
 
@@ -212,21 +214,15 @@ class RecordingNamespace:
 
 namespace = RecordingNamespace()
 
-for _name, _function in {
 
-        "add": "add",
-        "sub": "subtract",
-        "mul": "multiply",
-        "truediv": "divide",
-        "and": "bitwise_and"
-    ,
-    "or": "bitwise_or", "xor": "bitwise_xor", "lt": "less", "le": "less_equal", "gt": "greater",
-    "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "matmul": "matmul",
-}.items():
-    setattr(Recorded, f"__{_name}__", lambda a, b, f=getattr(namespace, _function): f(a, b))
-    setattr(Recorded, f"__r{_name}__", lambda a, b, f=getattr(namespace, _function): f(b, a))
-for _name, _function in {"neg": "negative", "invert": "bitwise_invert", "abs": "abs"}.items():
-    setattr(Recorded, f"__{_name}__", lambda a, f=getattr(namespace, _function): f(a))
+def _reflected(function: Callable[..., Recorded]) -> Callable[..., Recorded]:
+    return lambda a, b: function(b, a)
+
+
+for _operator, _name in (BINARY | COMPARISONS | UNARY).items():
+    setattr(Recorded, f"__{_operator}__", getattr(namespace, _name))
+for _operator, _name in BINARY.items():
+    setattr(Recorded, f"__r{_operator}__", _reflected(getattr(namespace, _name)))
 
 
 class Program:
@@ -258,7 +254,7 @@ class Program:
                 return type(a)(map(place, a))
             if not isinstance(a, Recorded):
                 return a
-            return places[id(a)] if id(a) in places else a.value
+            return places.get(id(a), a.value)
 
         def new(x: Recorded) -> Values:
             size = max(x.value.nbytes, 1)
@@ -266,7 +262,8 @@ class Program:
             if not idle:
                 self.nbytes += size
             buffers[id(x)] = raw = idle.pop() if idle else np.empty(size, dtype=np.uint8)
-            return raw[: x.value.nbytes].view(x.dtype).reshape(x.shape)
+            memory: Values = raw[: x.value.nbytes].view(x.dtype)
+            return memory.reshape(x.shape)
 
         def release(n: int, inputs: Sequence[Any]) -> None:
             for a in _recorded(inputs):

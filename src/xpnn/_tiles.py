@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from xpnn._recorder import Program, Recorded, Values
+from xpnn._recorder import Program, Recorded
+from xpnn._types import Values
 
 _CACHE = 2**25
 """Bytes of buffers that a tile may have."""
@@ -69,20 +70,24 @@ class RowByRow:
     def __init__(self, formula: Callable[[Recorded], Recorded]) -> None:
         self._formula = formula
         self._idle: dict[int, list[Program]] = {}
-        self._tile = 0
+        self._like: tuple[int, Values] | None = None
 
     def __call__(self, x: Values) -> Values:
         """Return the rows of the formula for an array of shape (rows, width), rows > 0."""
         with np.errstate(all="ignore"):
-            if self._tile == 0:
-                one = self._program(1, x)
-                self._tile = max(_CACHE // one.nbytes, 1)
-                self._tile = 1 << (self._tile.bit_length() - 1)
-                self._idle.setdefault(1, []).append(one)
-            result = self._idle[1][0].result
-            y = np.empty((x.shape[0], *result.shape[1:]), result.dtype)
-            in_tiles(lambda rows: self._run(x, y, rows), x.shape[0], self._tile)
+            if self._like is None:
+                self._like = self._measured(x)
+            size, row = self._like
+            y = np.empty((x.shape[0], *row.shape[1:]), row.dtype)
+            in_tiles(lambda rows: self._run(x, y, rows), x.shape[0], size)
         return y
+
+    def _measured(self, x: Values) -> tuple[int, Values]:
+        """Return how many rows the cache holds, and what a row of the result is like."""
+        one = self._program(1, x)
+        self._idle.setdefault(1, []).append(one)
+        size = max(_CACHE // one.nbytes, 1)
+        return 1 << (size.bit_length() - 1), one.result
 
     def _run(self, x: Values, y: Values, rows: slice) -> None:
         count = rows.stop - rows.start

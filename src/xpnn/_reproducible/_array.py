@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from xpnn._operators import BINARY, COMPARISONS, UNARY
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError
 
@@ -137,32 +138,10 @@ def _unary(name: str) -> Any:
     return lambda self: getattr(self._namespace, name)(self)
 
 
-_OPERATORS = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-    "matmul": "matmul",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-    "lshift": "bitwise_left_shift",
-    "rshift": "bitwise_right_shift",
-}
-_COMPARISONS = {
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-    "eq": "equal",
-    "ne": "not_equal",
-}
-for _name, _function in _OPERATORS.items():
+for _name, _function in BINARY.items():
     setattr(ReproducibleArray, f"__{_name}__", _binary(_function))
     setattr(ReproducibleArray, f"__r{_name}__", _reflected(_function))
-for _name, _function in _COMPARISONS.items():
+for _name, _function in COMPARISONS.items():
     setattr(ReproducibleArray, f"__{_name}__", _binary(_function))
-for _name, _function in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert"}.items():
+for _name, _function in UNARY.items():
     setattr(ReproducibleArray, f"__{_name}__", _unary(_function))

@@ -255,9 +255,9 @@ class Engine:
                 flat = xp.reshape(natives[0], (-1,))
                 return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
             a, b = natives[0], natives[-1]
-            if name == "matmul" and len(a.shape) == len(b.shape) == 2 and b.shape[0] > 0:
+            if name == "matmul" and len(b.shape) == 2 and b.shape[0] > 0:
                 right = options.get("right") or with_kernel(split_right, b)
-                size = max(_ROWS // max(a.shape[1], 1), 16)
+                size = max(_ROWS // max(math.prod(a.shape[1:]), 1), 16)
                 return in_rows(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
             return compute(*natives, **options)
 

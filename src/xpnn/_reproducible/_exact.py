@@ -171,7 +171,6 @@ def _products(
     left: list[Array], right: list[Array], bits: int, single: bool, xp: Namespace
 ) -> Array:
     """The products of slices that reach the digits of the first, added, the smallest first."""
-    own = own_namespace(xp)
     # Of two slices on one side and one on the other, all; of three and three, not the finest three.
     pairs = [(1, 0), (0, 0)] if single else [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
     total = None

@@ -1,0 +1,206 @@
+"""Formulas recorded on NumPy's arrays, and run in tiles on threads: the same bits as without."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import golden_cases
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+import xpnn
+from xpnn import _recorder, _tiles
+from xpnn._activations import ACTIVATIONS
+from xpnn._recorder import Program
+from xpnn._tiles import RowByRow
+
+METHODS = ("__call__", "logits", "log_proba", "classify")
+RXP = xpnn.reproducible(np)
+
+
+def placed(network):
+    """The same network, whose weights may change: nothing is recorded for it."""
+    return network.to(np)
+
+
+def same(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of few rows, so that there are many."""
+    monkeypatch.setattr(_tiles, "_CACHE", 2**13)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 64, 1000])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int16"])
+def test_networks_in_tiles(rows, method, dtype, small_tiles):
+    network = golden_cases.network((9, 7, 4), "float32")
+    x = (3 * golden_cases.normal(1, rows, 9, dtype="float64")).astype(dtype)
+    before = x.copy()
+    x.flags.writeable = False
+    expected = getattr(placed(network), method)(x, xp=RXP)
+    for _ in range(2):  # recorded, and run again
+        assert same(getattr(network, method)(x, xp=RXP), expected)
+    assert same(x, before)
+
+
+@pytest.mark.parametrize("activation", [n for n in ACTIVATIONS if "softmax" not in n])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_in_tiles(activation, dtype, small_tiles):
+    network = golden_cases.network((14, 14, 3), dtype, hidden=activation)
+    x = np.concatenate([golden_cases.hard(dtype), golden_cases.normal(1, 60, 14, dtype=dtype)])
+    assert same(network(x, xp=RXP), placed(network)(x, xp=RXP))
+    assert same(network(x[::-1], xp=RXP), placed(network)(x, xp=RXP)[::-1].copy())
+
+
+def test_shapes(small_tiles):
+    network = golden_cases.network((6, 5, 3), "float32")
+    x = golden_cases.normal(2, 4, 5, 6, dtype="float32")
+    y = network(x, xp=RXP)
+    assert y.shape == (4, 5, 3)
+    assert same(network(x[1, 2], xp=RXP), y[1, 2])
+    assert same(network(np.asfortranarray(x), xp=RXP), y)
+    assert network(x[:0], xp=RXP).shape == (0, 5, 3)
+    wrapped = network(RXP.asarray(x), xp=RXP)
+    assert same(wrapped.native, y)
+
+
+def test_results_do_not_share_memory():
+    network = golden_cases.network((6, 5, 3), "float32")
+    x = golden_cases.normal(2, 4, 6, dtype="float32")
+    first = network(x, xp=RXP)
+    kept = first.copy()
+    second = network(x + 1, xp=RXP)
+    assert not np.shares_memory(first, second)
+    assert same(first, kept)
+    second[:] = 0
+    assert same(network(x, xp=RXP), kept)
+
+
+def test_many_threads_call_one_network(small_tiles):
+    network = golden_cases.network((30, 20, 10), "float32")
+    batches = [golden_cases.normal(i, 50 + i, 30, dtype="float32") for i in range(24)]
+    expected = [placed(network)(x, xp=RXP) for x in batches]
+    before = ThreadpoolController().info()
+    with ThreadPoolExecutor(6) as pool:
+        got = list(pool.map(lambda x: network(x, xp=RXP), batches))
+    assert all(map(same, got, expected))
+    assert ThreadpoolController().info() == before  # the BLAS has its threads again
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_as_many_threads_as_the_user_gave_the_blas(limit, small_tiles, monkeypatch):
+    started = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers):
+            started.append(workers)
+            super().__init__(workers)
+
+    monkeypatch.setattr(_tiles, "ThreadPoolExecutor", Pool)
+    network = golden_cases.network((9, 7, 4), "float32")
+    with threadpool_limits(limit, user_api="blas"):
+        network(golden_cases.normal(1, 500, 9, dtype="float32"), xp=RXP)
+        network(golden_cases.normal(1, 1, 9, dtype="float32"), xp=RXP)
+        assert {a["num_threads"] for a in ThreadpoolController().info()} <= {1, limit}
+    assert started == [limit]  # and none for one row
+
+
+def test_an_error_in_a_tile_is_raised():
+    def formula(x):
+        raise RuntimeError("in the formula")
+
+    with pytest.raises(RuntimeError, match="in the formula"):
+        RowByRow(formula)(np.ones((3, 2)))
+
+
+# Programs by themselves
+
+
+OPERATIONS = [
+    lambda xp, a, b: a + b,
+    lambda xp, a, b: a * 2.0 - b,
+    lambda xp, a, b: xp.where(a > b, a, b),
+    lambda xp, a, b: xp.where(a > 0.0, 0.0, a * b),
+    lambda xp, a, b: xp.where(xp.isnan(b), a, xp.where(b < a, b, 1.0)),
+    lambda xp, a, b: a - xp.max(b, axis=-1, keepdims=True),
+    lambda xp, a, b: xp.astype(xp.astype(a, xp.float32), xp.float64) + b,
+    lambda xp, a, b: xp.permute_dims(xp.permute_dims(a, (1, 0)) + 1.0, (1, 0)),
+    lambda xp, a, b: xp.matmul(a, xp.permute_dims(b, (1, 0)))[:, :1] + a,
+    lambda xp, a, b: xp.reshape(xp.reshape(a, (-1,)) * 0.5, a.shape) / (b * b + 1.0),
+    lambda xp, a, b: xp.clip(xp.round(a), -2.0, 2.0) - xp.abs(b),
+    lambda xp, a, b: a[:, ::-1] + xp.sum(b, axis=0),
+    lambda xp, a, b: xp.take(xp.asarray([3.0, 5.0, 7.0]), xp.astype(a * 0.0, xp.int64)[0, :], axis=0) + a,
+    lambda xp, a, b: xp.concat([a[:, :2], b[:, 2:]], axis=1),
+    lambda xp, a, b: xp.where(~(a < b) | (b != b), a, -b),
+]  # fmt: skip
+
+
+@given(st.lists(st.integers(0, len(OPERATIONS) - 1), min_size=1, max_size=12), st.data())
+def test_a_program_computes_what_the_formula_does(chosen, data):
+    """Whatever memory its values share: of any formula, on other values than it was recorded with."""
+    at = [(data.draw(st.integers(0, i)), data.draw(st.integers(0, i))) for i in range(len(chosen))]
+
+    def formula(x, xp):
+        values = [x]
+        for number, (i, j) in zip(chosen, at, strict=True):
+            values.append(OPERATIONS[number](xp, values[i], values[j]))
+        return values[-1]
+
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        program = Program(lambda x: formula(x, _recorder.namespace), np.zeros((3, 4)))
+        for x in rng.standard_normal((3, 3, 4)):
+            program.input[:] = x
+            program()
+            np.testing.assert_array_equal(program.result, formula(x, np), strict=True)
+
+
+def test_memory_of_a_program_does_not_grow_with_the_formula():
+    def formula(x, n):
+        for _ in range(n):
+            x = x * 0.5 + 1.0
+        return x
+
+    short, long = (
+        Program(lambda x: formula(x, n), np.zeros((8, 8)))
+        for n in (3, 300)
+    )
+    assert long.nbytes == short.nbytes
+    assert len(long.steps) == 100 * len(short.steps)
+
+
+def test_constants_are_computed_once():
+    calls = []
+
+    def formula(x):
+        xp = x.__array_namespace__()
+        c = xp.asarray([[1.0, 2.0]])
+        calls.append(xp.matmul(xp.permute_dims(c, (1, 0)), c) * 3.0)
+        return x + xp.sum(calls[-1])
+
+    program = Program(formula, np.zeros((2, 2)))
+    assert len(program.steps) == 1
+    program.input[:] = 1
+    program()
+    assert program.result.tolist() == [[28.0, 28.0], [28.0, 28.0]]
+
+
+def test_all_pairs_of_operations():
+    x = np.random.default_rng(1).standard_normal((3, 4))
+    for f, g in itertools.product(OPERATIONS, repeat=2):
+
+        def formula(v, xp, f=f, g=g):
+            a = f(xp, v, v)
+            return g(xp, a, v) + g(xp, v, a)
+
+        with np.errstate(all="ignore"):
+            program = Program(lambda v, h=formula: h(v, _recorder.namespace), np.zeros((3, 4)))
+            program.input[:] = x
+            program()
+            np.testing.assert_array_equal(program.result, formula(x, np))
