@@ -9,6 +9,7 @@ PyTorch, github.com/microsoft/RepDL) takes part where it is installed.
 """
 
 import argparse
+import importlib
 import importlib.util
 import itertools
 import json
@@ -64,6 +65,7 @@ def by_hand_torch(x: torch.Tensor, layers: Weights) -> torch.Tensor:
 
 
 def on_numpy(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
+    """NumPy's."""
     wide = [(w.astype("f8"), b) for w, b in layers]
     inputs = [np.zeros((len(x), w.shape[0])) for w, _ in layers]
     xp = xpnn.reproducible(np)
@@ -77,6 +79,7 @@ def on_numpy(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
 
 
 def on_torch(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
+    """PyTorch's, and RepDL's."""
     tensors = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in layers]
     wide = [w.double() for w, _ in tensors]
     inputs = [torch.zeros((len(x), w.shape[0]), dtype=torch.float64) for w in wide]
@@ -87,7 +90,7 @@ def on_torch(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
         "products alone": lambda: [a @ w for a, w in zip(inputs, wide, strict=True) for _ in "12"],
     }
     if importlib.util.find_spec("repdl"):
-        import repdl
+        repdl = importlib.import_module("repdl")
 
         model = torch.nn.Sequential()
         for weight, bias in tensors:
@@ -100,6 +103,7 @@ def on_torch(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
 
 
 def on_jax(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
+    """JAX's."""
     jnp = jax.numpy
     arrays = [(jnp.asarray(w), jnp.asarray(b)) for w, b in layers]
     given, xp = jnp.asarray(x), xpnn.reproducible(jnp)
@@ -126,13 +130,15 @@ def on_jax(network: xpnn.Network, layers: Weights, x: np.ndarray) -> Calls:
 BACKENDS = {"NumPy": on_numpy, "PyTorch": on_torch, "JAX, jitted": on_jax}
 
 
-def medians(calls: Calls, rounds: int) -> dict[str, float]:
+def medians(calls: Calls, rounds: int, pause: float) -> dict[str, float]:
     """Milliseconds of each, called in turn."""
     for call in calls.values():
-        call(), call()
+        call()
+        call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(pause)  # threads of the call before keep spinning for a while
             start = time.perf_counter()
             call()
             taken[name].append(time.perf_counter() - start)
@@ -152,6 +158,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Run all, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
@@ -164,8 +171,8 @@ def main() -> None:
         for name, on in BACKENDS.items():
             with torch.inference_mode():
                 calls = on(network, layers, x)
-                rounds = options.rounds * (20 if rows == 1 else 1)
-                ms = medians(calls, rounds)
+                one = rows == 1
+                ms = medians(calls, options.rounds * (20 if one else 1), 0 if one else 0.1)
             results.append(
                 {
                     "network": "-".join(map(str, widths)),

@@ -451,6 +451,14 @@ def test_a_device_without_ieee_binary64_is_refused(rxp, backend, monkeypatch):
         rxp.add(x, 1.0)
 
 
+def test_a_device_without_float64_is_refused():
+    strict = pytest.importorskip("array_api_strict")
+    device = strict.Device("no_float64")
+    rxp = xpnn.reproducible(strict)
+    with pytest.raises(xpnn.NotReproducibleError, match="cannot compute in float64"):
+        rxp.exp(rxp.asarray([1.0], dtype=strict.float32, device=device))
+
+
 def test_wrong_arguments(rxp, backend):
     x = backend.asarray(np.float32([1.0, 2.0]))
     with pytest.raises(TypeError, match="expected x to be an array"):

@@ -119,9 +119,10 @@ def width(a: Values, axis: int) -> float:
 def widths() -> list[str]:
     head = "| network | layer | rows, bits | balanced | columns, bits | error | NumPy's |"
     lines = [head, "| --- " * 7 + "|"]
-    for name, network, x in networks():
-        x = x.astype("float32")
-        for i, layer in enumerate(network.layers):
+    for name, network, given in networks():
+        outputs = network.layer_outputs(given.astype("float32"))
+        inputs = [given.astype("float32"), *(z for _, z in outputs[:-1])]
+        for i, (x, layer) in enumerate(zip(inputs, network.layers, strict=True)):
             w = layer.weight
             balance = np.abs(w).max(1)
             cells = [width(x, 1), width(x * balance, 1), width(w, 0)]
@@ -129,7 +130,6 @@ def widths() -> list[str]:
             numbers = " | ".join([f"{c:.0f}" for c in cells] + [f"{e:.2g}" for e in errors])
             lines.append(f"| {name} | {i} | {numbers} |")
             print(lines[-1], flush=True)
-            x = layer.activate(x @ w + layer.bias)
     return lines
 
 

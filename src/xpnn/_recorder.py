@@ -129,7 +129,7 @@ def _where_steps(out: Values, condition: Values, a: Any, b: Any) -> list[Step]:
 
 _WHERE = _Operation(_where_steps, shares=(2,))
 _ASTYPE = _Operation(lambda out, x: [(np.copyto, (out, x, "unsafe"))])
-_TAKE = _Operation(lambda out, x, index: [(np.take, (x, index, 0, out, "clip"))])
+_TAKE = _Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
 _MATMUL = _Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
 
 
@@ -147,14 +147,19 @@ def _matmul(a: Recorded, b: Recorded, /) -> Recorded:
 
 
 def _clip(x: Recorded, low: float, high: float, /) -> Recorded:
-    operation = _Operation(lambda out, x: [(np.clip, (x, low, high, out))], shares=(0,))
+    operation = _Operation(lambda out, x: [(x.clip, (low, high, out))], shares=(0,))
     return _record(operation, np.clip(x.value, low, high), x)
 
 
-def _reduction(ufunc: np.ufunc, whole: Callable[..., Any]) -> Callable[..., Recorded]:
+def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
+    whole, other = getattr(xp, name), _any_other(name)
+
     def function(x: Recorded, /, *, axis: Any = None, keepdims: bool = False) -> Recorded:
+        if x.dtype.kind != "f":
+            found: Recorded = other(x, axis=axis, keepdims=keepdims)
+            return found
         operation = _Operation(lambda out, x: [(ufunc.reduce, (x, axis, None, out, keepdims))])
-        return _record(operation, whole(x.value, axis=axis, keepdims=keepdims), x)
+        return _record(operation, np.asarray(whole(x.value, axis=axis, keepdims=keepdims)), x)
 
     return function
 
@@ -200,7 +205,8 @@ class RecordingNamespace:
         self.bitwise_invert = _elementwise(np.invert)
         self.where, self.astype, self.take, self.matmul = _where, _astype, _take, _matmul
         self.clip, self.reshape = _clip, _reshape
-        self.max, self.min = _reduction(np.maximum, np.max), _reduction(np.minimum, np.min)
+        self.max, self.min = _reduction(np.maximum, "max"), _reduction(np.minimum, "min")
+        self.sum = _reduction(np.add, "sum")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") and name != "__array_namespace_info__":

@@ -73,8 +73,17 @@ class ReproducibleArray:
         """Move to another device of the library."""
         return self._namespace.to_device(self, device)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.native.__dlpack__(**options)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        options = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
+        given = {name: value for name, value in options.items() if value is not None}
+        return self.native.__dlpack__(stream=stream, **given)
 
     def __dlpack_device__(self) -> Any:
         return self._native.__dlpack_device__()

@@ -39,7 +39,13 @@ def _answer(engine: "Engine", like: Array) -> str:
 
 def check(engine: "Engine", like: Array, device: Device) -> None:
     """Raise NotReproducibleError unless the device of `like` gives the known answer."""
-    found = lastingly(engine.native_namespace, "float64", lambda: _answer(engine, like))
+    try:
+        found = lastingly(engine.native_namespace, "float64", lambda: _answer(engine, like))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise NotReproducibleError(
+            f"{engine.__name__}: the device {device} cannot compute in float64 ({error}), in which "
+            "everything is computed here; use another device"
+        ) from error
     if found != ANSWER:
         raise NotReproducibleError(
             f"{engine.__name__}: a known computation gives other bits than it must on the device "

@@ -78,8 +78,16 @@ class Computed(Engine):
 
     def copysign(self, x1: Any, x2: Any, /) -> Any:
         """abs(x1), negative where x2 is."""
-        size = self.abs(x1)
-        return self.where(self.less(x2, 0), self.negative(size), size)
+        a, b = self._of_one_dtype("copysign", (x1, x2))
+        size = self.abs(a)
+        y = self.where(self.less(b, 0), self.negative(size), size)
+        return self._result(y._native, (x1, x2))  # noqa: SLF001
+
+    def conj(self, x: Any, /) -> Any:
+        """x: all numbers are real here."""
+        return x
+
+    real = conj
 
     def signbit(self, x: Any, /) -> Any:
         """x < 0: a zero and a NaN have no sign here."""

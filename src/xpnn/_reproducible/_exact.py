@@ -17,7 +17,14 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from xpnn._reproducible._double import ceiling, fraction, power_of_two, scale, two_sum
+from xpnn._reproducible._double import (
+    LEAST_DOUBLE,
+    ceiling,
+    fraction,
+    power_of_two,
+    scale,
+    two_sum,
+)
 from xpnn._reproducible._kept import keeping, native, own_namespace
 from xpnn._types import Array, Namespace
 
@@ -79,12 +86,26 @@ def cumulative_sum_last(a: Array, single: bool, xp: Namespace) -> Array:
 
 
 def _added(add: Callable[[Array], Array], a: Array, single: bool, xp: Namespace) -> Array:
-    a, k = _to_about_one(a, -1, single, xp)
+    a, undo = _in_range(a, single, xp)
     top = native(_top(a, -1, xp))
     own, bits = own_namespace(xp), bits_of_terms(a.shape[-1])
     high, low = map(add, _integers(native(a), own.where(top == 0, 1.0, top), bits, 2, own))
     y = keeping((high + low * 2.0 ** -(bits + 1)) * (top * 2.0**-bits), xp)
-    return y if k is None else scale(y, k, xp)
+    if undo is None:
+        return y
+    y = y * undo
+    return xp.where(xp.abs(y) <= LEAST_DOUBLE, 0.0, y)
+
+
+def _in_range(a: Array, single: bool, xp: Namespace) -> tuple[Array, Array | None]:
+    """a times a power of two for each slice, so that `_top` can be found, and what undoes it."""
+    if single:
+        return a, None
+    m = xp.max(xp.abs(a), axis=-1, keepdims=True)
+    small, large = m < 2.0**-600, m > 2.0**800
+    one = xp.ones_like(m)
+    factor = xp.where(large, one * 2.0**-200, xp.where(small, one * 2.0**200, one))
+    return a * factor, 1.0 / factor
 
 
 class Right(NamedTuple):

@@ -27,6 +27,8 @@ _EXACT = frozenset(
 )
 # The same, but a result may be -0, which becomes 0.
 _EXACT_BUT_ZERO = frozenset(["ceil", "floor", "round", "trunc"])
+_LISTS = frozenset(["broadcast_arrays", "meshgrid"])
+"""What gives a list, by the standard; some libraries give a tuple."""
 _CREATION = frozenset(
     "empty empty_like eye from_dlpack full full_like ones ones_like zeros zeros_like".split()
 )
@@ -52,7 +54,7 @@ class ReproducibleNamespace(Computed):
             raise AttributeError(name)
         found: Any = getattr(self.native_namespace, name, None)
         if name in _EXACT or name in _EXACT_BUT_ZERO:
-            value = self._passed_through(found, clean=name in _EXACT_BUT_ZERO)
+            value = self._passed_through(name, found)
         elif name in _CREATION:
             value = self._creation(found)
         elif name in _PLAIN:
@@ -70,7 +72,7 @@ class ReproducibleNamespace(Computed):
 
     # Functions that are handed through
 
-    def _passed_through(self, found: Callable[..., Any], *, clean: bool) -> Callable[..., Any]:
+    def _passed_through(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(found)
         def function(*args: Any, **options: Any) -> Any:
             given = [*args, *options.values()]
@@ -79,9 +81,9 @@ class ReproducibleNamespace(Computed):
                 *(self._native_of(a, arrays) for a in args),
                 **{k: self._native_of(v, arrays) for k, v in options.items()},
             )
-            if clean and dtype_name(y.dtype) in FLOATS:
+            if name in _EXACT_BUT_ZERO and dtype_name(y.dtype) in FLOATS:
                 y = self.native_namespace.where(y == 0, 0.0, y)
-            return self._result(y, given)
+            return self._result(list(y) if type(y) is tuple and name in _LISTS else y, given)
 
         return function
 
@@ -89,8 +91,7 @@ class ReproducibleNamespace(Computed):
         @functools.wraps(found)
         def function(*args: Any, **options: Any) -> Any:
             self._check_dtype(options.get("dtype"))
-            args = tuple(self._native_of(a) for a in args)
-            return self.wrap(found(*args, **options))
+            return self.wrap(found(*map(_unwrapped, args), **options))
 
         return function
 
@@ -189,12 +190,14 @@ class _RealInfo:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._info, name)
 
-    def dtypes(self, **options: Any) -> dict[str, DType]:
-        found = self._info.dtypes(**options)
+    def dtypes(
+        self, *, device: Device | None = None, kind: str | tuple[str, ...] | None = None
+    ) -> dict[str, DType]:
+        found = self._info.dtypes(device=device, kind=kind)
         return {name: dtype for name, dtype in found.items() if name in _DTYPES}
 
-    def default_dtypes(self, **options: Any) -> dict[str, DType]:
-        found = self._info.default_dtypes(**options)
+    def default_dtypes(self, *, device: Device | None = None) -> dict[str, DType]:
+        found = self._info.default_dtypes(device=device)
         return {kind: dtype for kind, dtype in found.items() if not kind.startswith("complex")}
 
 
