@@ -135,9 +135,31 @@ def arm64(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """On a machine with a GPU, in the environment at hand: the tests on CUDA."""
+    """On a machine with a GPU, in the environment at hand: the tests on CUDA, by all three."""
     session.run("python", "-m", "pytest", "--backend", "torch", "--device", "cuda", external=True)
     session.run("python", "-m", "pytest", "--backend", "jax", "--device", "gpu", external=True)
+    session.run("python", "-m", "pytest", "--backend", "cupy", external=True)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """What the reproducible way costs, beside networks written by hand."""
+    install(session, TORCH, "jax")
+    session.run("python", "benchmarks/reproducible.py", *session.posargs)
+
+
+@nox.session(default=False)
+def products(session: nox.Session) -> None:
+    """How accurate reproducible products are: docs/products.md."""
+    install(session, "scikit-learn")
+    session.run("python", "tools/products.py", *session.posargs)
+
+
+@nox.session(default=False)
+def conformance(session: nox.Session) -> None:
+    """The data-apis suite; its checkout is the first argument."""
+    install(session, "ndindex", "pytest-json-report")
+    session.run("python", "tools/conformance.py", *session.posargs)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,13 @@ from xpnn._transfer import to_numpy
 settings.register_profile("xpnn", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("xpnn")
 
-NAMES = {"numpy": "numpy", "torch": "torch", "jax": "jax", "array-api-strict": "array_api_strict"}
+NAMES = {
+    "numpy": "numpy",
+    "torch": "torch",
+    "jax": "jax",
+    "cupy": "cupy",
+    "array-api-strict": "array_api_strict",
+}
 
 
 class Backend(NamedTuple):

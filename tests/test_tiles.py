@@ -107,8 +107,19 @@ def test_as_many_threads_as_the_user_gave_the_blas(limit, small_tiles, monkeypat
     with threadpool_limits(limit, user_api="blas"):
         network(golden_cases.normal(1, 500, 9, dtype="float32"), xp=RXP)
         network(golden_cases.normal(1, 1, 9, dtype="float32"), xp=RXP)
-        assert {a["num_threads"] for a in ThreadpoolController().info()} <= {1, limit}
+        blas = ThreadpoolController().select(user_api="blas").info()
+        assert {library["num_threads"] for library in blas} == {limit}
     assert started == [limit]  # and none for one row
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 63, 64, 65, 100, 1000])
+@pytest.mark.parametrize("largest", [1, 8, 64])
+def test_tiles_make_up_all_rows(count, largest):
+    tiles = []
+    _tiles.in_tiles(tiles.append, count, largest)
+    tiles.sort(key=lambda tile: tile.start)
+    assert [i for tile in tiles for i in range(tile.start, tile.stop)] == list(range(count))
+    assert all(tile.stop - tile.start <= max(largest, 1) for tile in tiles)
 
 
 def test_an_error_in_a_tile_is_raised():

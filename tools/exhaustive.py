@@ -1,7 +1,7 @@
 """Every float32 there is, through each correctly rounded function of the reproducible way.
 
 The reference is the C library's function of 80-bit floats, and mpmath wherever its last digits do not
-decide which float32 is nearest. Writes docs/exhaustive.json; a run of all functions takes hours.
+decide which float32 is nearest. Writes docs/exhaustive.json and .md; all functions take hours.
 
     python tools/exhaustive.py [FUNCTION ...] [--processes N] [--every N]
 """
@@ -99,6 +99,26 @@ def check(job: tuple[str, int]) -> dict[str, Any]:
     }
 
 
+def page(table: dict[str, dict[str, Any]]) -> str:
+    """The results as a page."""
+    rows = [
+        f"| {name} | {row['misrounded']} | {row['decided by mpmath']} | `{row['digest']}` |"
+        for name, row in table.items()
+    ]
+    return f"""# Every number of binary32
+
+Written by `python tools/exhaustive.py`. Each function of the reproducible namespace, of all {2**32:,}
+numbers of binary32, beside the C library's 80-bit function; where its last digits do not decide which
+number of binary32 is nearest, mpmath does. The digest is of all results: anybody's correctly rounded
+function has it, with one NaN, 0 for -0, and 0 for what is below the smallest normal number, in and
+out. It is the SHA-256 of the SHA-256s, as text, of blocks of 2\\*\\*20 results, little endian, by bits.
+
+| function | misrounded | decided by mpmath | digest |
+| --- | --- | --- | --- |
+{chr(10).join(rows)}
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("functions", nargs="*", default=list(REFERENCES))
@@ -121,7 +141,9 @@ def main() -> None:
         if options.every == 1:
             table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
             table[name] = row
-            TABLE.write_text(json.dumps(dict(sorted(table.items())), indent=2) + "\n")
+            table = dict(sorted(table.items()))
+            TABLE.write_text(json.dumps(table, indent=2) + "\n")
+            TABLE.with_suffix(".md").write_text(page(table))
 
 
 if __name__ == "__main__":

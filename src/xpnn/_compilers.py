@@ -141,6 +141,8 @@ def _numpy_to_host(a: Array) -> Values | None:
 
 def _torch_to_host(a: Array) -> Values | None:
     torch = sys.modules["torch"]
+    if torch.compiler.is_compiling():
+        return None
     ordinary = (
         type(a) in {torch.Tensor, torch.nn.Parameter}
         and a.device.type == "cpu"

@@ -4,6 +4,7 @@ NumPy holds no lock while it computes, so plain threads do; inside them the BLAS
 """
 
 import contextvars
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,11 @@ _limited: Any = None
 _threads = 1
 
 
+@functools.cache
+def _blas() -> Any:
+    return ThreadpoolController().select(user_api="blas")  # takes half a millisecond
+
+
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
     """Hold the BLAS to one thread; give the number that it had, which is the user's choice.
@@ -35,7 +41,7 @@ def _one_thread_each() -> Iterator[int]:
     global _users, _limited, _threads  # noqa: PLW0603
     with _lock:
         if _users == 0:
-            blas = ThreadpoolController().select(user_api="blas")
+            blas = _blas()
             _threads = min((library["num_threads"] for library in blas.info()), default=1)
             _limited = blas.limit(limits=1) if _threads > 1 else None
         _users += 1
@@ -48,14 +54,20 @@ def _one_thread_each() -> Iterator[int]:
                 _limited.restore_original_limits()
 
 
-def in_tiles(f: Callable[[slice], None], count: int, size: int) -> None:
-    """Call f for slices of `size` that make up `count`, on threads; where there is one, just so."""
-    tiles = [slice(i, min(i + size, count)) for i in range(0, count, size)]
-    if len(tiles) == 1:
-        f(tiles[0])
+def in_tiles(f: Callable[[slice], None], count: int, largest: int) -> None:
+    """Call f for slices that make up `count`, on threads; for all at once where that is little.
+
+    Slices are a power of two long, at most `largest`, and not so short that threads do not pay.
+    """
+    shortest = max(largest // 8, 1)
+    if count <= shortest:
+        f(slice(0, count))
         return
     context = contextvars.copy_context()  # NumPy's errstate is there
     with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+        each = 1 << (-(-count // threads)).bit_length() - 1
+        size = min(max(each, shortest), largest)
+        tiles = [slice(i, min(i + size, count)) for i in range(0, count, size)]
         for _ in pool.map(lambda tile: context.copy().run(f, tile), tiles):
             pass
 

@@ -22,8 +22,11 @@ from xpnn._reproducible._kernels import KERNELS, matmul_split
 from xpnn._reproducible._rules import RULES
 from xpnn._tiles import RowByRow
 from xpnn._transfer import to_numpy
-from xpnn._types import Array, Namespace
+from xpnn._types import Array, Namespace, Values
 from xpnn.errors import XpnnTypeError
+
+RowFormula = Callable[[Library, Any, Array], Array]
+"""A formula of (library, constants, x) that gives a row for each row of x."""
 
 _TILE, _ROWS = 2**16, 2**19
 """Elements that are computed at a time, by functions and in products: they stay in the cache."""
@@ -284,36 +287,41 @@ class Engine:
     # Formulas of rows
 
     def row_by_row(
-        self,
-        formula: Callable[[Library, Any, Array], Any],
-        constants: Any,
-        x: Array,
-        remembered: dict[Any, Any] | None,
+        self, formula: RowFormula, constants: Any, x: Array, remembered: dict[Any, Any] | None
     ) -> Array:
         """Return formula(library, constants, x), whose rows depend on those of x alone.
 
         constants is a tree of arrays. Where they stay as they are, `remembered` keeps for as long as
         they live how the formula was recorded with them.
         """
-        library, natives = self.__xpnn_library__, _natives(x)
-        wrapped = isinstance(x, ReproducibleArray)
-        if self._compiler.rows is not None and math.prod(x.shape) > 0:
-            if formula not in self._compiled:
-                self._compiled[formula] = self._compiler.rows(
-                    functools.partial(formula, library), _ROWS
-                )
-            return self._wrapped(self._compiled[formula](constants, natives), wrapped)
-        values = None if remembered is None else self._compiler.to_host(natives)
-        if remembered is None or values is None or math.prod(values.shape) == 0:
-            return formula(library, constants, x)
-        key = (formula, values.shape[-1], values.dtype)
+        natives, y = _natives(x), None
+        if math.prod(x.shape) > 0 and self._compiler.rows is not None:
+            y = self._compiled_for(formula)(constants, natives)
+        elif math.prod(x.shape) > 0 and remembered is not None:
+            values = self._compiler.to_host(natives)
+            if values is not None:
+                y = self._compiler.from_host(self._on_host(formula, constants, values, remembered))
+        if y is None:
+            return formula(self.__xpnn_library__, constants, x)
+        return self._wrapped(y, isinstance(x, ReproducibleArray))
+
+    def _compiled_for(self, formula: RowFormula) -> Callable[[Any, Array], Array]:
+        if formula not in self._compiled:
+            whole = functools.partial(formula, self.__xpnn_library__)
+            self._compiled[formula] = self._compiler.rows(whole, _ROWS)  # type: ignore[misc]
+        return self._compiled[formula]
+
+    def _on_host(
+        self, formula: RowFormula, constants: Any, x: Values, remembered: dict[Any, Any]
+    ) -> Values:
+        """Compute it by NumPy, in tiles: the bits are the same."""
+        key = (formula, x.shape[-1], x.dtype)
         if key not in remembered:
             recorded = self.over(library_of_namespace(recording))
             there = _pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
             remembered[key] = RowByRow(functools.partial(formula, recorded.__xpnn_library__, there))
-        y = remembered[key](values.reshape(-1, values.shape[-1]))
-        y = y.reshape(*values.shape[:-1], *y.shape[1:])
-        return self._wrapped(self._compiler.from_host(y), wrapped)
+        y = remembered[key](x.reshape(-1, x.shape[-1]))
+        return y.reshape(*x.shape[:-1], *y.shape[1:])  # type: ignore[no-any-return]
 
     def _to_dtype(self, x: Array, to: str) -> Array:
         xp = self.native_namespace

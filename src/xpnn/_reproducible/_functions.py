@@ -65,7 +65,11 @@ def exp(x: Array, single: bool, xp: Namespace) -> Array:
 def exp2(x: Array, single: bool, xp: Namespace) -> Array:
     """2**x."""
     z = _inside(x, *((-150.0, 129.0) if single else (-1076.0, 1025.0)), xp)
-    return _with_nan(x, _scaled(*_elementary.exp2(z, xp), single, xp), xp)
+    high, low, k = _elementary.exp2(z, xp)
+    if single:
+        p = power_of_two(k, xp)
+        return _with_nan(x, to_single_from_two(high * p, low * p, xp), xp)
+    return _with_nan(x, scale(high + low, k, xp), xp)
 
 
 def expm1(x: Array, single: bool, xp: Namespace) -> Array:
