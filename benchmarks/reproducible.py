@@ -1,6 +1,7 @@
 """What the same bits cost: networks in the reproducible way beside the same networks written by hand.
 
-Every round calls each of them once, one after the other; the table has medians and ratios of one run.
+Every round calls each of them twice, one after the other, and times the second call; the table has
+medians and ratios of one run.
 
     python benchmarks/reproducible.py [--rounds N]
 
@@ -132,13 +133,11 @@ BACKENDS = {"NumPy": on_numpy, "PyTorch": on_torch, "JAX, jitted": on_jax}
 
 def medians(calls: Calls, rounds: int, pause: float) -> dict[str, float]:
     """Milliseconds of each, called in turn."""
-    for call in calls.values():
-        call()
-        call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            time.sleep(pause)  # threads of the call before keep spinning for a while
+            time.sleep(pause)  # threads of the library before keep spinning for a while
+            call()
             start = time.perf_counter()
             call()
             taken[name].append(time.perf_counter() - start)
@@ -160,7 +159,7 @@ def table(results: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run all, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     results = []
     for widths, rows in itertools.product(NETWORKS, ROWS):
@@ -172,7 +171,7 @@ def main() -> None:
             with torch.inference_mode():
                 calls = on(network, layers, x)
                 one = rows == 1
-                ms = medians(calls, options.rounds * (20 if one else 1), 0 if one else 0.1)
+                ms = medians(calls, options.rounds * (30 if one else 1), 0 if one else 0.1)
             results.append(
                 {
                     "network": "-".join(map(str, widths)),
