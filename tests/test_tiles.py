@@ -148,6 +148,12 @@ OPERATIONS = [
     lambda xp, a, b: a[:, ::-1] + xp.sum(b, axis=0),
     lambda xp, a, b: xp.take(xp.asarray([3.0, 5.0, 7.0]), xp.astype(a * 0.0, xp.int64)[0, :], axis=0) + a,
     lambda xp, a, b: xp.concat([a[:, :2], b[:, 2:]], axis=1),
+    lambda xp, a, b: xp.reshape(xp.permute_dims(a, (1, 0)), (3, 4)) + xp.reshape(b[:, ::-1], (3, 4)),
+    lambda xp, a, b: a[xp.asarray([2, 0, 1]), :] - b,
+    lambda xp, a, b: xp.take(a, xp.asarray([3, 0, 0, 1]), axis=1) * b,
+    lambda xp, a, b: xp.broadcast_arrays(a[:1, :], b)[0] - xp.broadcast_arrays(a, b[:, :1])[1],
+    lambda xp, a, b: xp.clip(a, min=xp.min(b, axis=1, keepdims=True), max=1.0),
+    lambda xp, a, b: xp.where(a[:, :1] > 0.0, b, a),
     lambda xp, a, b: xp.where(~(a < b) | xp.isnan(b), a, -b),
 ]  # fmt: skip
 

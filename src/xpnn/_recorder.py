@@ -73,9 +73,15 @@ class Recorded:
         return np.array(self.value, dtype=dtype, copy=copy)
 
     def __getitem__(self, key: Any) -> "Recorded":
-        return _view(lambda a: a[key], self)
+        if all(isinstance(k, _VIEWING) for k in (key if isinstance(key, tuple) else (key,))):
+            return _record(_Operation(lambda a: a[key], is_view=True), self.value[key], self)
+        return _record_call(lambda a, key: a[key], (self, key), {})  # type: ignore[no-any-return]
 
     __hash__ = None  # type: ignore[assignment]
+
+
+_VIEWING = (int, slice, type(None), type(...))
+"""What indices are made of whose result lies in the array's own memory."""
 
 
 class _Input(Recorded):
@@ -102,10 +108,6 @@ def _record(operation: _Operation, value: Values, *inputs: Any) -> Recorded:
     return Recorded(value)  # of constants
 
 
-def _view(view: Callable[[Values], Values], x: Recorded) -> Recorded:
-    return _record(_Operation(view, is_view=True), view(x.value), x)
-
-
 def _elementwise(ufunc: np.ufunc) -> Callable[..., Recorded]:
     operation = _Operation(
         lambda out, *inputs: [(ufunc, (*inputs, out))], shares=tuple(range(ufunc.nin))
@@ -118,16 +120,26 @@ def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
 
 
 def _where_steps(out: Values, condition: Values, a: Any, b: Any) -> list[Step]:
-    there = isinstance(b, np.ndarray) and out.ctypes.data == b.ctypes.data
-    there = there and (out.shape, out.strides) == (b.shape, b.strides)
-    first: list[Step] = [] if there else [(np.copyto, (out, b))]
+    first: list[Step] = [] if _is_same(out, b) else [(np.copyto, (out, b))]
     whole = np.shape(condition) == out.shape and np.shape(a) in ((), out.shape)
     if whole:  # twice as fast, but repeats what it should broadcast
         return [*first, (np.putmask, (out, condition, a))]
     return [*first, (np.copyto, (out, a, "same_kind", condition))]
 
 
+def _reshape_steps(out: Values, x: Values) -> list[Step]:
+    out = out.reshape(x.shape)
+    return [] if _is_same(out, x) else [(np.copyto, (out, x))]
+
+
+def _is_same(a: Values, b: Any) -> bool:
+    """Whether both are the same piece of memory."""
+    same = isinstance(b, np.ndarray) and a.ctypes.data == b.ctypes.data
+    return same and (a.shape, a.strides) == (b.shape, b.strides)
+
+
 _WHERE = _Operation(_where_steps, shares=(2,))
+_RESHAPE = _Operation(_reshape_steps, shares=(0,))
 _ASTYPE = _Operation(lambda out, x: [(np.copyto, (out, x, "unsafe"))])
 _TAKE = _Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
 _MATMUL = _Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
@@ -139,16 +151,20 @@ def _astype(x: Recorded, dtype: Any, /) -> Recorded:
 
 def _take(x: Recorded, index: Recorded, /, *, axis: int = 0) -> Recorded:
     # Behind NaN, whose index is anything, the result is NaN whatever is found.
-    return _record(_TAKE, np.take(x.value, index.value, axis, None, "clip"), x, index)
+    if axis != 0:
+        return _record_call(np.take, (x, index, axis, None, "clip"), {})  # type: ignore[no-any-return]
+    return _record(_TAKE, np.take(x.value, index.value, 0, None, "clip"), x, index)
 
 
 def _matmul(a: Recorded, b: Recorded, /) -> Recorded:
     return _record(_MATMUL, np.matmul(a.value, b.value), a, b)
 
 
-def _clip(x: Recorded, low: float, high: float, /) -> Recorded:
-    operation = _Operation(lambda out, x: [(x.clip, (low, high, out))], shares=(0,))
-    return _record(operation, np.clip(x.value, low, high), x)
+def _clip(x: Recorded, /, min: Any = None, max: Any = None) -> Recorded:  # noqa: A002
+    if not (isinstance(min, float | int) and isinstance(max, float | int)):
+        return _record_call(xp.clip, (x, min, max), {})  # type: ignore[no-any-return]
+    operation = _Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
+    return _record(operation, np.clip(x.value, min, max), x)
 
 
 def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
@@ -165,27 +181,35 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
 
 
 def _reshape(x: Recorded, shape: tuple[int, ...], /) -> Recorded:
-    return _view(lambda a: a.reshape(shape), x)
+    return _record(_RESHAPE, x.value.reshape(shape), x)
+
+
+def _record_call(found: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Record any function as it is, its result, or each of several, copied into a buffer."""
+    inputs, names = (*args, *options.values()), tuple(options)
+
+    def call(inputs: Sequence[Any]) -> Any:
+        count = len(inputs) - len(names)
+        return found(*inputs[:count], **dict(zip(names, inputs[count:], strict=True)))
+
+    def part(i: int | None) -> _Operation:
+        def again(out: Values, *inputs: Any) -> None:
+            y = call(inputs)
+            np.copyto(out, y if i is None else y[i])
+
+        return _Operation(lambda out, *inputs: [(again, (out, *inputs))])
+
+    value = call([_value(a) for a in inputs])
+    if isinstance(value, list | tuple):
+        return [_record(part(i), v, *inputs) for i, v in enumerate(value)]
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    return _record(part(None), np.asarray(value), *inputs)
 
 
 def _any_other(name: str) -> Callable[..., Any]:
-    """Record a function of the standard as it is, its result copied into the buffer."""
     found = getattr(xp, name)
-
-    @functools.wraps(found)
-    def function(*args: Any, **options: Any) -> Any:
-        known = {k: _value(v) for k, v in options.items()}
-        value = found(*map(_value, args), **known)
-        if not isinstance(value, np.ndarray | np.generic):
-            return value
-
-        def again(out: Values, *args: Any) -> None:
-            np.copyto(out, found(*args, **known))
-
-        operation = _Operation(lambda out, *args: [(again, (out, *args))])
-        return _record(operation, np.asarray(value), *args)
-
-    return function
+    return functools.wraps(found)(lambda *args, **options: _record_call(found, args, options))
 
 
 class RecordingNamespace:

@@ -75,8 +75,8 @@ def in_tiles(f: Callable[[slice], None], count: int, largest: int) -> None:
 class RowByRow:
     """A formula that gives a row for each row, whatever the others hold, on NumPy's arrays.
 
-    Recorded for 1, 2, 4, ... rows, as many as the cache holds; what is missing to such a number is
-    filled up with zeros.
+    Recorded for 1, 2, 4, ... rows, as many as the cache holds; what is missing to such a number are
+    rows of some call before, whose results are dropped.
     """
 
     def __init__(self, formula: Callable[[Recorded], Recorded]) -> None:
@@ -105,7 +105,7 @@ class RowByRow:
         count = rows.stop - rows.start
         size = 1 << (count - 1).bit_length()
         program = self._program(size, x)
-        program.input[:count], program.input[count:] = x[rows], 0
+        program.input[:count] = x[rows]
         program()
         y[rows] = program.result[:count]
         self._idle.setdefault(size, []).append(program)
