@@ -6,7 +6,6 @@ few buffers: on small arrays it takes a fraction of the formula's time, on large
 it stays in the processor's cache.
 """
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -209,7 +208,7 @@ def _record_call(found: Callable[..., Any], args: Sequence[Any], options: dict[s
 
 def _any_other(name: str) -> Callable[..., Any]:
     found = getattr(xp, name)
-    return functools.wraps(found)(lambda *args, **options: _record_call(found, args, options))
+    return lambda *args, **options: _record_call(found, args, options)
 
 
 class RecordingNamespace:
