@@ -58,7 +58,8 @@ class Compiler(NamedTuple):
 
 def _jax_keep(p: Array) -> Array:
     lax = sys.modules["jax"].lax
-    # The barrier alone is passed by contraction, the select alone by re-association.
+    # The barrier alone is passed by contraction. With JAX 0.10 on the CPU the select alone would do;
+    # the barrier keeps algebraic simplifications away that look through it.
     return lax.optimization_barrier(lax.select(p == p, p, lax.full_like(p, math.nan)))  # noqa: PLR0124
 
 

@@ -196,7 +196,8 @@ def _products(
     pairs = [(1, 0), (0, 0)] if single else [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
     total = None
     for i, j in pairs:
-        # A compiler may add to a product what it likes, but not while the product is being summed.
+        # Kept, so that no compiler adds to a product while it is being summed; the rest is exact, or
+        # an addition of what is, which contraction does not change.
         product = native(xp.matmul(left[i], right[j])) * 2.0 ** (-(i + j) * (bits + 1))
-        total = product if total is None else native(keeping(total, xp) + product)
+        total = product if total is None else total + product
     return total
