@@ -154,6 +154,7 @@ OPERATIONS = [
     lambda xp, a, b: xp.broadcast_arrays(a[:1, :], b)[0] - xp.broadcast_arrays(a, b[:, :1])[1],
     lambda xp, a, b: xp.clip(a, min=xp.min(b, axis=1, keepdims=True), max=1.0),
     lambda xp, a, b: xp.where(a[:, :1] > 0.0, b, a),
+    lambda xp, a, b: xp.where(a > b, a[::-1, :], a),
     lambda xp, a, b: xp.where(~(a < b) | xp.isnan(b), a, -b),
 ]  # fmt: skip
 

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from xpnn._operators import BINARY, COMPARISONS, UNARY
@@ -115,7 +114,7 @@ def _elementwise(ufunc: np.ufunc) -> Callable[..., Recorded]:
 
 
 def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
-    return _record(_WHERE, xp.where(*map(_value, (condition, a, b))), condition, a, b)
+    return _record(_WHERE, np.where(*map(_value, (condition, a, b))), condition, a, b)
 
 
 def _where_steps(out: Values, condition: Values, a: Any, b: Any) -> list[Step]:
@@ -161,13 +160,13 @@ def _matmul(a: Recorded, b: Recorded, /) -> Recorded:
 
 def _clip(x: Recorded, /, min: Any = None, max: Any = None) -> Recorded:  # noqa: A002
     if not (isinstance(min, float | int) and isinstance(max, float | int)):
-        return _record_call(xp.clip, (x, min, max), {})  # type: ignore[no-any-return]
+        return _record_call(np.clip, (x, min, max), {})  # type: ignore[no-any-return]
     operation = _Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
     return _record(operation, np.clip(x.value, min, max), x)
 
 
 def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
-    whole, other = getattr(xp, name), _any_other(name)
+    whole, other = getattr(np, name), _any_other(name)
 
     def function(x: Recorded, /, *, axis: Any = None, keepdims: bool = False) -> Recorded:
         if x.dtype.kind != "f":
@@ -207,7 +206,7 @@ def _record_call(found: Callable[..., Any], args: Sequence[Any], options: dict[s
 
 
 def _any_other(name: str) -> Callable[..., Any]:
-    found = getattr(xp, name)
+    found = getattr(np, name)
     return lambda *args, **options: _record_call(found, args, options)
 
 
@@ -234,7 +233,7 @@ class RecordingNamespace:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") and name != "__array_namespace_info__":
             raise AttributeError(name)
-        found = getattr(xp, name)
+        found = getattr(np, name)
         if isinstance(found, type) or not callable(found) or name.startswith("_"):
             return found
         setattr(self, name, _any_other(name))
