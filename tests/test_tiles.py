@@ -133,7 +133,14 @@ def test_an_error_in_a_tile_is_raised():
 # Programs by themselves
 
 
+def of_a_view_held(xp, a, b):
+    view = (a + 1.0)[::-1, :]
+    other = b * 2.0 + xp.abs(b)
+    return view - other * 3.0
+
+
 OPERATIONS = [
+    of_a_view_held,
     lambda xp, a, b: a + b,
     lambda xp, a, b: a * 2.0 - b,
     lambda xp, a, b: xp.where(a > b, a, b),
