@@ -134,9 +134,9 @@ def test_an_error_in_a_tile_is_raised():
 
 
 def of_a_view_held(xp, a, b):
-    view = (a + 1.0)[::-1, :]
-    other = b * 2.0 + xp.abs(b)
-    return view - other * 3.0
+    base = a + 1.0
+    view = base[::-1, :]
+    return view - (base * 2.0 + xp.abs(b)) * 3.0
 
 
 OPERATIONS = [
