@@ -3,19 +3,14 @@
 Emulated float64, fast-math flags, and flushing of what is not subnormal all give another digest.
 """
 
-from typing import TYPE_CHECKING
-
 from xpnn._compilers import constant
 from xpnn._digest import digest
 from xpnn._reproducible import _exact
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kept import kept, native
 from xpnn._transfer import lastingly
-from xpnn._types import Array, Device
+from xpnn._types import Array, Device, Namespace
 from xpnn.errors import NotReproducibleError
-
-if TYPE_CHECKING:
-    from xpnn._reproducible._engine import Engine
 
 ANSWER = "cdb563d2e81504ec60b0798d6e1dc0403d37eab63d7ad26915c0da963d2baa0b"
 """Digest of what `_answer` gives, computed with NumPy."""
@@ -27,7 +22,7 @@ def _values() -> tuple[float, ...]:
     return tuple((i + 1) / 3 * (-1.0) ** i * 2.0 ** (i % 9 - 4) for i in range(_SIZE * _SIZE))
 
 
-def _answer(engine: "Engine", like: Array) -> str:
+def _answer(engine: Namespace, like: Array) -> str:
     own = engine.native_namespace
     with engine.of.guard("float64"):
         xp, (x,) = kept(own, engine.keep, [own.reshape(constant(_values, own, like), (_SIZE, -1))])
@@ -37,7 +32,7 @@ def _answer(engine: "Engine", like: Array) -> str:
         return digest(native(y))
 
 
-def check(engine: "Engine", like: Array, device: Device) -> None:
+def check(engine: Namespace, like: Array, device: Device) -> None:
     """Raise NotReproducibleError unless the device of `like` gives the known answer."""
     try:
         found = lastingly(engine.native_namespace, "float64", lambda: _answer(engine, like))

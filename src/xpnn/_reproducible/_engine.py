@@ -1,45 +1,39 @@
-"""Arrays of a library into a reproducible namespace and out of it, and kernels run on them."""
+"""Kernels run on the arrays of a library, and whole formulas of rows."""
 
 import ast
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from xpnn import _pytree
-from xpnn._arrays import Library, device_of, library, library_of_namespace
+from xpnn._arrays import Library, device_of, library_of_namespace
 from xpnn._axes import Slices
 from xpnn._compilers import Rule, compiler_of
-from xpnn._dtypes import FLOATS, computing_float, dtype_name
+from xpnn._dtypes import computing_float, dtype_name
 from xpnn._recorder import namespace as recording
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._check import check
-from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
+from xpnn._reproducible._double import LEAST_SINGLE
 from xpnn._reproducible._exact import split_right
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kept import kept, native
 from xpnn._reproducible._kernels import KERNELS, matmul_split
 from xpnn._reproducible._rules import RULES
+from xpnn._reproducible._wrapping import Wrapping, natives_of
 from xpnn._tiles import RowByRow
 from xpnn._transfer import to_numpy
 from xpnn._types import Array, Namespace, Values
-from xpnn.errors import XpnnTypeError
 
 RowFormula = Callable[[Library, Any, Array], Array]
 """A formula of (library, constants, x) that gives a row for each row of x."""
 
 _TILE, _ROWS = 2**16, 2**19
 """Elements that are computed at a time, by functions and in products: they stay in the cache."""
-_SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
 
 
-class Engine:
+class Engine(Wrapping):
     """What a reproducible namespace has beside the functions of the standard."""
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Find a function that the library's namespace has too."""
 
     _known: ClassVar[dict[str, Self]] = {}
 
@@ -80,81 +74,6 @@ class Engine:
             None,
         )
 
-    # Arrays in and out
-
-    def takes(self, value: Any) -> bool:
-        """Whether an operator of an array of this namespace takes `value`."""
-        return isinstance(value, bool | int | float) or self._is_array(value)
-
-    def _is_array(self, value: Any) -> bool:
-        return isinstance(value, self.Array) or self._is_native(value)
-
-    def _is_native(self, value: Any) -> bool:
-        if isinstance(value, ReproducibleArray | type) or not hasattr(value, "dtype"):
-            return False
-        return library(value, "an argument", self.__name__).xp is self.native_namespace
-
-    def wrap(self, x: Array) -> ReproducibleArray:
-        """Take an array of the library; its subnormal numbers and -0 become 0."""
-        if isinstance(x, ReproducibleArray):
-            if not isinstance(x, self.Array):
-                raise XpnnTypeError(
-                    f"{self.__name__}: expected arrays of one library, got one of "
-                    f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"  # noqa: SLF001
-                )
-            return x
-        name = dtype_name(x.dtype)
-        if name in FLOATS:
-            x = self._run("clean", name, [x], {})
-        elif name.startswith("complex"):
-            raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
-        return self.Array(x)
-
-    def unwrap(self, x: ReproducibleArray) -> Array:
-        """Give the library's own array, with NaN of one kind."""
-        y = x._native  # noqa: SLF001
-        if dtype_name(y.dtype) not in FLOATS:
-            return y
-        return self.native_namespace.where(y == y, y, math.nan)  # noqa: PLR0124
-
-    def _clean(self, x: Array) -> Array:
-        """Make subnormal numbers and -0 of a floating array 0."""
-        least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
-        xp = self.native_namespace
-        return xp.where(xp.abs(x) < least, 0.0, x)
-
-    def index(self, key: Any) -> Any:
-        """Return an index with the library's arrays in place of those of this namespace."""
-        if isinstance(key, tuple):
-            return tuple(self.index(k) for k in key)
-        return key._native if isinstance(key, ReproducibleArray) else key  # noqa: SLF001
-
-    def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
-        if isinstance(x, ReproducibleArray) or self._is_native(x):
-            return self.wrap(x)._native  # noqa: SLF001
-        if isinstance(x, float):
-            double = any(dtype_name(a.dtype) == "float64" for a in like)
-            return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
-        if isinstance(x, list | tuple):
-            return type(x)(self._native_of(v) for v in x)
-        return x
-
-    def _result(self, y: Any, given: Sequence[Any]) -> Any:
-        """Wrap results, unless only arrays of the library itself were given."""
-        wrapped = any(_holds(v, ReproducibleArray) for v in given) or not any(
-            _holds_native(self, v) for v in given
-        )
-        return self._wrapped(y, wrapped)
-
-    def _wrapped(self, y: Any, wrapped: bool) -> Any:
-        if isinstance(y, tuple) and hasattr(y, "_fields"):
-            return type(y)(*(self._wrapped(v, wrapped) for v in y))
-        if isinstance(y, list | tuple):
-            return type(y)(self._wrapped(v, wrapped) for v in y)
-        if not hasattr(y, "dtype"):
-            return y
-        return self.Array(y) if wrapped else self.unwrap(self.Array(y))
-
     rounded_once = frozenset({"linear", *ELEMENTWISE})
     """The formulas that are not computed in binary64 and then rounded, but here as they stand."""
 
@@ -166,10 +85,10 @@ class Engine:
         else:
 
             def whole(*natives: Array | None) -> Any:
-                return _natives(formula(*(None if a is None else self.Array(a) for a in natives)))
+                return natives_of(formula(*(None if a is None else self.Array(a) for a in natives)))
 
-            y = self._compiler.as_one(whole)(*map(_natives, arrays))
-        return self._wrapped(_natives(y), any(isinstance(a, ReproducibleArray) for a in given))
+            y = self._compiler.as_one(whole)(*map(natives_of, arrays))
+        return self._wrapped(natives_of(y), any(isinstance(a, ReproducibleArray) for a in given))
 
     # Kernels
 
@@ -294,7 +213,7 @@ class Engine:
         constants is a tree of arrays. Where they stay as they are, `remembered` keeps for as long as
         they live how the formula was recorded with them.
         """
-        natives, y = _natives(x), None
+        natives, y = natives_of(x), None
         if math.prod(x.shape) > 0 and self._compiler.rows is not None:
             y = self._compiled_for(formula)(constants, natives)
         elif math.prod(x.shape) > 0 and remembered is not None:
@@ -338,38 +257,6 @@ class Engine:
         xp = self.native_namespace
         return self._clean(xp.astype(y, getattr(xp, dtype)))
 
-    def _of_one_dtype(self, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
-        """Wrap arrays and Python numbers, as the dtype that they promote to."""
-        arrays = [self.wrap(a) for a in args if self._is_array(a)]
-        if not arrays:
-            raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
-                "make one with asarray"
-            )
-        if len({a.dtype for a in arrays}) == 1:
-            dtype = arrays[0].dtype
-        else:
-            dtype = self.native_namespace.result_type(*(a._native for a in arrays))  # noqa: SLF001
-        if dtype_name(dtype) not in FLOATS:
-            raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected floating values, got dtype {dtype_name(dtype)}; "
-                "convert them with astype"
-            )
-        rest = iter(arrays)
-        device = device_of(arrays[0])
-        result = []
-        for a in args:
-            x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
-            result.append(x if x.dtype == dtype else self.astype(x, dtype))
-        return result
-
-
-def _natives(y: Any) -> Any:
-    """The library's own arrays in place of wrapped ones."""
-    if isinstance(y, tuple):
-        return tuple(map(_natives, y))
-    return y._native if isinstance(y, ReproducibleArray) else y  # noqa: SLF001
-
 
 def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
     return xp.broadcast_arrays(*arrays)[0]
@@ -386,15 +273,3 @@ _STAND_INS: dict[str, Any] = {
         ("sum", "mean", "var", "std"), lambda xp, x, axes, **_: xp.sum(x, axis=axes) if axes else x
     ),
 }
-
-
-def _holds(value: Any, kind: type) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_holds(v, kind) for v in value)
-    return isinstance(value, kind)
-
-
-def _holds_native(xp: Engine, value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_holds_native(xp, v) for v in value)
-    return xp._is_native(value)  # noqa: SLF001

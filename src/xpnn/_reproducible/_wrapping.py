@@ -1,0 +1,143 @@
+"""Arrays of a library into a reproducible namespace, and out of it again."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from xpnn._arrays import Library, device_of, library
+from xpnn._dtypes import FLOATS, dtype_name
+from xpnn._reproducible._array import ReproducibleArray
+from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
+from xpnn._types import Array, Namespace
+from xpnn.errors import XpnnTypeError
+
+_SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
+
+
+class Wrapping:
+    """What a reproducible namespace takes and gives: its own arrays, or its library's."""
+
+    of: Library
+    native_namespace: Namespace
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Find a function that the library's namespace has too."""
+
+    def takes(self, value: Any) -> bool:
+        """Whether an operator of an array of this namespace takes `value`."""
+        return isinstance(value, bool | int | float) or self._is_array(value)
+
+    def _is_array(self, value: Any) -> bool:
+        return isinstance(value, self.Array) or self._is_native(value)
+
+    def _is_native(self, value: Any) -> bool:
+        if isinstance(value, ReproducibleArray | type) or not hasattr(value, "dtype"):
+            return False
+        return library(value, "an argument", self.__name__).xp is self.native_namespace
+
+    def wrap(self, x: Array) -> ReproducibleArray:
+        """Take an array of the library; its subnormal numbers and -0 become 0."""
+        if isinstance(x, ReproducibleArray):
+            if not isinstance(x, self.Array):
+                raise XpnnTypeError(
+                    f"{self.__name__}: expected arrays of one library, got one of "
+                    f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"  # noqa: SLF001
+                )
+            return x  # type: ignore[no-any-return]
+        name = dtype_name(x.dtype)
+        if name in FLOATS:
+            x = self._run("clean", name, [x], {})
+        elif name.startswith("complex"):
+            raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
+        return self.Array(x)  # type: ignore[no-any-return]
+
+    def unwrap(self, x: ReproducibleArray) -> Array:
+        """Give the library's own array, with NaN of one kind."""
+        y = x._native  # noqa: SLF001
+        if dtype_name(y.dtype) not in FLOATS:
+            return y
+        return self.native_namespace.where(y == y, y, math.nan)  # noqa: PLR0124
+
+    def _clean(self, x: Array) -> Array:
+        """Make subnormal numbers and -0 of a floating array 0."""
+        least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
+        xp = self.native_namespace
+        return xp.where(xp.abs(x) < least, 0.0, x)
+
+    def index(self, key: Any) -> Any:
+        """Return an index with the library's arrays in place of those of this namespace."""
+        if isinstance(key, tuple):
+            return tuple(self.index(k) for k in key)
+        return key._native if isinstance(key, ReproducibleArray) else key  # noqa: SLF001
+
+    def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
+        if isinstance(x, ReproducibleArray) or self._is_native(x):
+            return self.wrap(x)._native  # noqa: SLF001
+        if isinstance(x, float):
+            double = any(dtype_name(a.dtype) == "float64" for a in like)
+            return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
+        if isinstance(x, list | tuple):
+            return type(x)(self._native_of(v) for v in x)
+        return x
+
+    def _result(self, y: Any, given: Sequence[Any]) -> Any:
+        """Wrap results, unless only arrays of the library itself were given."""
+        wrapped = any(_holds(v, ReproducibleArray) for v in given) or not any(
+            _holds_native(self, v) for v in given
+        )
+        return self._wrapped(y, wrapped)
+
+    def _wrapped(self, y: Any, wrapped: bool) -> Any:
+        if isinstance(y, tuple) and hasattr(y, "_fields"):
+            return type(y)(*(self._wrapped(v, wrapped) for v in y))
+        if isinstance(y, list | tuple):
+            return type(y)(self._wrapped(v, wrapped) for v in y)
+        if not hasattr(y, "dtype"):
+            return y
+        return self.Array(y) if wrapped else self.unwrap(self.Array(y))
+
+    def _of_one_dtype(self, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
+        """Wrap arrays and Python numbers, as the dtype that they promote to."""
+        arrays = [self.wrap(a) for a in args if self._is_array(a)]
+        if not arrays:
+            raise XpnnTypeError(
+                f"{self.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
+                "make one with asarray"
+            )
+        if len({a.dtype for a in arrays}) == 1:
+            dtype = arrays[0].dtype
+        else:
+            dtype = self.native_namespace.result_type(*(a._native for a in arrays))  # noqa: SLF001
+        if dtype_name(dtype) not in FLOATS:
+            raise XpnnTypeError(
+                f"{self.__name__}.{name}: expected floating values, got dtype {dtype_name(dtype)}; "
+                "convert them with astype"
+            )
+        rest = iter(arrays)
+        device = device_of(arrays[0])
+        result = []
+        for a in args:
+            x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
+            result.append(x if x.dtype == dtype else self.astype(x, dtype))
+        return result
+
+
+def natives_of(y: Any) -> Any:
+    """The library's own arrays in place of wrapped ones."""
+    if isinstance(y, tuple):
+        return tuple(map(natives_of, y))
+    return y._native if isinstance(y, ReproducibleArray) else y  # noqa: SLF001
+
+
+def _holds(value: Any, kind: type) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds(v, kind) for v in value)
+    return isinstance(value, kind)
+
+
+def _holds_native(xp: Wrapping, value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_native(xp, v) for v in value)
+    return xp._is_native(value)  # noqa: SLF001
