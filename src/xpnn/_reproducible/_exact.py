@@ -176,7 +176,7 @@ def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
         top = own.where(top == 0, 1.0, top)
         left = _integers(part, top, bits, 2 if single else 3, own)
         y = _products(left, slices, bits, single, xp)
-        y = keeping(native(y) * (top * 2.0**-bits * unit), xp)
+        y = keeping(y * (top * 2.0**-bits * unit), xp)
         if total is None:
             total = y
         else:
