@@ -156,20 +156,10 @@ class Engine(Wrapping):
         if name in _NO_ARITHMETIC:
             with self.of.guard("float64"):
                 return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
-        single = dtype != "float64"
-
-        def wide(x: Array) -> Array:
-            return xp.astype(x, xp.float64) if single else x
-
-        def narrow(y: Array) -> Array:
-            return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
-
-        def with_kernel(kernel: Callable[..., Any], *natives: Array, **options: Any) -> Any:
-            kxp, arrays = kept(xp, self.keep, [wide(a) for a in natives])
-            return kernel(*arrays, single=single, xp=kxp, **options)
 
         def compute(*natives: Array, kernel: Any = KERNELS[name], **more: Any) -> Array:
-            return narrow(native(with_kernel(kernel, *natives, **more)))
+            y = native(self._in_binary64(kernel, dtype, natives, **more))
+            return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
 
         in_rows = self._compiler.in_rows
         with self.of.guard("float64"):
@@ -178,10 +168,19 @@ class Engine(Wrapping):
                 return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
             a, b = natives[0], natives[-1]
             if name == "matmul" and len(b.shape) == 2 and b.shape[0] > 0:
-                right = options.get("right") or with_kernel(split_right, b)
+                right = options.get("right") or self._in_binary64(split_right, dtype, [b])
                 size = max(_ROWS // max(math.prod(a.shape[1:]), 1), 16)
                 return in_rows(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
             return compute(*natives, **options)
+
+    def _in_binary64(
+        self, kernel: Callable[..., Any], dtype: str, natives: Sequence[Array], **options: Any
+    ) -> Any:
+        """Run a kernel on arrays of a dtype, widened, behind the compiler's barrier."""
+        xp, single = self.native_namespace, dtype != "float64"
+        wide = [xp.astype(a, xp.float64) if single else a for a in natives]
+        kept_xp, arrays = kept(xp, self.keep, wide)
+        return kernel(*arrays, single=single, xp=kept_xp, **options)
 
     def multiply_remembering(self, a: ReproducibleArray, b: ReproducibleArray) -> Array | None:
         """a @ b with the right side split once, for as long as it lives; None where that cannot be.
@@ -197,10 +196,8 @@ class Engine(Wrapping):
             return None
         dtype = dtype_name(b.dtype)
         if b._split is None:  # noqa: SLF001
-            xp = self.native_namespace
             with self.of.guard("float64"):
-                wide = xp.astype(natives[1], xp.float64)
-                b._split = split_right(wide, dtype != "float64", xp)  # noqa: SLF001
+                b._split = self._in_binary64(split_right, dtype, natives[1:])  # noqa: SLF001
         return self._compute("matmul", dtype, natives, {"right": b._split})  # noqa: SLF001
 
     # Formulas of rows
