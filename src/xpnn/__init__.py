@@ -3,6 +3,7 @@
 from xpnn._backends import Backend, backends
 from xpnn._dense import Dense
 from xpnn._erf import erf
+from xpnn._error_bound import error_bound, expected_error
 from xpnn._exponential import celu, elu, selu
 from xpnn._gated import gelu, mish, silu
 from xpnn._linear import linear
@@ -37,6 +38,8 @@ __all__ = [
     "celu",
     "elu",
     "erf",
+    "error_bound",
+    "expected_error",
     "gelu",
     "hard_sigmoid",
     "hard_swish",

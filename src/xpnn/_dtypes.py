@@ -1,5 +1,7 @@
 """dtypes by the standard's names, which all libraries share, and the rules of promotion."""
 
+from typing import NamedTuple
+
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError
 
@@ -7,6 +9,38 @@ FLOATS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
 """The dtypes that xpnn computes with, by name, and their bits."""
 INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 """The names of the integer dtypes."""
+
+
+class Precision(NamedTuple):
+    """What rounding to a floating dtype does."""
+
+    bits: int
+    """Of the significand, the leading one included."""
+    tiny: float
+    """The smallest normal number; what is smaller may become zero."""
+    largest: float
+
+    @property
+    def unit(self) -> float:
+        """Largest relative error of one rounding, half a unit in the last place."""
+        return 2.0**-self.bits
+
+
+PRECISIONS = {
+    "float16": Precision(11, 2.0**-14, 65504.0),
+    "bfloat16": Precision(8, 2.0**-126, 2.0**128 - 2.0**120),
+    "float32": Precision(24, 2.0**-126, 2.0**128 - 2.0**104),
+    "float64": Precision(53, 2.0**-1022, 2.0**1023 * (2 - 2.0**-52)),
+}
+"""The precision of each of `FLOATS`."""
+
+
+def is_rounded(name: str, to: str) -> bool:
+    """Whether a value of dtype `name` may need rounding to become one of the floating dtype `to`."""
+    if name in PRECISIONS:
+        given, asked = PRECISIONS[name], PRECISIONS[to]
+        return given.bits > asked.bits or given.largest > asked.largest or given.tiny < asked.tiny
+    return name in INTEGERS and int(name.lstrip("uint")) > PRECISIONS[to].bits
 
 _names_of_dtypes: dict[tuple[type, DType], str] = {}
 
@@ -20,6 +54,16 @@ def dtype_name(dtype: DType) -> str:
             "."
         )[2]
         _names_of_dtypes[key] = name
+    return name
+
+
+def floating_name(function: str, dtype: DType | str | None) -> str | None:
+    """Return the name of a floating dtype, or None of None; TypeError for others."""
+    name = None if dtype is None else dtype_name(dtype)
+    if name is not None and name not in FLOATS:
+        raise XpnnTypeError(
+            f"{function}: expected dtype to be one of {', '.join(FLOATS)}, got {dtype}"
+        )
     return name
 
 

@@ -4,20 +4,21 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
-from xpnn import _forward, _model_file, _pytree
+from xpnn import _analysis, _forward, _model_file, _pytree
 from xpnn._arrays import Library, common_library, device_of, library
 from xpnn._dense import Dense, parse_activation
-from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, promote
+from xpnn._dtypes import computing_float, float_names, floating_name, promote
 from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
 from xpnn._linear import check_width
 from xpnn._placement import check_place, layer_dtypes, moved
-from xpnn._transfer import destination, is_numpy, to_numpy
+from xpnn._transfer import destination, is_numpy, to_native, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
+Analysed = TypeVar("Analysed")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -204,8 +205,17 @@ class Network:
             raise self._no_classes("log_proba")
         return self._rows("network.log_proba", _forward.log_proba, x, xp)
 
-    def classify(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+    def classify(
+        self, x: Array, /, *, certain: bool = False, xp: Namespace | None = None
+    ) -> Array | tuple[Array, Array]:
         """Return the class of each row, found from the logits alone; `x`, `xp` as in `__call__`.
+
+        Parameters
+        ----------
+        certain : bool, optional
+            Also say for each class whether rounding cannot change it: whether it is the class of
+            the exact logits, and of any sound computation in this dtype on any backend, as
+            `error_bound` has it. Costs a pass or two in float64. Default False.
 
         Returns
         -------
@@ -214,6 +224,8 @@ class Network:
             and of the first NaN where there is one.
             After one sigmoid, shape (...): 1 where the logit is > 0, otherwise 0. After several
             sigmoids, shape (..., out): the same for each of them. `classes` has the names.
+        array of bool
+            Only if `certain` is True; the same shape. False where a row holds NaN or infinity.
 
         Raises
         ------
@@ -224,7 +236,10 @@ class Network:
         """
         if self.output not in LOG_PROBA:
             raise self._no_classes("classify")
-        return self._rows("network.classify", _forward.classes, x, xp)
+        classes = self._rows("network.classify", _forward.classes, x, xp)
+        if not certain:
+            return classes
+        return classes, self._analysed("network.classify", _analysis.certain, x, xp)
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
@@ -267,11 +282,9 @@ class Network:
             If there is no such device.
         """
         found, where = destination(like_or_namespace, device)
-        name = None if dtype is None else dtype_name(dtype)
-        if name is not None and name not in FLOATS:
-            raise XpnnTypeError(f"to: expected dtype to be one of {', '.join(FLOATS)}, got {dtype}")
+        layers = moved(self.layers, found, where, floating_name("to", dtype))
         network = object.__new__(Network)
-        network._set(moved(self.layers, found, where, name), self.classes, placed=True)
+        network._set(layers, self.classes, placed=True)
         return network
 
     def save(self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
@@ -326,22 +339,47 @@ class Network:
         xp: Namespace | None,
     ) -> tuple[Library, Layers, Forward]:
         """Check x, and bring the layers to its library, device and dtype."""
+        found, name = self._checked(function, x, xp)
+        computing = computing_float(name)
+        layers = self._layers_at(found, device_of(x), computing)
+        return found, layers, Forward(part, computing, name)
+
+    def _checked(self, function: str, x: Array, xp: Namespace | None) -> tuple[Library, str]:
+        """Check x; return the library to compute with, and the name of the result's dtype."""
         found = common_library(function, xp, {"x": x})
         weight = self.layers[0].weight
         if not self.follows:
             check_place(function, x, found, weight)
         check_width(f"{function}, layer 0", x, weight)
-        names = float_names(function, {"x": x})
-        name = promote(names | (self._float_names or layer_dtypes(self.layers)))
-        computing = computing_float(name)
-        layers = self._layers_at(found, device_of(x), computing)
-        return found, layers, Forward(part, computing, name)
+        return found, promote(float_names(function, {"x": x}) | self._dtypes)
 
-    def _layers_at(self, found: Library, device: Any, dtype: str) -> Layers:
+    @property
+    def _dtypes(self) -> set[str]:
+        return self._float_names or layer_dtypes(self.layers)
+
+    def _analysed(
+        self,
+        function: str,
+        analysis: Callable[..., Analysed],
+        x: Array,
+        xp: Namespace | None,
+        *,
+        dtype: str | None = None,
+        of: str = "output",
+    ) -> Analysed:
+        """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
+        found, name = self._checked(function, x, xp)
+        if found.reproducible is not None:
+            x, found = to_native(x, found)
+        with found.guard("float64"):
+            layers = self._layers_at(found, device_of(x), "float64", "analysis")
+            return analysis(layers, self._dtypes, x, dtype or name, of, found.xp)
+
+    def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:
             as_they_are = found.reproducible is None and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
-        key = (found.name, device, dtype)
+        key = (found.name, device, dtype, use)
         if key not in self._copies:
             self._copies[key] = moved(self.layers, found, device, dtype)
         return self._copies[key]  # type: ignore[no-any-return]

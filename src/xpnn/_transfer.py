@@ -51,6 +51,12 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
     return np.array(x)
 
 
+def to_native(x: Array, found: Library) -> tuple[Array, Library]:
+    """Return `x`, of a reproducible namespace or given to one, as an array of the library below."""
+    native = library_of_namespace(found.native)
+    return (found.xp.unwrap(x) if library(x).reproducible is not None else x), native
+
+
 def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Device | None) -> Array:
     """Copy the NumPy array `a` to another library, as `dtype`, which must be there.
 

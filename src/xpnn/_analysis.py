@@ -1,0 +1,258 @@
+"""Rounding error analysis of a forward pass: the furthest it can be from the exact one.
+
+Running error analysis, componentwise (N. J. Higham, 'Accuracy and Stability of Numerical Algorithms', 2nd
+edition, SIAM 2002, chapter 3, doi:10.1137/1.9780898718027). A pass in binary64 gives the centre, and two
+errors go along with it through the layers, on one leading axis: that of the centre itself, and that of any
+sound pass in the dtype at hand. Each step is written once, for both.
+
+Sums. A sum in any order, by any tree of additions, errs by at most u times the sum of all partial sums (C.-P.
+Jeannerod, S. M. Rump, 'Improved error bounds for inner products in floating-point arithmetic', SIAM J. Matrix
+Anal. Appl. 34, 2013, doi:10.1137/120894488). Each partial sum is that of some of the terms, so it lies
+between the sum of the negative and that of the positive ones: it is at most (sum of |terms| + |sum of
+terms|) / 2. Terms that are zero for sure, as pixels often are, cost nothing. A fused multiply-add leaves a
+rounding out; a bias may come first or last.
+
+Below the smallest normal number anything may be flushed to zero: the absolute terms in `tiny`. The bound is
+computed in binary64 itself; all that is added up is positive, so the factor `_SLACK` covers that.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from xpnn._activations import ACTIVATIONS
+from xpnn._arrays import device_of
+from xpnn._dense import Dense, parse_activation
+from xpnn._dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
+from xpnn._forward import LOG_PROBA, Layers, output_of
+from xpnn._slopes import ELEMENTARY, SLOPES
+from xpnn._softmax import first_largest, softmax
+from xpnn._types import Array, Namespace
+from xpnn.errors import XpnnValueError
+
+_SLACK = 1 + 2.0**-30
+"""More than all roundings of one step of the analysis, with up to 2**20 additions in binary64."""
+
+Activation = tuple[Callable[..., Array], str, dict[str, object]]
+"""A function, its name and its options."""
+
+
+def activation_of(layers: Layers, i: int, of: str = "output") -> Activation | None:
+    """Return what follows the product of layer i, if `of` is wanted of the network."""
+    name, options = parse_activation(layers[i].activation)
+    if i % len(layers) == len(layers) - 1 and of != "output":
+        if of == "logits":
+            return None
+        if of != "log_proba" or name not in LOG_PROBA:
+            raise XpnnValueError(
+                "of: expected 'output', 'logits', or 'log_proba' after softmax or sigmoid, got "
+                f"{of!r} of a network whose output layer is {output_of(layers)}"
+            )
+        name, options = LOG_PROBA[name].__name__, {}
+    return ACTIVATIONS[name], name, options
+
+
+class Rounding(NamedTuple):
+    """What rounds: binary64 and the dtype at hand, as arrays of shape (2, 1, ..., 1)."""
+
+    unit: Array
+    tiny: Array
+    of_weights: Array
+    """Relative error with which weights come to the dtype."""
+    dtype: str
+
+    @staticmethod
+    def of(dtype: str, weights: set[str], x: Array, xp: Namespace) -> "Rounding":
+        """Return it for a pass in `dtype` with weights of some dtypes, and arrays like x."""
+        first, second = PRECISIONS["float64"], PRECISIONS[computing_float(dtype)]
+        rounded = any(is_rounded(name, dtype) for name in weights)
+
+        def both(*values: float) -> Array:
+            a = xp.asarray(values, dtype=xp.float64, device=device_of(x))
+            return xp.reshape(a, (2,) + (1,) * len(x.shape))
+
+        return Rounding(
+            both(first.unit, second.unit),
+            both(first.tiny, second.tiny),
+            both(0.0, PRECISIONS[dtype].unit if rounded else 0.0),
+            dtype,
+        )
+
+    @property
+    def largest(self) -> float:
+        """No value may come near it."""
+        return PRECISIONS[computing_float(self.dtype)].largest / 8
+
+
+class Enclosure(NamedTuple):
+    """Values computed in binary64, and how far others may be from the exact ones."""
+
+    centre: Array
+    errors: Array
+    """Shape (2, *centre.shape): |centre - exact|, |computed - exact|, at most. inf: nothing is known."""
+
+    @property
+    def reach(self) -> Array:
+        """No exact or computed value is further from the centre."""
+        return (self.errors[0, ...] + self.errors[1, ...]) * _SLACK
+
+    def interval(self, xp: Namespace) -> tuple[Array, Array]:
+        """Return lower and upper ends of where all exact and computed values are."""
+        reach = self.reach + 2.0**-50 * xp.abs(self.centre)
+        return self.centre - reach, self.centre + reach
+
+
+def _enclosed(
+    centre: Array, errors: Array, size: Array, largest: float, xp: Namespace
+) -> Enclosure:
+    """Put an enclosure together; nothing is known of what may overflow, or holds NaN."""
+    known = (size <= largest) & (xp.max(errors, axis=0) < math.inf)
+    return Enclosure(centre, xp.where(known, errors * _SLACK, math.inf))
+
+
+def entered(x: Array, by: Rounding, xp: Namespace) -> Enclosure:
+    """Start with the input, which may have to be rounded to the dtype."""
+    centre, name = xp.astype(x, xp.float64), dtype_name(x.dtype)
+    size = xp.abs(centre)
+    errors = [
+        size * PRECISIONS[to].unit + PRECISIONS[to].tiny if is_rounded(name, to) else 0.0 * size
+        for to in ("float64", by.dtype)
+    ]
+    return _enclosed(centre, xp.stack(errors), size, PRECISIONS[by.dtype].largest, xp)
+
+
+def after_linear(s: Enclosure, layer: Dense, by: Rounding, xp: Namespace) -> Enclosure:
+    """Go through x @ weight + bias, with weights in binary64."""
+    weight, bias = xp.abs(layer.weight), 0.0 if layer.bias is None else xp.abs(layer.bias)
+    size = xp.abs(s.centre) + s.reach
+    n = 1 + xp.sum(xp.astype(size > 0, xp.float64), axis=-1, keepdims=True)
+    terms = xp.matmul(size, weight) + bias
+    carried = xp.matmul(s.errors, weight)
+    centre = layer.linear(s.centre, xp=xp)
+    nu = n * by.unit
+    of_terms = (by.unit + by.of_weights) * terms
+    partial = (terms + xp.abs(centre) + carried[0, ...] + carried[1, ...] + of_terms) / 2
+    rounded = (1 + 8 * by.unit) * (of_terms + nu * (partial + 2 * nu * terms))
+    flushed = by.tiny * (4 * n + xp.sum(size, axis=-1, keepdims=True) + xp.sum(weight, axis=0))
+    errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
+    return _enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
+
+
+def after_activation(
+    s: Enclosure, activation: Activation, by: Rounding, xp: Namespace
+) -> Enclosure:
+    """Go through an activation."""
+    function, name, options = activation
+    centre = function(s.centre, xp=xp, **options)
+    if name == "softmax":
+        return _after_softmax(s, centre, by, xp)
+    if name == "log_softmax":
+        return _after_log_softmax(s, centre, by, xp)
+    slope = SLOPES[name]
+    lower, upper = s.interval(xp)
+    steepest = slope.steepest(lower, upper, xp, **options) * _SLACK + 2.0**-1000
+    jump = 0.0 if slope.jump is None else slope.jump(lower, upper, xp, **options)
+    carried = xp.where(s.errors > 0, steepest * s.errors + jump, 0.0)
+    carried = xp.where(carried > slope.span, slope.span, carried)
+    argument = xp.abs(s.centre) + s.reach
+    size = xp.abs(centre) * _SLACK + carried[0, ...] + carried[1, ...]
+    rounded = by.unit * slope.roundings(argument, size, **options) + 4 * by.tiny * (1 + argument)
+    errors = xp.where(xp.max(s.errors, axis=0) < math.inf, carried + rounded, math.inf)
+    return _enclosed(centre, errors, size, by.largest, xp)
+
+
+class _Shares(NamedTuple):
+    """What softmax and log_softmax need to know of their arguments, for changes below `_FAR`."""
+
+    near: Array
+    """Whether the arguments are known to `_FAR`."""
+    growth: Array
+    """exp(2 * reach): no share is larger by more than this factor anywhere in the enclosure."""
+    carried: Array
+    """sum over j != i of p_j (E_i + E_j): the change of log p_i, up to the growth of the p_j."""
+    below: Array
+    """How far each argument is below the largest, at most."""
+    mean_below: Array
+    """The mean of `below` by shares."""
+
+
+_FAR = 100.0
+
+
+def _shares(s: Enclosure, xp: Namespace) -> _Shares:
+    p = softmax(s.centre, xp=xp)
+    reach = xp.max(s.reach, axis=-1, keepdims=True)
+    near = reach < _FAR
+    growth = xp.exp(2 * xp.where(near, reach, _FAR))
+    carried = p * s.errors
+    # 2**-48 of the largest error covers the cancellation in 1 - p and in the sum's difference.
+    largest = xp.max(s.errors, axis=-1, keepdims=True)
+    others = xp.sum(carried, axis=-1, keepdims=True) - carried
+    carried = (1 - p) * s.errors + others + 2.0**-48 * largest
+    below = xp.max(s.centre, axis=-1, keepdims=True) - s.centre + 2 * reach
+    mean = xp.sum(p * growth * below, axis=-1, keepdims=True)
+    mean = xp.minimum(mean, xp.max(below, axis=-1, keepdims=True))
+    return _Shares(near, growth, carried, below, mean)
+
+
+def _after_softmax(s: Enclosure, p: Array, by: Rounding, xp: Namespace) -> Enclosure:
+    shares, n = _shares(s, xp), p.shape[-1]
+    highest = xp.minimum((p + 2.0**-1000) * shares.growth, xp.ones_like(p))
+    # p_i' - p_i = p_i sum over j of p_j (exp(d_i) - exp(d_j)) / sum of p_j exp(d_j), for changes d.
+    carried = xp.minimum(highest * shares.growth**2 * shares.carried, highest + 0 * s.errors)
+    # The differences and exponentials, each twice: for itself and in the sum; the sum, the division.
+    roundings = shares.below + 1.1 * shares.mean_below + 2 * ELEMENTARY + n + 8
+    errors = carried + highest * xp.expm1(by.unit * roundings) + (n + 4) * by.tiny
+    errors = xp.where(shares.near & (errors < 1), errors, 1.0)
+    errors = xp.where(xp.max(s.errors, axis=-1, keepdims=True) < math.inf, errors, math.inf)
+    return _enclosed(p, errors, p, by.largest, xp)
+
+
+def _after_log_softmax(s: Enclosure, y: Array, by: Rounding, xp: Namespace) -> Enclosure:
+    shares, n = _shares(s, xp), y.shape[-1]
+    worst = s.errors + xp.max(s.errors, axis=-1, keepdims=True)
+    near = xp.minimum(shares.growth * shares.carried, worst)
+    carried = xp.where(shares.near, near, worst)
+    # The differences, exponentials, their sum, its logarithm; the result, of these or as x - logsumexp(x).
+    size = xp.max(xp.abs(s.centre) + s.reach, axis=-1, keepdims=True)
+    roundings = 2 * shares.below + 1.1 * shares.mean_below + size + n + 4
+    roundings = roundings + ELEMENTARY * (1 + math.log(n))
+    errors = carried + 1.1 * by.unit * roundings + (n + 4) * by.tiny
+    return _enclosed(y, errors, xp.abs(y) + shares.below, by.largest, xp)
+
+
+def finished(s: Enclosure, by: Rounding, xp: Namespace) -> Enclosure:
+    """Round the result, which was computed in more digits, to the dtype."""
+    if computing_float(by.dtype) == by.dtype:
+        return s
+    precision, size = PRECISIONS[by.dtype], xp.abs(s.centre) + s.reach
+    last = size * precision.unit + precision.tiny
+    errors = xp.stack([s.errors[0, ...], s.errors[1, ...] + last])
+    return _enclosed(s.centre, errors, size, precision.largest, xp)
+
+
+def enclose(
+    layers: Layers, weights: set[str], x: Array, dtype: str, of: str, xp: Namespace
+) -> Enclosure:
+    """Analyse a pass in `dtype` through layers in binary64, whose weights are of dtypes `weights`."""
+    by = Rounding.of(dtype, weights, x, xp)
+    s = entered(x, by, xp)
+    for i, layer in enumerate(layers):
+        s = after_linear(s, layer, by, xp)
+        activation = activation_of(layers, i, of)
+        s = s if activation is None else after_activation(s, activation, by, xp)
+    return finished(s, by, xp)
+
+
+def certain(
+    layers: Layers, weights: set[str], x: Array, dtype: str, _: str, xp: Namespace
+) -> Array:
+    """Return where no sound pass in `dtype` can find another class; arguments as of `enclose`."""
+    s = enclose(layers, weights, x, computing_float(dtype), "logits", xp)
+    lower, upper = s.interval(xp)
+    if output_of(layers) in {"softmax", "log_softmax"}:
+        is_k = xp.arange(lower.shape[-1], device=device_of(x)) == first_largest(s.centre, xp)
+        least = xp.max(xp.where(is_k, lower, -math.inf), axis=-1)
+        return least > xp.max(xp.where(is_k, -math.inf, upper), axis=-1)
+    clear = (lower > 0) | (upper < 0)
+    return clear[..., 0] if clear.shape[-1] == 1 else clear

@@ -1,0 +1,94 @@
+"""How large rounding errors are expected to be: a model, where `_analysis` is a proof.
+
+Rounding errors are taken to be independent, with mean zero and a standard deviation of `_DEVIATION` u (N. J.
+Higham, T. Mary, 'A new approach to probabilistic rounding error analysis', SIAM J. Sci. Comput. 41, 2019,
+doi:10.1137/18M1226312): their squares add up. A sum adds its terms one by one in random order, so its k-th
+partial sum of n has the mean square (k/n)**2 s**2 + (k/n) (1 - k/n) q, of the sum s and the sum of squares q.
+Libraries add in several parts at a time, and err less; terms sorted by sign err more.
+
+An activation is expected to err by 1 / `FACTOR` of what `_slopes` states.
+"""
+
+import math
+from typing import NamedTuple
+
+from xpnn._analysis import Activation, activation_of
+from xpnn._dense import Dense
+from xpnn._dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
+from xpnn._forward import Layers
+from xpnn._slopes import ELEMENTARY, SLOPES
+from xpnn._softmax import softmax
+from xpnn._types import Array, Namespace
+
+_DEVIATION = math.sqrt(1 / (8 * math.log(2)))
+"""Of one rounding, in u: errors spread evenly over a unit, significands as 1/m over 1 to 2."""
+
+
+FACTOR = 8.0
+"""A pass whose errors are more than this often as large as expected is not one of its precision.
+
+Sound passes were seen at up to 1.6, the evaluation of activations alone reaches 8 by definition, and factors
+rounded to TF32 are at sqrt(12 / n) * 2**13 for sums of n terms of both signs, 443 and more for n up to 4,096.
+Of terms that all have one sign it is sqrt(6) * 2**13 / n, so there n must be below 2,500.
+"""
+
+
+class Expectation(NamedTuple):
+    """Values, and the variances of their errors."""
+
+    centre: Array
+    variance: Array
+
+
+def after_linear(
+    s: Expectation, layer: Dense, unit: float, of_weights: float, xp: Namespace
+) -> Expectation:
+    """Go through x @ weight + bias."""
+    squares = layer.weight * layer.weight
+    n = 1 + xp.sum(xp.astype(s.centre != 0, xp.float64), axis=-1, keepdims=True)
+    q = xp.matmul(s.centre * s.centre, squares)
+    q = q if layer.bias is None else q + layer.bias * layer.bias
+    centre = layer.linear(s.centre, xp=xp)
+    sums = n * (centre * centre / 3 + q / 6)
+    rounded = _DEVIATION**2 * (unit**2 * (sums + q) + of_weights**2 * q)
+    return Expectation(centre, xp.matmul(s.variance, squares) + rounded)
+
+
+def after_activation(
+    s: Expectation, activation: Activation, unit: float, xp: Namespace
+) -> Expectation:
+    """Go through an activation."""
+    function, name, options = activation
+    y = function(s.centre, xp=xp, **options)
+    if name in {"softmax", "log_softmax"}:
+        p = softmax(s.centre, xp=xp)
+        below = s.centre - xp.max(s.centre, axis=-1, keepdims=True)
+        variance = s.variance + (_DEVIATION * unit * below) ** 2
+        carried = p * p * variance
+        variance = (1 - p) ** 2 * variance + xp.sum(carried, axis=-1, keepdims=True) - carried
+        roundings = 2 * ELEMENTARY + 8 + math.sqrt(y.shape[-1])
+        own = unit * roundings / FACTOR * (y if name == "softmax" else 1 + xp.abs(y))
+        carried = y * y * variance if name == "softmax" else variance
+        return Expectation(y, carried + own**2)
+    slope = SLOPES[name]
+    steepest = slope.steepest(s.centre, s.centre, xp, **options)
+    own = unit * slope.roundings(xp.abs(s.centre), xp.abs(y), **options) / FACTOR
+    return Expectation(y, steepest**2 * s.variance + own**2)
+
+
+def expect(
+    layers: Layers, weights: set[str], x: Array, dtype: str, of: str, xp: Namespace
+) -> Expectation:
+    """Expect the errors of a pass in `dtype`; layers in binary64, of weights of dtypes `weights`."""
+    unit, last = PRECISIONS[computing_float(dtype)].unit, PRECISIONS[dtype].unit
+    of_weights = last if any(is_rounded(name, dtype) for name in weights) else 0.0
+    of_input = last if is_rounded(dtype_name(x.dtype), dtype) else 0.0
+    x = xp.astype(x, xp.float64)
+    s = Expectation(x, (_DEVIATION * of_input * x) ** 2)
+    for i, layer in enumerate(layers):
+        s = after_linear(s, layer, unit, of_weights, xp)
+        activation = activation_of(layers, i, of)
+        s = s if activation is None else after_activation(s, activation, unit, xp)
+    if unit == last:
+        return s
+    return Expectation(s.centre, s.variance + (_DEVIATION * last * s.centre) ** 2)
