@@ -9,6 +9,7 @@ from xpnn._gated import gelu, mish, silu
 from xpnn._linear import linear
 from xpnn._load import load
 from xpnn._network import Network
+from xpnn._parity import explain, parity
 from xpnn._piecewise import (
     hard_sigmoid,
     hard_swish,
@@ -40,6 +41,7 @@ __all__ = [
     "erf",
     "error_bound",
     "expected_error",
+    "explain",
     "gelu",
     "hard_sigmoid",
     "hard_swish",
@@ -52,6 +54,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "mish",
+    "parity",
     "relu",
     "relu6",
     "reproducible",

@@ -37,19 +37,41 @@ Activation = tuple[Callable[..., Array], str, dict[str, object]]
 """A function, its name and its options."""
 
 
-def activation_of(layers: Layers, i: int, of: str = "output") -> Activation | None:
+def activation_of(layers: Layers, i: int, of: str = "output") -> Activation:
     """Return what follows the product of layer i, if `of` is wanted of the network."""
     name, options = parse_activation(layers[i].activation)
-    if i % len(layers) == len(layers) - 1 and of != "output":
-        if of == "logits":
-            return None
-        if of != "log_proba" or name not in LOG_PROBA:
+    if i == len(layers) - 1 and of != "output":
+        if of == "logits" and name in {*LOG_PROBA, "identity"}:
+            name, options = "identity", {}
+        elif of == "log_proba" and name in LOG_PROBA:
+            name, options = LOG_PROBA[name].__name__, {}
+        else:
             raise XpnnValueError(
-                "of: expected 'output', 'logits', or 'log_proba' after softmax or sigmoid, got "
-                f"{of!r} of a network whose output layer is {output_of(layers)}"
+                "of: expected 'output', or after softmax or sigmoid 'logits' or 'log_proba', got "
+                f"{of!r} of a network whose output layer is {name}"
             )
-        name, options = LOG_PROBA[name].__name__, {}
     return ACTIVATIONS[name], name, options
+
+
+class Pass(NamedTuple):
+    """A forward pass to analyse."""
+
+    layers: Layers
+    """In binary64, where x is."""
+    weights: set[str]
+    """The dtypes that the weights are given in."""
+    dtype: str
+    """That of the result."""
+    of: str = "output"
+    """output, logits or log_proba: which method of the network."""
+
+
+def _conversion(name: str, to: str) -> float:
+    """Return the relative error of rounding values of dtype `name` to a floating one."""
+    if not is_rounded(name, to):
+        return 0.0
+    wide = computing_float(to)  # by way of which 16-bit floats may be made
+    return PRECISIONS[to].unit + (0.0 if wide == to else PRECISIONS[wide].unit)
 
 
 class Rounding(NamedTuple):
@@ -65,7 +87,6 @@ class Rounding(NamedTuple):
     def of(dtype: str, weights: set[str], x: Array, xp: Namespace) -> "Rounding":
         """Return it for a pass in `dtype` with weights of some dtypes, and arrays like x."""
         first, second = PRECISIONS["float64"], PRECISIONS[computing_float(dtype)]
-        rounded = any(is_rounded(name, dtype) for name in weights)
 
         def both(*values: float) -> Array:
             a = xp.asarray(values, dtype=xp.float64, device=device_of(x))
@@ -74,7 +95,7 @@ class Rounding(NamedTuple):
         return Rounding(
             both(first.unit, second.unit),
             both(first.tiny, second.tiny),
-            both(0.0, PRECISIONS[dtype].unit if rounded else 0.0),
+            both(0.0, max(_conversion(name, dtype) for name in weights)),
             dtype,
         )
 
@@ -115,7 +136,7 @@ def entered(x: Array, by: Rounding, xp: Namespace) -> Enclosure:
     centre, name = xp.astype(x, xp.float64), dtype_name(x.dtype)
     size = xp.abs(centre)
     errors = [
-        size * PRECISIONS[to].unit + PRECISIONS[to].tiny if is_rounded(name, to) else 0.0 * size
+        _conversion(name, to) * size + (PRECISIONS[to].tiny if is_rounded(name, to) else 0.0)
         for to in ("float64", by.dtype)
     ]
     return _enclosed(centre, xp.stack(errors), size, PRECISIONS[by.dtype].largest, xp)
@@ -231,26 +252,21 @@ def finished(s: Enclosure, by: Rounding, xp: Namespace) -> Enclosure:
     return _enclosed(s.centre, errors, size, precision.largest, xp)
 
 
-def enclose(
-    layers: Layers, weights: set[str], x: Array, dtype: str, of: str, xp: Namespace
-) -> Enclosure:
-    """Analyse a pass in `dtype` through layers in binary64, whose weights are of dtypes `weights`."""
-    by = Rounding.of(dtype, weights, x, xp)
+def enclose(one: Pass, x: Array, xp: Namespace) -> Enclosure:
+    """Enclose the result of a pass."""
+    by = Rounding.of(one.dtype, one.weights, x, xp)
     s = entered(x, by, xp)
-    for i, layer in enumerate(layers):
+    for i, layer in enumerate(one.layers):
         s = after_linear(s, layer, by, xp)
-        activation = activation_of(layers, i, of)
-        s = s if activation is None else after_activation(s, activation, by, xp)
+        s = after_activation(s, activation_of(one.layers, i, one.of), by, xp)
     return finished(s, by, xp)
 
 
-def certain(
-    layers: Layers, weights: set[str], x: Array, dtype: str, _: str, xp: Namespace
-) -> Array:
-    """Return where no sound pass in `dtype` can find another class; arguments as of `enclose`."""
-    s = enclose(layers, weights, x, computing_float(dtype), "logits", xp)
+def certain(one: Pass, x: Array, xp: Namespace) -> Array:
+    """Return where no sound pass can find another class."""
+    s = enclose(one._replace(dtype=computing_float(one.dtype), of="logits"), x, xp)
     lower, upper = s.interval(xp)
-    if output_of(layers) in {"softmax", "log_softmax"}:
+    if output_of(one.layers) in {"softmax", "log_softmax"}:
         is_k = xp.arange(lower.shape[-1], device=device_of(x)) == first_largest(s.centre, xp)
         least = xp.max(xp.where(is_k, lower, -math.inf), axis=-1)
         return least > xp.max(xp.where(is_k, -math.inf, upper), axis=-1)

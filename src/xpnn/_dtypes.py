@@ -42,6 +42,7 @@ def is_rounded(name: str, to: str) -> bool:
         return given.bits > asked.bits or given.largest > asked.largest or given.tiny < asked.tiny
     return name in INTEGERS and int(name.lstrip("uint")) > PRECISIONS[to].bits
 
+
 _names_of_dtypes: dict[tuple[type, DType], str] = {}
 
 

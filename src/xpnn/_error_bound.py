@@ -1,7 +1,8 @@
 """error_bound and expected_error: how far a forward pass may be from the exact one, and is likely to be."""
 
-from xpnn import _analysis, _expectation
+from xpnn._analysis import Pass, enclose
 from xpnn._dtypes import floating_name
+from xpnn._expectation import expect
 from xpnn._network import Network
 from xpnn._types import Array, DType, Namespace
 
@@ -35,7 +36,7 @@ def error_bound(
     Returns
     -------
     array of float64, shape (..., out)
-        For every output the largest possible \\|computed - exact\\|, where exact is the network of the
+        For every output the largest possible ``abs(computed - exact)``, where exact is the network of the
         given weights and inputs in exact arithmetic. inf where nothing can be said: rows that hold
         NaN or infinity, or where something may overflow.
 
@@ -73,8 +74,8 @@ def error_bound(
     >>> bool(half[0, 0] > 1e-4)
     True
     """
-    arguments = {"of": of, "dtype": floating_name("error_bound", dtype)}
-    return network._analysed("error_bound", _bound, x, xp, **arguments)  # noqa: SLF001
+    name = floating_name("error_bound", dtype)
+    return network._analysed("error_bound", _bound, x, xp, dtype=name, of=of)  # noqa: SLF001
 
 
 def expected_error(
@@ -125,14 +126,13 @@ def expected_error(
     >>> bool(np.all(ratio > 10))
     True
     """
-    arguments = {"of": of, "dtype": floating_name("expected_error", dtype)}
-    return network._analysed("expected_error", _expected, x, xp, **arguments)  # noqa: SLF001
+    name = floating_name("expected_error", dtype)
+    return network._analysed("expected_error", _expected, x, xp, dtype=name, of=of)  # noqa: SLF001
 
 
-def _bound(*arguments: Array) -> Array:
-    return _analysis.enclose(*arguments).errors[1, ...]
+def _bound(one: Pass, x: Array, xp: Namespace) -> Array:
+    return enclose(one, x, xp).errors[1, ...]
 
 
-def _expected(*arguments: Array) -> Array:
-    return arguments[-1].sqrt(_expectation.expect(*arguments).variance)
-
+def _expected(one: Pass, x: Array, xp: Namespace) -> Array:
+    return xp.sqrt(expect(one, x, xp).variance)

@@ -12,10 +12,9 @@ An activation is expected to err by 1 / `FACTOR` of what `_slopes` states.
 import math
 from typing import NamedTuple
 
-from xpnn._analysis import Activation, activation_of
+from xpnn._analysis import Activation, Pass, activation_of
 from xpnn._dense import Dense
 from xpnn._dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
-from xpnn._forward import Layers
 from xpnn._slopes import ELEMENTARY, SLOPES
 from xpnn._softmax import softmax
 from xpnn._types import Array, Namespace
@@ -76,19 +75,16 @@ def after_activation(
     return Expectation(y, steepest**2 * s.variance + own**2)
 
 
-def expect(
-    layers: Layers, weights: set[str], x: Array, dtype: str, of: str, xp: Namespace
-) -> Expectation:
-    """Expect the errors of a pass in `dtype`; layers in binary64, of weights of dtypes `weights`."""
-    unit, last = PRECISIONS[computing_float(dtype)].unit, PRECISIONS[dtype].unit
-    of_weights = last if any(is_rounded(name, dtype) for name in weights) else 0.0
-    of_input = last if is_rounded(dtype_name(x.dtype), dtype) else 0.0
+def expect(one: Pass, x: Array, xp: Namespace) -> Expectation:
+    """Expect the errors of a pass."""
+    unit, last = PRECISIONS[computing_float(one.dtype)].unit, PRECISIONS[one.dtype].unit
+    of_weights = last if any(is_rounded(name, one.dtype) for name in one.weights) else 0.0
+    of_input = last if is_rounded(dtype_name(x.dtype), one.dtype) else 0.0
     x = xp.astype(x, xp.float64)
     s = Expectation(x, (_DEVIATION * of_input * x) ** 2)
-    for i, layer in enumerate(layers):
+    for i, layer in enumerate(one.layers):
         s = after_linear(s, layer, unit, of_weights, xp)
-        activation = activation_of(layers, i, of)
-        s = s if activation is None else after_activation(s, activation, unit, xp)
+        s = after_activation(s, activation_of(one.layers, i, one.of), unit, xp)
     if unit == last:
         return s
     return Expectation(s.centre, s.variance + (_DEVIATION * last * s.centre) ** 2)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, TypeVar
 
-from xpnn import _analysis, _forward, _model_file, _pytree
+from xpnn import _forward, _model_file, _pytree
+from xpnn._analysis import Pass
+from xpnn._analysis import certain as find_certain
 from xpnn._arrays import Library, common_library, device_of, library
 from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
@@ -239,7 +241,7 @@ class Network:
         classes = self._rows("network.classify", _forward.classes, x, xp)
         if not certain:
             return classes
-        return classes, self._analysed("network.classify", _analysis.certain, x, xp)
+        return classes, self._analysed("network.classify", find_certain, x, xp)
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
@@ -360,7 +362,7 @@ class Network:
     def _analysed(
         self,
         function: str,
-        analysis: Callable[..., Analysed],
+        analysis: Callable[[Pass, Array, Namespace], Analysed],
         x: Array,
         xp: Namespace | None,
         *,
@@ -373,7 +375,7 @@ class Network:
             x, found = to_native(x, found)
         with found.guard("float64"):
             layers = self._layers_at(found, device_of(x), "float64", "analysis")
-            return analysis(layers, self._dtypes, x, dtype or name, of, found.xp)
+            return analysis(Pass(layers, self._dtypes, dtype or name, of), x, found.xp)
 
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:

@@ -134,10 +134,10 @@ class _Exact(NamedTuple):
     columns: list[list[int]]
     power: int
     bias: list[Number]
-    activation: Activation | None
+    activation: Activation
 
     @staticmethod
-    def of(layer: Dense, activation: Activation | None) -> "_Exact":
+    def of(layer: Dense, activation: Activation) -> "_Exact":
         rows = layer.weight.tolist()
         width = layer.weight.shape[1]
         flat, power = _integers([w for row in rows for w in row])
@@ -149,7 +149,7 @@ class _Exact(NamedTuple):
         mp = context()
         sums = [sum(map(operator.mul, row, column)) for column in self.columns]
         a = [mp.ldexp(s, power + self.power) + b for s, b in zip(sums, self.bias, strict=True)]
-        return a if self.activation is None else activate(*self.activation[1:], a)
+        return activate(*self.activation[1:], a)
 
 
 def exact(layers: Layers, x: Values, of: str = "output") -> list[list[Number]]:

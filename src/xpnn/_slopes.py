@@ -42,11 +42,11 @@ def _within(lower: Array, upper: Array, low: float, high: float, xp: Namespace) 
     return xp.astype((upper > low) & (lower < high), lower.dtype)
 
 
-def _identity(lower: Array, upper: Array, xp: Namespace) -> Array:  # noqa: ARG001
+def _identity(lower: Array, upper: Array, xp: Namespace) -> Array:
     return xp.ones_like(lower)
 
 
-def _step(lower: Array, upper: Array, xp: Namespace) -> Array:  # noqa: ARG001
+def _step(lower: Array, upper: Array, xp: Namespace) -> Array:
     return xp.zeros_like(lower)
 
 
@@ -63,7 +63,7 @@ def _tanh(lower: Array, upper: Array, xp: Namespace) -> Array:
     return 4 * _sigmoid(2 * lower, 2 * upper, xp)
 
 
-def _log_sigmoid(lower: Array, upper: Array, xp: Namespace) -> Array:  # noqa: ARG001
+def _log_sigmoid(lower: Array, upper: Array, xp: Namespace) -> Array:
     return 1 / (1 + xp.exp(lower))
 
 
@@ -127,9 +127,7 @@ def _below(limit: float, tail: Array, upper: Array, highest: float, xp: Namespac
     return xp.where(upper < limit, tail, xp.full_like(upper, highest))
 
 
-def _gelu(
-    lower: Array, upper: Array, xp: Namespace, *, approximate: str = "none"
-) -> Array:
+def _gelu(lower: Array, upper: Array, xp: Namespace, *, approximate: str = "none") -> Array:
     t = xp.minimum(upper, -xp.ones_like(upper))
     if approximate == "none":  # |P(t) + t p(t)| < |t| p(t), with P < p / |t|
         tail = -t * xp.exp(-t * t / 2) / math.sqrt(2 * math.pi)
@@ -140,7 +138,7 @@ def _gelu(
     return _below(-2, tail, upper, 1.13, xp)
 
 
-def _silu(lower: Array, upper: Array, xp: Namespace) -> Array:  # noqa: ARG001
+def _silu(lower: Array, upper: Array, xp: Namespace) -> Array:
     t = xp.minimum(upper, -xp.ones_like(upper))
     return _below(-2.5, -t * xp.exp(t), upper, 1.1, xp)
 
@@ -170,7 +168,7 @@ def _erf(lower: Array, upper: Array, xp: Namespace) -> Array:
     return 2 / math.sqrt(math.pi) * xp.exp(-t * t)
 
 
-def _exact(t: Array, y: Array) -> float:  # noqa: ARG001
+def _exact(t: Array, y: Array) -> float:
     return 0.0
 
 

@@ -1,0 +1,272 @@
+"""parity and explain: every backend, or somebody's results, held to the exact forward pass."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from xpnn import _faults
+from xpnn._arrays import Library, common_library, library
+from xpnn._backends import backend_library
+from xpnn._backends import backends as all_backends
+from xpnn._digest import digest
+from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, floating_name, promote
+from xpnn._layers_alone import first_unsound
+from xpnn._linear import check_width
+from xpnn._network import Network
+from xpnn._placement import layer_dtypes
+from xpnn._report import Explanation, Report, Result
+from xpnn._reproducible import reproducible
+from xpnn._standard import Reference, Standard, guarded, host
+from xpnn._transfer import find_device, from_numpy, to_numpy
+from xpnn._types import Array, Device, DType, Namespace, Values
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+_METHODS = {
+    "output": Network.__call__,
+    "logits": Network.logits,
+    "log_proba": Network.log_proba,
+}
+
+
+def parity(
+    network: Network,
+    x: Array,
+    /,
+    *,
+    of: str = "output",
+    backends: Sequence[str] | None = None,
+    devices: Sequence[str] | None = None,
+    dtypes: Sequence[DType | str] | None = None,
+) -> Report:
+    """Hold every backend to the exact forward pass, and all reproducible results to each other.
+
+    Parameters
+    ----------
+    network : Network
+        Any network of finite weights.
+    x : array, shape (..., in)
+        Rows of any library; some of them finite.
+    of : {'output', 'logits', 'log_proba'}, optional
+        What to compare: ``network(x)``, the default, ``network.logits(x)`` or
+        ``network.log_proba(x)``.
+    backends : sequence of str, optional
+        Names as in `backends()`; by default all that are installed.
+    devices : sequence of str, optional
+        Devices such as "cpu" or "cuda:0", those of them that a backend has; by default the first of
+        every kind that a backend has.
+    dtypes : sequence of dtype or str, optional
+        To compute in; by default the one that ``network(x)`` has.
+
+    Returns
+    -------
+    Report
+        With `passed`, `to_dict()` and `plot()`; printed it is a table. A result passes if no output
+        is further from the exact one than `error_bound` allows, the errors are of the size of
+        `expected_error`, at most 8 times as large, in the result and in the product of every layer by
+        itself, and every class is right that is certain. Otherwise the report names the first layer
+        at fault, and a likely cause. The reproducible results of one dtype must have one digest.
+
+    Raises
+    ------
+    XpnnError
+        If mpmath is not installed, which the exact values need.
+    TypeError, ValueError
+        If `x` does not fit the network or holds no finite row, or there is no such backend, device,
+        dtype or `of`.
+
+    Examples
+    --------
+    >>> import xpnn, xpnn.models
+    >>> x = xpnn.models.sample("digits")[0][:20].astype("float32")
+    >>> report = xpnn.parity(xpnn.load("digits"), x, backends=["numpy"])
+    >>> report.passed, len(report.results)
+    (True, 2)
+    """
+    values, promoted = _given("parity", network, x)
+    names = [floating_name("parity", d) or promoted for d in dtypes or [promoted]]
+    reference = Reference.make(network, values, of)
+    places, left_out = _places(backends, devices)
+    results: list[Result] = []
+    certain = {}
+    for dtype in names:
+        standard = Standard.make(reference, dtype)
+        if standard.certain is not None:
+            certain[dtype] = int(standard.certain.sum())
+        with_it = [place for place in places if hasattr(place.library.xp, dtype)]
+        left_out += [f"{p.backend} has no {dtype}" for p in places if p not in with_it]
+        results += _alike([r for place in with_it for r in _run(network, standard, place)])
+    head = repr(network).partition("\n")[0]
+    rows = len(reference.x)
+    return Report(head, of, rows, reference.words, certain or None, tuple(results), tuple(left_out))
+
+
+def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> Explanation:
+    """Hold results that other code computed to the exact forward pass, and find what is wrong.
+
+    Parameters
+    ----------
+    network : Network
+        The network that was meant, of finite weights.
+    x : array, shape (..., in)
+        Its input, some rows of it finite.
+    y : array, shape (..., out)
+        What came, of any library; its dtype says what precision to expect.
+    of : {'output', 'logits', 'log_proba'}, optional
+        What `y` is.
+
+    Returns
+    -------
+    Explanation
+        With `passed`, the numbers, and in words what is wrong and a likely cause: products of TF32
+        or bfloat16, float64 cut to float32, gelu's other form, a transposed weight, a missing bias,
+        an epsilon, and more, or 'unknown'. It has `to_dict()`, and prints as text.
+
+    Raises
+    ------
+    XpnnError
+        If mpmath is not installed, which the exact values need.
+    TypeError
+        If `x` or `y` is no real array, or `y` is not floating.
+    ValueError
+        If the shapes do not fit, or no row of `x` is finite.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> weight = np.asarray([[0.1, 0.3], [0.2, 0.4]])
+    >>> network = xpnn.Network([xpnn.Dense(weight, np.ones(2), "sigmoid")])
+    >>> x = np.asarray([[1.0, 0.5], [0.25, 3.0]])
+    >>> xpnn.explain(network, x, xpnn.sigmoid(x @ weight)).cause
+    'a missing bias in layer 0'
+    """
+    values, _ = _given("explain", network, x)
+    common_library("explain", None, {"y": y})
+    dtype = dtype_name(y.dtype)
+    if dtype not in FLOATS:
+        raise XpnnTypeError(f"explain: expected y of a real floating dtype, got {dtype}")
+    expected = (*x.shape[:-1], network.layers[-1].weight.shape[1])
+    if tuple(y.shape) != expected:
+        raise XpnnValueError(
+            f"explain: expected y of shape {expected} for x of shape {tuple(x.shape)}, got shape "
+            f"{tuple(y.shape)}"
+        )
+    reference = Reference.make(network, values, of)
+    standard = Standard.make(reference, dtype)
+    y = to_numpy(y).reshape(-1, expected[-1])
+    comparison = standard.compare(y, None)
+    cause = _cause(reference, y, dtype) if comparison.faults else None
+    return Explanation(dtype, reference.words, comparison, tuple(comparison.faults), cause)
+
+
+def _given(function: str, network: Network, x: Array) -> tuple[Values, str]:
+    """Check x; return it as NumPy's, and the dtype that network(x) has."""
+    common_library(function, None, {"x": x})
+    names = float_names(function, {"x": x}) | layer_dtypes(network.layers)
+    check_width(f"{function}, layer 0", x, network.layers[0].weight)
+    return to_numpy(x), promote(names)
+
+
+class _Place(NamedTuple):
+    backend: str
+    library: Library
+    device: Device | None
+    words: str
+
+
+def _places(
+    backends: Sequence[str] | None, devices: Sequence[str] | None
+) -> tuple[list[_Place], list[str]]:
+    """Return where to compute, and what is not there."""
+    known = {b.name: b for b in all_backends()}
+    left_out = []
+    if backends is None:
+        backends = [name for name, b in known.items() if b.version is not None]
+        missing = [b for b in known.values() if b.version is None]
+        left_out = [f"{b.name} is not installed: {b.install}" for b in missing]
+    places = []
+    for name in backends:
+        found = backend_library(name)
+        wanted = _first_of_each_kind(known[name].devices) if devices is None else devices
+        for device in wanted:
+            try:
+                place = None if device is None else find_device(found, device)
+            except XpnnValueError as error:
+                left_out.append(str(error))
+                continue
+            places.append(_Place(name, found, place, device or "default"))
+    if not places:
+        raise XpnnValueError(f"parity: {'; '.join(left_out) or 'expected some backend, got none'}")
+    return places, left_out
+
+
+def _first_of_each_kind(devices: Sequence[str]) -> list[str | None]:
+    kinds: dict[str, str | None] = {}
+    for device in devices:
+        kind = device.partition(":")[0]
+        if kind.isalpha():
+            kinds.setdefault(kind, device)
+    return list(kinds.values()) or [None]
+
+
+def _run(network: Network, standard: Standard, place: _Place) -> Iterator[Result]:
+    """Compute in both ways, and compare."""
+    reference, dtype = standard.reference, standard.dtype
+    found, method = place.library, _METHODS[reference.of]
+    with found.guard("float64"):
+        here = network.to(found.xp, device=place.device, dtype=dtype)
+        x = from_numpy(found, reference.x, dtype, place.device)
+        for way, xp in (("fast", None), ("reproducible", reproducible(found.xp))):
+            y, seconds = _timed(lambda xp=xp: to_numpy(method(here, x, xp=xp)))  # type: ignore[misc]
+            has_classes = standard.classes is not None
+            classes = to_numpy(here.classify(x, xp=xp)) if has_classes else None
+            comparison = standard.compare(y, classes)
+            faults = comparison.faults
+            where = _layer_at_fault(here, x, standard, xp)
+            if where:
+                faults.append(where)
+            if faults:
+                faults.append(f"likely cause: {_cause(reference, y, dtype)}")
+            code = digest(y) if xp is not None else None
+            yield Result(
+                place.backend, place.words, dtype, way, seconds, code, comparison, tuple(faults)
+            )
+
+
+def _timed(f: Callable[[], Values]) -> tuple[Values, float]:
+    """Return f(), and the least seconds of three calls after one that is not counted."""
+    y, times = f(), []
+    for _ in range(3):
+        start = time.perf_counter()
+        f()
+        times.append(time.perf_counter() - start)
+    return y, min(times)
+
+
+def _layer_at_fault(network: Network, x: Array, standard: Standard, xp: Namespace | None) -> str:
+    """Run the layers on the sample, in the dtype that is computed in; say which is not sound."""
+    found, computing = library(x), computing_float(standard.dtype)
+    there = network.to(x, dtype=computing)
+    rows = found.xp.astype(x, getattr(found.xp, computing))
+    rows = found.xp.stack([rows[i, :] for i in standard.reference.sample])
+    outputs = [(to_numpy(a), to_numpy(z)) for a, z in there.layer_outputs(rows, xp=xp)]
+    layers = there.to(host().xp, dtype="float64").layers
+    return str(guarded(first_unsound, layers, to_numpy(rows), outputs, computing))
+
+
+def _cause(reference: Reference, y: Values, dtype: str) -> str:
+    """Return the likely cause, judged by the rows with exact results."""
+    xp, rows = host().xp, reference.sample
+    x, y = (xp.astype(a[rows, :], xp.float64) for a in (reference.x, y))
+    return _faults.likely(_faults.Case(reference.layers, x, reference.of, dtype, y))
+
+
+def _alike(results: list[Result]) -> list[Result]:
+    """Mark the results whose digest is not that of the first."""
+    first = next((r for r in results if r.digest is not None), None)
+    if first is None:
+        return results
+    words = f"another digest than {first.backend}'s"
+    return [
+        r._replace(faults=(*r.faults, words)) if r.digest not in {None, first.digest} else r
+        for r in results
+    ]
