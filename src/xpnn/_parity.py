@@ -170,7 +170,7 @@ class _Place(NamedTuple):
     backend: str
     library: Library
     device: Device | None
-    words: str
+    words: str | None
 
 
 def _places(
@@ -193,7 +193,7 @@ def _places(
             except XpnnValueError as error:
                 left_out.append(str(error))
                 continue
-            places.append(_Place(name, found, place, device or "default"))
+            places.append(_Place(name, found, place, device))
     if not places:
         raise XpnnValueError(f"parity: {'; '.join(left_out) or 'expected some backend, got none'}")
     return places, left_out

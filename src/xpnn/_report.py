@@ -6,17 +6,15 @@ from typing import Any, NamedTuple
 
 from xpnn._standard import Comparison
 
-HEADS = (
-    "backend", "device", "dtype", "way", "ulp", "of bound", "of expected", "classes", "ms",
-    "digest", "verdict",
-)  # fmt: skip
+HEADS = ("backend", "dtype", "way", "ulp", "/bound", "/expected", "classes", "ms", "")
 
 
 class Result(NamedTuple):
     """How one backend did, on one device, in one dtype, in one way."""
 
     backend: str
-    device: str
+    device: str | None
+    """None: the default of a backend that has no names for them."""
     dtype: str
     way: str
     """fast or reproducible."""
@@ -34,21 +32,25 @@ class Result(NamedTuple):
         return not self.faults
 
     @property
+    def where(self) -> str:
+        """The backend, and the device if it has one by name."""
+        return self.backend if self.device is None else f"{self.backend} {self.device}"
+
+    @property
     def cells(self) -> tuple[str, ...]:
         """The row of the table."""
         c = self.comparison
         return (
-            self.backend,
-            self.device,
+            self.where,
             self.dtype,
             self.way,
-            f"{c.ulps:,.1f}",
+            f"{c.ulps:.4g}",
             f"{c.of_bound:.2g}",
             f"{c.of_expected:.2g}",
-            "" if c.agreement is None else f"{c.agreement:.2%}",
+            # Cut, not rounded: 100 % is all of them.
+            "" if c.agreement is None else f"{math.floor(c.agreement * 1e4) / 1e2:.4g}%",
             f"{self.seconds * 1e3:.3g}",
-            "" if self.digest is None else self.digest[:8],
-            "passed" if self.passed else "FAILED",
+            "ok" if self.passed else "FAILED",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,15 +108,24 @@ class Report(NamedTuple):
         return bool(self.results) and all(r.passed for r in self.results)
 
     @property
+    def digests(self) -> dict[str, set[str]]:
+        """By dtype, the digests of the reproducible results."""
+        found: dict[str, set[str]] = {}
+        for r in self.results:
+            if r.digest is not None:
+                found.setdefault(r.dtype, set()).add(r.digest)
+        return found
+
+    @property
     def lines(self) -> list[str]:
         """What there is to say beside the table."""
         lines = [f"{self.network}; {self.of} of {self.rows:,} rows", f"exact: {self.reference}"]
         for dtype, count in (self.certain or {}).items():
-            lines.append(
-                f"{count:,} of {self.rows:,} rows have a class that no rounding of {dtype} changes"
-            )
+            lines.append(f"certain: the classes of {count:,} rows, whatever is rounded in {dtype}")
+        for dtype, digests in self.digests.items():
+            lines.append(f"reproducible {dtype}: sha256 {', '.join(sorted(digests))}")
         for r in self.results:
-            lines += [f"{r.backend}, {r.device}, {r.dtype}, {r.way}: {fault}" for fault in r.faults]
+            lines += [f"{r.where}, {r.dtype}, {r.way}: {fault}" for fault in r.faults]
         return [*lines, *self.left_out]
 
     @property
@@ -123,7 +134,7 @@ class Report(NamedTuple):
         bad = sum(not r.passed for r in self.results)
         if bad or not self.results:
             return f"FAILED: {bad} of {len(self.results)} results"
-        return f"passed: all {len(self.results)} results are inside the bound"
+        return f"passed: all {len(self.results)} results"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single errors, as JSON has it."""
@@ -154,7 +165,8 @@ class Report(NamedTuple):
         """
         from xpnn._plot import draw  # noqa: PLC0415 -- matplotlib takes its time
 
-        return draw([(" ".join(r.cells[:4]), r.passed, r.comparison) for r in self.results])
+        names = [f"{r.where}\n{r.dtype}, {r.way}" for r in self.results]
+        return draw(names, [r.comparison for r in self.results], [r.passed for r in self.results])
 
     def __repr__(self) -> str:
         rows = [HEADS, *(r.cells for r in self.results)]

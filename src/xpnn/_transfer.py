@@ -147,5 +147,6 @@ def find_device(found: Library, device: Any) -> Device:
 
 
 def _no_device(found: Library, device: Any) -> XpnnValueError:
-    there = ", ".join(str(d) for d in found.xp.__array_namespace_info__().devices())
+    devices = found.xp.__array_namespace_info__().devices()
+    there = ", ".join(str(d) for d in devices if d is not None)
     return XpnnValueError(f"{found.name} has no device {device!r} here; it has {there}")

@@ -192,6 +192,55 @@ def verify(
 
 
 @app.command()
+def parity(
+    model: Model = "digits",
+    input_: Input = None,
+    *,
+    key: Key = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(help="numpy, torch, jax, ...; may be given several times; default all."),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu, cuda:0, ...; may be given several times; default one of a kind."),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help="float32, ...; may be given several times; default that of the result."),
+    ] = None,
+    of: Annotated[
+        str, typer.Option(help="What to compare: output, logits or log_proba.")
+    ] = "output",
+    rows: Annotated[int, typer.Option(min=1, help="Take so many rows, the first ones.")] = 1000,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON in place of the table.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a page, with the errors drawn."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+) -> None:
+    """Hold all backends to the exact results, inside a computed bound; exit status 1 if one fails."""
+    from xpnn.cli import _files, _parity, _predict
+
+    with _one_line():
+        if html is not None:
+            _files.check_free(html, force=force)
+        job = _predict.Job(model, input_, key, "numpy", None, None)
+        question = _parity.Question(rows, of, backend, device, dtype)
+        report = _parity.report_on(job.network(), job.rows(), question)
+        if html is not None:
+            _files.write(html, _parity.page(report), force=force)
+        if as_json:
+            print(_parity.as_json(report))  # noqa: T201
+        else:
+            _parity.show(report, Console())
+    raise typer.Exit(0 if report.passed else 1)
+
+
+@app.command()
 def info(model: Model = "digits") -> None:
     """Show a model file: layers, shapes, activations, parameters, bytes, metadata."""
     from xpnn.cli import _info

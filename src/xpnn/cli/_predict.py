@@ -1,6 +1,7 @@
 """predict: rows in, in pieces; results out, in pieces; memory stays flat."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from xpnn._reproducible import GUARANTEE, reproducible
 from xpnn._rows import Numbers, Rows, read_rows, rows_of, text_of, write_rows
 from xpnn._transfer import to_numpy
 from xpnn._types import Array, Namespace
-from xpnn.cli import _receipt
+from xpnn.cli import _files, _receipt
 from xpnn.cli._text import one_line
 from xpnn.errors import XpnnValueError
 
@@ -102,7 +103,7 @@ def predict(
 ) -> None:
     """Write the results to `out`, or as CSV to standard output; say their digest if reproducible."""
     if receipt is not None:
-        _receipt.check_free(receipt, force=force)
+        _files.check_free(receipt, force=force)
     network, rows = job.network(), job.rows()
     record = _receipt.Record()
     with _sink(out, network, force=force) as write:
@@ -113,7 +114,8 @@ def predict(
     if job.reproducible:
         print(f"sha256 {record.output.hexdigest()}", file=sys.stderr if out is None else sys.stdout)
     if receipt is not None:
-        _receipt.write(receipt, summary(job, record), force=force)
+        content = json.dumps(summary(job, record), indent=2) + "\n"
+        _files.write(receipt, content, force=force)
 
 
 def summary(job: Job, record: _receipt.Record) -> dict[str, Any]:

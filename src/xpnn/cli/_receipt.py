@@ -9,7 +9,6 @@ from typing import Any
 
 import xpnn
 from xpnn._digest import Digest
-from xpnn._model_file import replacing
 from xpnn._rows import Numbers
 from xpnn.errors import XpnnValueError
 
@@ -85,24 +84,6 @@ def ran_on(backend: str, device: str | None) -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
-
-
-def write(path: Path, content: dict[str, Any], *, force: bool) -> None:
-    """Write a receipt, whole or not at all."""
-    check_free(path, force=force)
-    try:
-        with replacing(path) as file:
-            file.write((json.dumps(content, indent=2) + "\n").encode())
-    except OSError as error:
-        raise XpnnValueError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def check_free(path: Path, *, force: bool) -> None:
-    """Raise ValueError if there is something already, or no folder for it."""
-    if not path.parent.is_dir():
-        raise XpnnValueError(f"{path}: cannot be written: there is no folder {path.parent}")
-    if path.exists() and not (force and path.is_file()):
-        raise XpnnValueError(f"{path}: is there already; replace it with --force")
 
 
 def read(path: Path) -> dict[str, Any]:
