@@ -66,12 +66,14 @@ class Pass(NamedTuple):
     """output, logits or log_proba: which method of the network."""
 
 
-def _conversion(name: str, to: str) -> float:
-    """Return the relative error of rounding values of dtype `name` to a floating one."""
-    if not is_rounded(name, to):
-        return 0.0
-    wide = computing_float(to)  # by way of which 16-bit floats may be made
-    return PRECISIONS[to].unit + (0.0 if wide == to else PRECISIONS[wide].unit)
+def _converted(size: Array, names: set[str], to: str, xp: Namespace) -> Array:
+    """Return how far values of this size and of dtypes `names` move when they are made `to`."""
+    if not any(is_rounded(name, to) for name in names):
+        return 0.0 * size
+    precision, wide = PRECISIONS[to], computing_float(to)
+    # 16-bit floats may be made by way of 32-bit ones.
+    unit = precision.unit + (0.0 if wide == to else PRECISIONS[wide].unit)
+    return xp.where(size <= precision.largest, size * unit + precision.tiny, math.inf)
 
 
 class Rounding(NamedTuple):
@@ -79,8 +81,8 @@ class Rounding(NamedTuple):
 
     unit: Array
     tiny: Array
-    of_weights: Array
-    """Relative error with which weights come to the dtype."""
+    weights: set[str]
+    """The dtypes that weights are given in."""
     dtype: str
 
     @staticmethod
@@ -95,7 +97,7 @@ class Rounding(NamedTuple):
         return Rounding(
             both(first.unit, second.unit),
             both(first.tiny, second.tiny),
-            both(0.0, max(_conversion(name, dtype) for name in weights)),
+            weights,
             dtype,
         )
 
@@ -133,28 +135,29 @@ def _enclosed(
 
 def entered(x: Array, by: Rounding, xp: Namespace) -> Enclosure:
     """Start with the input, which may have to be rounded to the dtype."""
-    centre, name = xp.astype(x, xp.float64), dtype_name(x.dtype)
+    centre, names = xp.astype(x, xp.float64), {dtype_name(x.dtype)}
     size = xp.abs(centre)
-    errors = [
-        _conversion(name, to) * size + (PRECISIONS[to].tiny if is_rounded(name, to) else 0.0)
-        for to in ("float64", by.dtype)
-    ]
-    return _enclosed(centre, xp.stack(errors), size, PRECISIONS[by.dtype].largest, xp)
+    errors = [_converted(size, names, to, xp) for to in ("float64", by.dtype)]
+    return _enclosed(centre, xp.stack(errors), size, PRECISIONS["float64"].largest, xp)
 
 
 def after_linear(s: Enclosure, layer: Dense, by: Rounding, xp: Namespace) -> Enclosure:
     """Go through x @ weight + bias, with weights in binary64."""
-    weight, bias = xp.abs(layer.weight), 0.0 if layer.bias is None else xp.abs(layer.bias)
+    weight = xp.abs(layer.weight)
+    columns = xp.sum(weight, axis=0)
+    bias = 0.0 * columns if layer.bias is None else xp.abs(layer.bias)
     size = xp.abs(s.centre) + s.reach
     n = 1 + xp.sum(xp.astype(size > 0, xp.float64), axis=-1, keepdims=True)
     terms = xp.matmul(size, weight) + bias
     carried = xp.matmul(s.errors, weight)
     centre = layer.linear(s.centre, xp=xp)
     nu = n * by.unit
-    of_terms = (by.unit + by.of_weights) * terms
+    of_weights, of_bias = (_converted(a, by.weights, by.dtype, xp) for a in (weight, bias))
+    of_weights = xp.matmul(size, of_weights) + of_bias
+    of_terms = by.unit * terms + xp.stack([0.0 * of_weights, of_weights])
     partial = (terms + xp.abs(centre) + carried[0, ...] + carried[1, ...] + of_terms) / 2
     rounded = (1 + 8 * by.unit) * (of_terms + nu * (partial + 2 * nu * terms))
-    flushed = by.tiny * (4 * n + xp.sum(size, axis=-1, keepdims=True) + xp.sum(weight, axis=0))
+    flushed = by.tiny * (4 * n + xp.sum(size, axis=-1, keepdims=True) + columns)
     errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
     return _enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
 

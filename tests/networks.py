@@ -1,0 +1,50 @@
+"""Random networks and inputs for tests that hold for all of them."""
+
+import itertools
+
+import numpy as np
+from hypothesis import strategies as st
+
+import xpnn
+from xpnn._activations import ACTIVATIONS
+
+OPTIONS = (
+    "leaky_relu(negative_slope=0.2)", "leaky_relu(negative_slope=-3.0)", "elu(alpha=0.3)",
+    "celu(alpha=0.3)", "gelu(approximate='tanh')", "softplus(beta=3.0)", "softplus(threshold=2.0)",
+)  # fmt: skip
+ALL = (*ACTIVATIONS, *OPTIONS)
+
+
+@st.composite
+def cases(draw, dtype="float64", activations=ALL):
+    """A network of weights of this dtype, and four rows for it."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    widths = draw(st.lists(st.integers(1, 8), min_size=2, max_size=4))
+    if draw(st.integers(0, 9)) == 9:
+        widths[0] = draw(st.sampled_from((100, 500, 4096)))
+    scale = 10 ** draw(st.floats(-3, 1.3))
+    layers = []
+    for n, m in itertools.pairwise(widths):
+        weight = (rng.normal(size=(n, m)) * scale).astype(dtype)
+        bias = (rng.normal(size=m) * scale).astype(dtype) if draw(st.booleans()) else None
+        layers.append([weight, bias, draw(st.sampled_from(activations))])
+    x = rng.normal(size=(4, widths[0])) * 10 ** draw(st.floats(-2, 2))
+    kind = draw(st.sampled_from(("any", "zeros", "whole", "small", "small weights")))
+    if kind == "zeros":
+        x[rng.random(x.shape) < 0.5] = 0
+    elif kind == "whole":
+        x = np.round(x)
+    elif kind == "small":
+        x *= 10.0 ** draw(st.floats(-42, 0))
+    elif kind == "small weights":
+        layers[0][0] *= np.asarray(10.0 ** draw(st.floats(-42, 0)), dtype)
+    return xpnn.Network([xpnn.Dense(*parts) for parts in layers]), x.astype(dtype)
+
+
+def random_network(widths, hidden, output, *, seed=0, scale=1.0, dtype="float32"):
+    """A network of normal weights that keep the size of values, times `scale`."""
+    rng = np.random.default_rng(seed)
+    pairs = list(itertools.pairwise(widths))
+    weights = [(rng.normal(size=(n, m)) * scale / n**0.5).astype(dtype) for n, m in pairs]
+    biases = [(rng.normal(size=m) * 0.1).astype(dtype) for _, m in pairs]
+    return xpnn.Network.from_weights(weights, biases, hidden=hidden, output=output)
