@@ -38,6 +38,11 @@ class Expectation(NamedTuple):
     centre: Array
     variance: Array
 
+    def flushed(self, tiny: float, xp: Namespace) -> "Expectation":
+        """Expect that values below the smallest normal number become zero."""
+        lost = xp.where(xp.abs(self.centre) < tiny, self.centre**2, 0.0)
+        return Expectation(self.centre, self.variance + lost)
+
 
 def after_linear(
     s: Expectation, layer: Dense, unit: float, of_weights: float, xp: Namespace
@@ -77,14 +82,16 @@ def after_activation(
 
 def expect(one: Pass, x: Array, xp: Namespace) -> Expectation:
     """Expect the errors of a pass."""
-    unit, last = PRECISIONS[computing_float(one.dtype)].unit, PRECISIONS[one.dtype].unit
-    of_weights = last if any(is_rounded(name, one.dtype) for name in one.weights) else 0.0
-    of_input = last if is_rounded(dtype_name(x.dtype), one.dtype) else 0.0
+    inside, last = PRECISIONS[computing_float(one.dtype)], PRECISIONS[one.dtype]
+    of_weights = last.unit if any(is_rounded(name, one.dtype) for name in one.weights) else 0.0
+    of_input = last.unit if is_rounded(dtype_name(x.dtype), one.dtype) else 0.0
     x = xp.astype(x, xp.float64)
-    s = Expectation(x, (_DEVIATION * of_input * x) ** 2)
+    s = Expectation(x, (_DEVIATION * of_input * x) ** 2).flushed(last.tiny, xp)
     for i, layer in enumerate(one.layers):
-        s = after_linear(s, layer, unit, of_weights, xp)
-        s = after_activation(s, activation_of(one.layers, i, one.of), unit, xp)
-    if unit == last:
+        s = after_linear(s, layer, inside.unit, of_weights, xp).flushed(inside.tiny, xp)
+        s = after_activation(s, activation_of(one.layers, i, one.of), inside.unit, xp)
+        s = s.flushed(inside.tiny, xp)
+    if inside == last:
         return s
-    return Expectation(s.centre, s.variance + (_DEVIATION * last * s.centre) ** 2)
+    rounded = (_DEVIATION * last.unit * s.centre) ** 2
+    return Expectation(s.centre, s.variance + rounded).flushed(last.tiny, xp)

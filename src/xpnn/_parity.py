@@ -95,6 +95,10 @@ def parity(
         with_it = [place for place in places if hasattr(place.library.xp, dtype)]
         left_out += [f"{p.backend} has no {dtype}" for p in places if p not in with_it]
         results += _alike([r for place in with_it for r in _run(network, standard, place)])
+    if not results:
+        raise XpnnValueError(
+            f"parity: expected a backend that can, got none: {'; '.join(left_out)}"
+        )
     head = repr(network).partition("\n")[0]
     rows = len(reference.x)
     return Report(head, of, rows, reference.words, certain or None, tuple(results), tuple(left_out))

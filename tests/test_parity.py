@@ -1,0 +1,389 @@
+"""parity and explain: sound results pass, each planted fault is caught, and named where it can be."""
+
+import functools
+import json
+import sys
+
+import numpy as np
+import pytest
+from networks import random_network
+
+import xpnn
+import xpnn.models
+from xpnn import _parity
+from xpnn._faults import FAULTS, rounded
+
+
+@functools.cache
+def digits():
+    return xpnn.load("digits"), xpnn.models.sample("digits")[0].astype("float32")
+
+
+@functools.cache
+def gated():
+    """A network of gelu, with a square weight."""
+    network = random_network((20, 30, 30, 4), "gelu", "softmax", seed=1, scale=2.0)
+    return network, np.random.default_rng(2).normal(size=(40, 20)).astype("float32")
+
+
+def narrowed(bits):
+    """A product of float32 matrices whose factors are rounded to fewer bits."""
+
+    def matmul(a, b):
+        narrow = [rounded(f.astype("float64"), bits).astype("float32") for f in (a, b)]
+        return narrow[0] @ narrow[1]
+
+    return matmul
+
+
+def by_hand(network, x, *, matmul=np.matmul, bias=True, hidden=None, output=None):
+    """The forward pass that somebody else wrote."""
+    z = x
+    for layer in network.layers:
+        last = layer is network.layers[-1]
+        a = matmul(z, layer.weight) + (layer.bias if bias else 0)
+        z = ((output if last else hidden) or layer.activate)(a)
+    return z
+
+
+def changed(network, i, make):
+    """The network with another weight in layer i."""
+    layers = list(network.layers)
+    layers[i] = xpnn.Dense(make(layers[i].weight.copy()), layers[i].bias, layers[i].activation)
+    return xpnn.Network(layers)
+
+
+def by_a_tenth(weight):
+    weight[400 % len(weight), 3] *= np.float32(1.1)
+    return weight
+
+
+def softmax_with(epsilon):
+    def softmax(a):
+        e = np.exp(a - a.max(axis=-1, keepdims=True))
+        return e / (e.sum(axis=-1, keepdims=True) + np.float32(epsilon))
+
+    return softmax
+
+
+TANH = functools.partial(xpnn.gelu, approximate="tanh")
+ORDER = [3, 0, 1, 2]
+FAULTY = {
+    "TF32": (digits, lambda n, x: by_hand(n, x, matmul=narrowed(11)), "factors of products rounded to TF32"),
+    "bfloat16": (digits, lambda n, x: by_hand(n, x, matmul=narrowed(8)), "factors of products rounded to bfloat16"),
+    "gelu": (gated, lambda n, x: by_hand(n, x, hidden=TANH), "gelu's other form in layers 0, 1"),
+    "axis": (
+        gated,
+        lambda n, x: by_hand(n, x, output=lambda a: xpnn.softmax(a, axis=0)),
+        "softmax over the wrong axis",
+    ),
+    "bias": (digits, lambda n, x: by_hand(n, x, bias=False), "a missing bias in layers 0, 1, 2"),
+    "order": (gated, lambda n, x: n(x)[:, ORDER], "the classes in another order: 3, 0, 1, 2"),
+    "transposed": (
+        gated,
+        lambda n, x: changed(n, 1, lambda w: w.T)(x),
+        "a transposed weight in layer 1",
+    ),
+    "first weight": (digits, lambda n, x: changed(n, 0, by_a_tenth)(x), "unknown"),
+    "last weight": (digits, lambda n, x: changed(n, 2, by_a_tenth)(x), "unknown"),
+    "epsilon": (
+        gated,
+        lambda n, x: by_hand(n, x, output=softmax_with(1e-3)),
+        "an epsilon of 0.001 added to the sum of the probabilities",
+    ),
+    "left out": (gated, lambda n, x: n.logits(x), "the output layer's activation: softmax left out"),
+    "twice": (gated, lambda n, x: xpnn.softmax(n(x)), "the output layer's activation: softmax twice"),
+    "scale": (digits, lambda n, x: n(x / 255), "another scale of the input: times 0.00392"),
+    "another activation": (gated, lambda n, x: by_hand(n, x, hidden=xpnn.relu), "unknown"),
+    "a NaN": (digits, lambda n, x: np.where(np.arange(len(x))[:, None] == 7, np.nan, n(x)), "unknown"),
+    "one row": (gated, lambda n, x: np.where(np.arange(len(x))[:, None] == 9, 0.25, n(x)), "unknown"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_each_fault_is_caught(name):
+    make, compute, words = FAULTY[name]
+    network, x = make()
+    found = xpnn.explain(network, x, compute(network, x).astype("float32"))
+    assert not found.passed
+    assert found.faults
+    assert words in found.cause
+    assert "FAILED" in repr(found)
+    assert found.cause in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("compute", "words"),
+    [
+        (lambda n, x: n(x.astype("float32")), "float64 cut to float32"),
+        (lambda n, x: n(x.astype("float32").astype("float64")), "float32, the input"),
+        (
+            lambda n, x: n.to(np, dtype="float32").to(np, dtype="float64")(x),
+            "float32, the weights",
+        ),
+    ],
+)
+def test_float64_cut_to_float32_is_caught(compute, words):
+    network = random_network((20, 30, 4), "sigmoid", "softmax", dtype="float64")
+    x = np.random.default_rng(2).normal(size=(40, 20))
+    assert xpnn.explain(network, x, network(x)).passed
+    cut = compute(network, x).astype("float64")
+    if words == "float64 cut to float32":
+        single = network.to(np, dtype="float32")
+        cut = single(x.astype("float32")).astype("float64")
+    found = xpnn.explain(network, x, cut)
+    assert not found.passed
+    assert words in found.cause
+
+
+def test_another_slope_and_a_logarithm_with_an_epsilon():
+    network = random_network((8, 16, 4), "leaky_relu", "softmax")
+    x = np.random.default_rng(2).normal(size=(40, 8)).astype("float32")
+    slope = functools.partial(xpnn.leaky_relu, negative_slope=0.2)
+    found = xpnn.explain(network, x, by_hand(network, x, hidden=slope))
+    assert found.cause == "another slope of leaky_relu in layer 0: 0.2"
+    y = np.log(network(x) + np.float32(1e-5))
+    found = xpnn.explain(network, x, y, of="log_proba")
+    assert found.cause == "an epsilon of 1e-05 added to the probabilities"
+    assert xpnn.explain(network, x, network.log_proba(x), of="log_proba").passed
+    assert xpnn.explain(network, x, network.logits(x), of="logits").passed
+
+
+def test_every_fault_of_the_table_is_planted_above():
+    words = [words for _, _, words in FAULTY.values()]
+    words += ["float64 cut to float32", "another slope of leaky_relu"]
+    assert {f for f in FAULTS if any(w.startswith(f) for w in words)} == set(FAULTS)
+
+
+def test_products_that_are_inside_the_bound_and_not_of_this_precision():
+    """At a width of 4,096 TF32 hides in the bound: its errors average out."""
+    network = random_network((4096, 16, 4), "tanh", "identity", seed=5)
+    x = np.random.default_rng(2).normal(size=(20, 4096)).astype("float32")
+    found = xpnn.explain(network, x, by_hand(network, x, matmul=narrowed(11)))
+    assert found.comparison.of_bound < 1
+    assert found.comparison.outside == 0
+    (fault,) = found.faults
+    assert fault.startswith("errors ")
+    assert fault.endswith("times those expected of float32, sound ones stay below 8")
+    assert "TF32" in found.cause
+    assert xpnn.explain(network, x, network(x)).passed
+
+
+def test_other_libraries_results_pass(torch, jax):
+    network, x = gated()
+    layers = []
+    for layer in network.layers:
+        linear = torch.nn.Linear(*layer.weight.shape)
+        linear.weight.data = torch.from_numpy(layer.weight.T.copy())
+        linear.bias.data = torch.from_numpy(layer.bias.copy())
+        layers += [linear, torch.nn.GELU()]
+    model = torch.nn.Sequential(*layers[:-1], torch.nn.Softmax(-1))
+    assert xpnn.explain(network, x, model(torch.from_numpy(x))).passed
+    low = xpnn.explain(network, x, model.bfloat16()(torch.from_numpy(x).bfloat16()))
+    assert low.passed
+    assert low.dtype == "bfloat16"
+    z = jax.numpy.asarray(x)
+    for layer in network.layers[:-1]:
+        z = jax.nn.gelu(z @ layer.weight + layer.bias, approximate=False)
+    last = network.layers[-1]
+    assert xpnn.explain(network, x, jax.nn.softmax(z @ last.weight + last.bias)).passed
+
+
+@pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
+def test_every_backend_passes(backend, of, dtype):
+    network, x = digits()
+    report = xpnn.parity(network, x[:30], of=of, backends=[backend.name], dtypes=[dtype])
+    assert report.passed, report
+    assert [(r.backend, r.dtype, r.way) for r in report.results] == [
+        (backend.name, dtype, "fast"),
+        (backend.name, dtype, "reproducible"),
+    ]
+    assert report.certain == {dtype: 30}
+    for r in report.results:
+        assert 0 < r.comparison.of_bound < 0.2
+        assert 0.05 < r.comparison.of_expected < 2
+        assert r.comparison.agreement == 1
+        assert r.seconds > 0
+        assert (r.digest is None) == (r.way == "fast")
+
+
+@pytest.mark.parametrize("low", ["float16", "bfloat16"])
+def test_low_precision_passes(backend, low):
+    network, x = gated()
+    if not hasattr(backend.xp, low):
+        with pytest.raises(ValueError, match=f"{backend.name} has no {low}"):
+            xpnn.parity(network, x, backends=[backend.name], dtypes=[low])
+        return
+    report = xpnn.parity(network, x, backends=[backend.name], dtypes=[low])
+    assert report.passed, report
+
+
+def test_all_together(torch, jax):
+    network, x = gated()
+    report = xpnn.parity(network, x[:, None, :], backends=["numpy", "torch", "jax"])
+    assert report.passed, report
+    assert len(report.results) == 6
+    assert len(report.digests["float32"]) == 1
+    assert report.rows == 40
+
+
+def test_regressions_and_multi_label_networks():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(10, 3))
+    for output, classes in (("identity", None), ("sigmoid", {"float64": 10}), ("tanh", None)):
+        network = random_network((3, 5, 1), "relu", output, dtype="float64")
+        report = xpnn.parity(network, x, backends=["numpy"])
+        assert report.passed
+        assert report.certain == classes
+    many = random_network((3, 5, 4), "relu", "sigmoid", dtype="float64")
+    assert xpnn.parity(many, x, backends=["numpy"]).passed
+
+
+def tampered(monkeypatch, torch, name, change):
+    """Make a function of PyTorch's namespace wrong, for floats of 32 bits."""
+    import array_api_compat.torch as xp
+
+    right = getattr(xp, name)
+
+    def wrong(*arguments):
+        y = right(*arguments)
+        return change(y, *arguments) if y.dtype == torch.float32 else y
+
+    monkeypatch.setattr(xp, name, wrong)
+
+
+def test_a_backend_whose_products_are_rounded(monkeypatch, torch):
+    def tf32(y, a, b):
+        return torch.from_numpy(narrowed(11)(a.numpy(), b.numpy()))
+
+    tampered(monkeypatch, torch, "matmul", tf32)
+    network, x = digits()
+    report = xpnn.parity(network, x, backends=["numpy", "torch"])
+    assert not report.passed
+    assert [r.passed for r in report.results] == [True, True, False, True]
+    faults = report.results[2].faults
+    assert any("rows outside the bound" in f for f in faults)
+    # The first layer alone is where it is seen first.
+    assert any(f.startswith("layer 0, x @ weight + bias: ") for f in faults)
+    assert "likely cause: factors of products rounded to TF32" in faults
+    assert f"FAILED: 1 of {len(report.results)} results" in repr(report)
+
+
+@pytest.mark.parametrize(("name", "output"), [("exp", "sigmoid"), ("tanh", "tanh")])
+def test_a_backend_whose_elementary_function_is_worse_than_stated(monkeypatch, torch, name, output):
+    """A millionth, which the errors of wide products hide in the result, shows in the layer alone."""
+    tampered(monkeypatch, torch, name, lambda y, _: y * (1 + 2.0**-17))
+    wide = random_network((784, 50, 3), output, "identity", scale=1.0)
+    x = np.random.default_rng(0).normal(size=(20, 784)).astype("float32")
+    report = xpnn.parity(wide, x, backends=["torch"])
+    fast, reproducible = report.results
+    assert fast.comparison.outside == 0
+    assert any(f.startswith(f"layer 0, {output}: ") for f in fast.faults), fast.faults
+    assert "likely cause: unknown" in fast.faults
+    assert reproducible.passed
+
+
+def test_digests_must_be_alike(monkeypatch, torch):
+    digests = iter(["a" * 64, "b" * 64])
+    monkeypatch.setattr(_parity, "digest", lambda y: next(digests))
+    report = xpnn.parity(*gated(), backends=["numpy", "torch"])
+    assert not report.passed
+    assert report.results[-1].faults == ("another digest than numpy's",)
+    assert report.digests == {"float32": {"a" * 64, "b" * 64}}
+
+
+def test_a_wrong_class_that_was_certain_is_a_fault(monkeypatch, torch):
+    wrong = xpnn.Network.classify
+    monkeypatch.setattr(
+        xpnn.Network, "classify", lambda self, x, **options: (wrong(self, x, **options) + 1) % 4
+    )
+    report = xpnn.parity(*gated(), backends=["numpy"])
+    assert "40 rows of another class than the certain one" in report.results[0].faults
+
+
+def test_rows_of_nan_are_left_alone():
+    network, x = gated()
+    x = x.copy()
+    x[3, 2], x[7, 1] = np.nan, np.inf
+    report = xpnn.parity(network, x, backends=["numpy"])
+    assert report.passed, report
+    assert report.results[0].comparison.unbounded == 2
+    with pytest.raises(ValueError, match="at least one row of finite numbers, got none in 2 rows"):
+        xpnn.parity(network, x[[3, 7]], backends=["numpy"])
+
+
+def test_report(torch):
+    network, x = gated()
+    report = xpnn.parity(network, x, dtypes=["float32", "float64"], backends=["numpy", "torch"])
+    content = json.loads(json.dumps(report.to_dict()))
+    assert content["passed"] is True
+    assert len(content["results"]) == 8
+    assert content["results"][1]["sha256"] == report.results[1].digest
+    text = repr(report)
+    for words in ("numpy cpu", "/bound", "exact integers", "passed: all 8 results", "sha256"):
+        assert words in text
+    page = report._replace(network="<script>")._repr_html_()
+    assert "&lt;script&gt;" in page
+    assert page.count("<tr>") == 9
+    figure = report.plot()
+    assert len(figure.axes) == 8
+    assert figure.axes[0].get_title() == "numpy cpu\nfloat32, fast"
+    failed = report.results[0]._replace(faults=("broken",))
+    assert "FAILED" in repr(report._replace(results=(failed,)))
+    assert "FAILED" in report._replace(results=(failed,)).plot().axes[0].get_title()
+
+
+def test_explanations_as_json():
+    network, x = gated()
+    found = xpnn.explain(network, x, network(x))
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content["passed"] is True
+    assert content["cause"] is None
+    assert "passed: float32, largest error" in repr(found)
+
+
+@pytest.mark.parametrize(("module", "extra"), [("mpmath", "parity"), ("matplotlib", "plot")])
+def test_what_is_missing_is_said(monkeypatch, module, extra):
+    from xpnn._reference import context
+
+    network, x = gated()
+    report = xpnn.parity(network, x, backends=["numpy"])
+    for name in [n for n in sys.modules if n.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    context.cache_clear()
+    with pytest.raises(xpnn.XpnnError, match=rf"pip install 'xpnn\[{extra}\]'"):
+        report.plot() if extra == "plot" else xpnn.parity(network, x, backends=["numpy"])
+    context.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"backends": ["tensorflow"]}, ValueError, "expected a backend of numpy"),
+        ({"backends": []}, ValueError, "expected some backend"),
+        (
+            {"backends": ["numpy"], "devices": ["cuda:9"]},
+            ValueError,
+            "numpy has no device 'cuda:9'",
+        ),
+        ({"dtypes": ["int8"]}, TypeError, "expected dtype to be one of float16"),
+        ({"of": "proba"}, ValueError, "of: expected 'output'"),
+    ],
+)
+def test_bad_options(options, error, words):
+    with pytest.raises(error, match=words):
+        xpnn.parity(*gated(), **options)
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "words"),
+    [
+        (np.ones((40, 3), "float32"), ValueError, r"expected y of shape \(40, 4\) .* got shape \(40, 3\)"),
+        (np.ones((40, 4), int), TypeError, "y of a real floating dtype, got int64"),
+        ([[1.0]], TypeError, "expected y to be an array"),
+    ],
+)  # fmt: skip
+def test_bad_results(y, error, words):
+    with pytest.raises(error, match=words):
+        xpnn.explain(*gated(), y)

@@ -1,0 +1,168 @@
+"""Slopes and roundings of activations, on which the error bound rests, against mpmath."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from networks import OPTIONS
+
+from xpnn._activations import ACTIVATIONS, ELEMENTWISE
+from xpnn._dense import parse_activation
+from xpnn._dtypes import PRECISIONS
+from xpnn._reference import FORMULAS, context
+from xpnn._slopes import SLOPES
+from xpnn._standard import host
+
+NAMES = [function.__name__ for function in ELEMENTWISE]
+FORMS = (*NAMES, *OPTIONS, "celu(alpha=2.0)", "softplus(beta=0.5)", "elu(alpha=-2.0)")
+FLAT = (
+    "identity",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "hard_sigmoid",
+    "hard_swish",
+    "hard_tanh",
+    "step",
+)
+
+
+def formula(form):
+    name, options = parse_activation(form)
+    return lambda x: FORMULAS[name](context(), x, **options)
+
+
+def slope(form, t):
+    """|f'(t)|, exactly enough."""
+    mp = context()
+    return float(abs(mp.diff(formula(form), mp.mpf(t), h=mp.mpf(2) ** -120)))
+
+
+def steepest(form, low, high):
+    name, options = parse_activation(form)
+    with host().guard("float64"):
+        return SLOPES[name].steepest(np.asarray(low), np.asarray(high), host().xp, **options)
+
+
+def test_every_activation_has_its_row():
+    assert set(SLOPES) == set(NAMES) == set(FORMULAS)
+    assert set(ACTIVATIONS) - set(SLOPES) == {"softmax", "log_softmax"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_slope_is_steeper(form):
+    rng = np.random.default_rng(0)
+    size = 10 ** rng.uniform(-3, 2, 150)
+    middle = rng.normal(size=150) * size
+    width = 10 ** rng.uniform(-6, 1.5, 150) * (rng.random(150) < 0.8)
+    low, high = middle - width, middle + width
+    most = steepest(form, low, high)
+    inside = low + (high - low) * rng.random((4, 150))
+    ends = np.asarray([low, high, np.clip(0.0, low, high)])
+    for points in (*inside, *ends):
+        for t, limit in zip(points, most, strict=True):
+            # At a kink, such as 0, a difference of both sides is no slope.
+            if t not in {0.0, 3.0, -3.0, 1.0, -1.0, 6.0, 2.0}:
+                assert slope(form, t) <= limit * (1 + 1e-12) + 1e-300, t
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_slopes_are_of_use(form):
+    """At a point it is the slope, but for the gated ones, which take the largest of all."""
+    gated = form.split("(")[0] in {"gelu", "silu", "mish", "selu"}
+    points = np.asarray([-7.3, -2.1, -0.4, 0.7, 2.2, 5.1])
+    got = steepest(form, points, points)
+    for t, value in zip(points, got, strict=True):
+        there = slope(form, t)
+        if gated:
+            assert value <= 1.8
+            assert t > -3 or value < 20 * there + 1e-300
+        elif "threshold" in form and t > 2:
+            assert value == 1
+        else:
+            assert value == pytest.approx(there, rel=1e-12, abs=0)
+
+
+def test_jumps_are_where_they_are():
+    xp, (low, high) = host().xp, np.asarray([[-1.0, 0.5, -2.0], [1.0, 2.0, -1.0]])
+    assert SLOPES["step"].jump(low, high, xp).tolist() == [1, 0, 0]
+    jump = SLOPES["softplus"].jump(low, high, xp, threshold=1.5)
+    assert jump.tolist() == [0, pytest.approx(math.log1p(math.exp(-1.5))), 0]
+
+
+def usual(module, form):
+    """The same activation, as a library has it or as people write it."""
+    f = module["nn"]
+    exp, log, tanh, sqrt = module["exp"], module["log"], module["tanh"], math.sqrt
+    return {
+        "sigmoid": [f.sigmoid, lambda x: 1 / (1 + exp(-x)), lambda x: 0.5 + 0.5 * tanh(0.5 * x)],
+        "log_sigmoid": [getattr(f, "logsigmoid", None) or f.log_sigmoid],
+        "tanh": [f.tanh],
+        "relu": [f.relu],
+        "relu6": [f.relu6],
+        "leaky_relu": [f.leaky_relu],
+        "elu": [f.elu, lambda x: module["where"](x > 0, x, exp(x) - 1)],
+        "selu": [f.selu],
+        "celu": [f.celu],
+        "gelu": [lambda x: f.gelu(x, **module["exact"])],
+        "gelu(approximate='tanh')": [
+            lambda x: f.gelu(x, approximate=module["tanh form"]),
+            lambda x: 0.5 * x * (1 + tanh(sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))),
+        ],
+        "silu": [f.silu, lambda x: x / (1 + exp(-x))],
+        "mish": [f.mish],
+        "softplus": [f.softplus, lambda x: log(1 + exp(x))],
+        "softsign": [getattr(f, "softsign", None) or f.soft_sign],
+        "hard_sigmoid": [getattr(f, "hardsigmoid", None) or f.hard_sigmoid, lambda x: f.relu6(x + 3) / 6],
+        "hard_swish": [getattr(f, "hardswish", None) or f.hard_swish],
+        "hard_tanh": [getattr(f, "hardtanh", None) or f.hard_tanh],
+        "erf": [module["erf"]],
+    }.get(form, [])  # fmt: skip
+
+
+@pytest.fixture
+def libraries(torch, jax):
+    import types
+
+    f = torch.nn.functional
+    own = types.SimpleNamespace(**{n: getattr(f, n) for n in dir(f) if not n.startswith("_")})
+    own.tanh, own.sigmoid = torch.tanh, torch.sigmoid
+    return [
+        (
+            torch.asarray,
+            {
+                "nn": own, "exp": torch.exp, "log": torch.log, "tanh": torch.tanh, "erf": torch.erf,
+                "where": torch.where, "exact": {}, "tanh form": "tanh",
+            },
+        ),
+        (
+            jax.numpy.asarray,
+            {
+                "nn": jax.nn, "exp": jax.numpy.exp, "log": jax.numpy.log, "tanh": jax.numpy.tanh,
+                "erf": jax.scipy.special.erf, "where": jax.numpy.where,
+                "exact": {"approximate": False}, "tanh form": True,
+            },
+        ),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [f for f in FORMS if f in {*NAMES, "gelu(approximate='tanh')"}])
+def test_sound_implementations_are_within_the_roundings(form, libraries, dtype):
+    """xpnn's, those of torch and jax.nn, and the ways in which people write them."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(-12, 12, 300), rng.normal(size=100) * 10 ** rng.uniform(-6, 0)])
+    x = x.astype(dtype)
+    mp, (name, options) = context(), parse_activation(form)
+    exact = [formula(form)(mp.mpf(float(v))) for v in x]
+    unit, tiny = PRECISIONS[dtype].unit, PRECISIONS[dtype].tiny
+    allowed = SLOPES[name].roundings(
+        np.abs(x.astype("float64")), np.abs([float(e) for e in exact]), **options
+    )
+    most = unit * np.asarray(allowed) * np.ones(len(x)) + 4 * tiny * (1 + np.abs(x))
+    for asarray, module in libraries:
+        ours = [lambda x: ACTIVATIONS[name](x, **options)]
+        for way in (*ours, *usual(module, form)):
+            y = np.asarray(way(asarray(x)))
+            for v, e, limit, at in zip(y, exact, most, x, strict=True):
+                assert abs(mpmath.mpf(float(v)) - e) <= limit, (float(at), float(v), float(e))
