@@ -3,13 +3,13 @@
 import math
 from functools import partial
 
-import mpmath as mp
 import numpy as np
 import pytest
 from references import ELEMENTWISE
 
 import xpnn
 from xpnn._activations import ELEMENTWISE as TABLE
+from xpnn._reference import context
 
 NAMES = [function.__name__ for function in TABLE]
 # The derivative stated at a kink, where mpmath's two-sided one would be neither side's.
@@ -25,8 +25,8 @@ POINTS = np.asarray(PLACES + [-p for p in PLACES[:-1]])
 def derivative(name, x):
     if x in KINKS.get(name, {}):
         return KINKS[name][x]
-    with mp.workdps(60):
-        return float(mp.diff(ELEMENTWISE[name], mp.mpf(x), h=mp.mpf(10) ** -25))
+    mp = context()
+    return float(mp.diff(ELEMENTWISE[name], mp.mpf(x), h=mp.mpf(10) ** -25))
 
 
 @pytest.mark.parametrize("name", NAMES)

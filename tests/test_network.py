@@ -137,6 +137,14 @@ def test_low_precision_is_rounded_once(low, backend):
     np.testing.assert_array_equal(backend.numpy(pairs[-1][1], shape=(2,), dtype=low), got)
 
 
+def test_a_low_result_overflows_without_a_warning(backend):
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip(f"{backend.name} has no float16")
+    network = one_layer("identity", dtype="float16").to(backend.xp, device=backend.device)
+    y = network(backend.asarray([60000.0, 60000.0], "float16"))
+    assert backend.numpy(y, shape=(1,), dtype="float16").tolist() == [math.inf]
+
+
 def test_weights_follow_and_are_remembered(backend):
     network = book()
     x = backend.asarray(X)

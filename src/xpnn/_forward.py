@@ -84,4 +84,5 @@ class Forward(NamedTuple):
 
     @staticmethod
     def _to(dtype: str, found: Library, y: Array) -> Array:
-        return found.xp.astype(y, getattr(found.xp, dtype, y.dtype))
+        with found.guard(dtype):
+            return found.xp.astype(y, getattr(found.xp, dtype, y.dtype))
