@@ -382,3 +382,73 @@ def test_bad_receipts(receipt, run, fails):
     Path("s.json").write_text(json.dumps(content))
     assert "'colours'" in fails("verify", "s.json", "digits", "x.npy")
     assert "cannot be written" in fails("predict", "--reproducible", "--receipt", "nowhere/r.json")
+
+
+def test_parity_passes_on_the_shipped_model(run, backend):
+    result = run("parity", "--backend", backend.name, "--rows", 40)
+    assert result.exit_code == 0, result.output
+    assert backend.name.split("-")[0] in result.stdout.splitlines()[2]  # long names are folded
+    assert "certain: the classes of 40 rows" in result.stdout
+    assert result.stdout.endswith("passed: all 2 results\n")
+    result = run("parity", "--json", "--backend", backend.name, "--rows", 20, "--dtype", "float64")
+    content = json.loads(result.stdout)
+    assert content["passed"] is True
+    assert [r["dtype"] for r in content["results"]] == ["float64"] * 2
+    assert content["results"][1]["sha256"]
+
+
+def test_parity_writes_a_page(run, tmp_path):
+    result = run("parity", "--backend", "numpy", "--rows", 20, "--html", "page.html")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<tr>") == 3
+    assert "data:image/png;base64," in page
+    assert "http" not in page  # it needs nothing else
+    assert "is there already" in run("parity", "--html", "page.html").stderr
+    assert (
+        run("parity", "--backend", "numpy", "--rows", 5, "--html", "page.html", "--force").exit_code
+        == 0
+    )
+    assert "no folder" in run("parity", "--html", "nowhere/page.html").stderr
+
+
+def test_parity_fails_with_status_1(run, monkeypatch):
+    import array_api_compat.numpy as xp
+
+    right = xp.matmul
+
+    def matmul(a, b):
+        y = right(a, b)
+        return y * np.float32(1.01) if y.dtype == np.float32 else y
+
+    monkeypatch.setattr(xp, "matmul", matmul)
+    result = run("parity", "--backend", "numpy", "--rows", 20)
+    assert result.exit_code == 1
+    assert "numpy cpu, float32, fast: layer 0, x @ weight + bias: " in result.stdout
+    assert result.stdout.endswith("FAILED: 1 of 2 results\n")
+
+
+def test_parity_says_what_is_not_there(run, monkeypatch):
+    from xpnn import _backends
+
+    monkeypatch.setattr(_backends, "_is_installed", lambda module: module == "numpy")
+    result = run("parity", "--rows", 5)
+    assert result.exit_code == 0
+    assert "torch is not installed: pip install 'xpnn[torch]'" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--backend", "tensorflow"], "expected a backend of numpy"),
+        (["--dtype", "int8"], "expected dtype to be one of"),
+        (["--of", "proba"], "of: expected 'output'"),
+        (["digits", "wide.npy"], r"x of shape (..., 784)"),
+        (["digits", "empty.npy"], "at least one row"),
+        (["nothing.safetensors"], "is not there"),
+    ],
+)
+def test_parity_mistakes_take_one_line(fails, tmp_path, arguments, words):
+    np.save(tmp_path / "wide.npy", np.ones((2, 785)))
+    np.save(tmp_path / "empty.npy", np.ones((0, 784)))
+    assert words in fails("parity", *arguments)

@@ -66,6 +66,7 @@ def show(report: Report, console: Console) -> None:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
+        show_edge=False,
     )
     for result in report.results:
         table.add_row(*result.cells, style=None if result.passed else "bold red")
