@@ -23,10 +23,12 @@ ROOMS = (
     {"_recorder", "_tiles"},
     {"_reproducible"},
     {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
-    | {"_softmax", "_linear", "_activations"},
+    | {"_softmax", "_linear", "_activations", "_slopes"},
     {"_model_file", "_rows", "models"},
-    {"_dense", "_placement", "_forward", "_network"},
+    {"_dense", "_placement", "_forward", "_analysis", "_network"},
     {"_load"},
+    {"_expectation", "_error_bound", "_reference", "_standard", "_faults", "_layers_alone"}
+    | {"_report", "_plot", "_parity"},
     {"cli"},
 )
 MAY_NAME_A_BACKEND = ROOMS[0] | ROOMS[1] | {"_model_file", "_rows", "models", "cli"}
@@ -129,7 +131,7 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-PAGES = [b for page in ("README.md", "docs/reproducible.md") for b in blocks(page, "python")]
+PAGES = [b for page in ("README.md", "docs/reproducible.md", "docs/parity.md") for b in blocks(page, "python")]
 
 
 @pytest.mark.parametrize("block", PAGES, ids=range(len(PAGES)))
