@@ -10,6 +10,7 @@ from xpnn._arrays import Library, library_of_namespace
 from xpnn._transfer import find_device
 from xpnn.errors import XpnnValueError
 
+
 class Row(NamedTuple):
     """What is known of a backend before it is imported."""
 
