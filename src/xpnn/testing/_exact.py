@@ -93,5 +93,6 @@ def text(value: Exact, digits: int = 17) -> str:
     """Return a value in some decimal digits."""
     if isinstance(value, float):
         return str(value)
-    decimal = _DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
-    return f"{decimal.normalize(Context(prec=digits)):g}"
+    quotient = _DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
+    short = quotient.normalize(Context(prec=digits))
+    return f"{short:f}" if -6 <= short.adjusted() < 17 else f"{short:e}"
