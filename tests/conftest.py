@@ -26,8 +26,6 @@ from xpnn._transfer import to_numpy
 settings.register_profile("xpnn", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("xpnn")
 
-pytest_plugins = ["pytester"]
-
 
 class Backend(NamedTuple):
     """An array library on one device, as a test uses it."""
