@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
@@ -63,7 +63,9 @@ class _Calls:
         self.count = 0
         self._inside = False
 
-    def of(self, f: Function, compiled: Function) -> Function:
+    def of(self, f: Function, compiled: Callable[[], Function]) -> Function:
+        once = cache(compiled)
+
         @wraps(f)
         def function(*args: Any, **kwargs: Any) -> Any:
             if self._inside:
@@ -71,7 +73,7 @@ class _Calls:
             self.count += 1
             self._inside = True
             try:
-                return compiled(*args, **kwargs)
+                return once()(*args, **kwargs)
             finally:
                 self._inside = False
 
@@ -82,8 +84,9 @@ def _compile(f: Function, *, xp: Namespace, mark: pytest.Mark, calls: "_Calls") 
     whole = compiler_of(xp).whole
     if unknown := sorted(mark.kwargs.keys() - {"fullgraph", "backend"}):
         _refuse(f"expected options of backend, fullgraph, got {unknown[0]}")
-    compiled = _as_if_tagged(f, xp) if whole is None else whole(f, **mark.kwargs)
-    return calls.of(f, compiled)
+    if whole is None:
+        return calls.of(f, lambda: _as_if_tagged(f, xp))
+    return calls.of(f, lambda: whole(f, **mark.kwargs))
 
 
 def _as_if_tagged(f: Function, xp: Namespace) -> Function:
