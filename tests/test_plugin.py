@@ -359,7 +359,7 @@ COMPILED = """
 
     library = types.ModuleType("library")
     library.scaled = scaled
-    library.twice = lambda x: scaled(x) + scaled(x)
+    library.twice = lambda x: library.scaled(x) + library.scaled(x)
 
     def places():
         return (scaled, library.scaled, *(vars(Tool)[n] for n in ("method", "static", "of_class")))
@@ -425,6 +425,7 @@ def test_functions_are_compiled(name, how, run, request):
     if how:
         request.getfixturevalue(name)
     result = run(COMPILED, f"--xp-backend={name}")
+    assert result.ret == 0
     ids = [name, f"{name}-{how}"] if how else [name]
     assert passed(result) == sorted(f"test_{kind}[{i}]" for kind in KINDS for i in ids)
 

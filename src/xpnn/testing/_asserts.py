@@ -182,7 +182,7 @@ def _judge(
     """Raise AssertionError with the worst element if an error is larger than what is allowed."""
     __tracebackhide__ = True
     pairs = enumerate(zip(errors, allowed, strict=True))
-    off = {i: _times(e, a) for i, (e, a) in pairs if a != math.inf and e > a}
+    off = {i: _times(e, a) for i, (e, a) in pairs if e > a}
     if not off:
         return
     worst = max(off, key=lambda i: (off[i], errors[i]))
