@@ -34,35 +34,35 @@ def tests_numpy(session: nox.Session) -> None:
     """The run-time dependencies alone, and what the tests need: neither torch nor jax."""
     install(session)
     session.run("python", "-m", "pip", "uninstall", "-y", "-q", "array-api-strict")
-    run(session, "--backend", "numpy")
+    run(session, "--xp-backend", "numpy")
 
 
 @nox.session(name="tests-torch")
 def tests_torch(session: nox.Session) -> None:
     """PyTorch."""
     install(session, TORCH, "typer", "rich")
-    run(session, "--backend", "torch")
+    run(session, "--xp-backend", "torch")
 
 
 @nox.session(name="tests-jax")
 def tests_jax(session: nox.Session) -> None:
     """JAX."""
     install(session, "jax", "typer", "rich")
-    run(session, "--backend", "jax")
+    run(session, "--xp-backend", "jax")
 
 
 @nox.session(name="tests-strict")
 def tests_strict(session: nox.Session) -> None:
     """array-api-strict, which has nothing that the standard has not."""
     install(session, "typer", "rich")
-    run(session, "--backend", "array-api-strict")
+    run(session, "--xp-backend", "array-api-strict")
 
 
 @nox.session(name="tests-all")
 def tests_all(session: nox.Session) -> None:
     """Every backend in one environment, and the coverage of the source."""
     install(session, TORCH, "jax", "dask", "typer", "rich")
-    backends = [f"--backend={name}" for name in ("numpy", "torch", "jax", "array-api-strict")]
+    backends = [f"--xp-backend={name}" for name in ("numpy", "torch", "jax", "array-api-strict")]
     run(session, *backends, "--cov", "--cov-fail-under=95")
 
 
@@ -74,7 +74,7 @@ def tests_min(session: nox.Session) -> None:
     # No constraints here: these versions are the point.
     session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "test"))
     session.install(*(name.replace(">=", "==") for name in least))
-    run(session, "--backend", "numpy", "--backend", "jax")
+    run(session, "--xp-backend", "numpy", "--xp-backend", "jax")
 
 
 @nox.session
@@ -126,7 +126,7 @@ def arm64(session: nox.Session) -> None:
     session.run(
         "tools/arm64-python",
         str(session.cache_dir / "arm64"),
-        *("-m", "pytest", "-p", "no:cacheprovider", "--backend", "numpy", "--backend", "jax"),
+        *("-m", "pytest", "-p", "no:cacheprovider", "--xp-backend", "numpy", "--xp-backend", "jax"),
         *(session.posargs or tests),
         env={"PYTHONPATH": "src"},
         external=True,
@@ -136,9 +136,13 @@ def arm64(session: nox.Session) -> None:
 @nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """On a machine with a GPU, in the environment at hand: the tests on CUDA, by all three."""
-    session.run("python", "-m", "pytest", "--backend", "torch", "--device", "cuda", external=True)
-    session.run("python", "-m", "pytest", "--backend", "jax", "--device", "gpu", external=True)
-    session.run("python", "-m", "pytest", "--backend", "cupy", external=True)
+    session.run(
+        "python", "-m", "pytest", "--xp-backend", "torch", "--xp-device", "cuda", external=True
+    )
+    session.run(
+        "python", "-m", "pytest", "--xp-backend", "jax", "--xp-device", "gpu", external=True
+    )
+    session.run("python", "-m", "pytest", "--xp-backend", "cupy", external=True)
 
 
 @nox.session(default=False)

@@ -1,10 +1,10 @@
-"""The backends that the tests run on, as fixtures.
+"""The backends that the tests run on: the plugin's, as xpnn's own tests use them.
 
-`pytest --backend torch --device cuda` asks for what it names: if that is missing, every test is an
-error. Without `--backend` the tests run on whatever is installed.
+`pytest --xp-backend torch --xp-device cuda` asks for what it names; if that is missing, it is an error.
+Without the option the tests run on whatever is installed.
 """
 
-import importlib.util
+import importlib
 import os
 from typing import Any, NamedTuple
 
@@ -17,22 +17,14 @@ from differentiation import Differentiator, differentiator
 from hypothesis import settings
 
 import xpnn
-from xpnn._arrays import Library, library
-from xpnn._backends import open_backend
+from xpnn import _backends
+from xpnn._arrays import Library, library, library_of_namespace
 from xpnn._dtypes import dtype_name
 from xpnn._transfer import to_numpy
 
 # Compilers take their time; the same examples in every run, so that a failure can be met again.
 settings.register_profile("xpnn", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("xpnn")
-
-NAMES = {
-    "numpy": "numpy",
-    "torch": "torch",
-    "jax": "jax",
-    "cupy": "cupy",
-    "array-api-strict": "array_api_strict",
-}
 
 
 class Backend(NamedTuple):
@@ -66,51 +58,20 @@ class Backend(NamedTuple):
         return to_numpy(y)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--backend",
-        action="append",
-        choices=list(NAMES),
-        help="run on this array library; may be given several times; default all installed",
-    )
-    parser.addoption("--device", help="run on this device of the backends, e.g. cuda or gpu")
-
-
-def _places(config: pytest.Config) -> list[tuple[str, str | None]]:
-    asked = config.getoption("--backend")
-    names = asked or [n for n, module in NAMES.items() if importlib.util.find_spec(module)]
-    device = config.getoption("--device")
-    places = [(name, device) for name in names]
-    if "array-api-strict" in names and device is None:
-        places.append(("array-api-strict", "device1"))  # one that is not the default
-    return places
-
-
-def _open(name: str, device: str | None) -> Backend:
-    if name == "array-api-strict":
-        import array_api_strict as xp
-
-        xp.set_array_api_strict_flags(boolean_indexing=False, data_dependent_shapes=False)
-        return Backend(name, open_backend(name, None)[0], xp.Device(device) if device else None)
-    found, place = open_backend(name, device)
-    if name == "torch" and place is not None:
-        import torch
-
-        place = torch.empty(0, device=place).device  # cuda is cuda:0
-    return Backend(name, found, place)
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend" in metafunc.fixturenames:
-        places = _places(metafunc.config)
-        ids = [name if device is None else f"{name}-{device}" for name, device in places]
-        metafunc.parametrize("backend", places, ids=ids, indirect=True, scope="session")
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    # From the source tree alone, where no entry point names the plugin.
+    if not pluginmanager.has_plugin("xpnn"):
+        pluginmanager.import_plugin("_xpnn_pytestplugin")
 
 
 @pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """One of the backends asked for; an error if it is not there."""
-    return _open(*request.param)
+def backend(xp_backend: Any, device: Any) -> Backend:
+    """The backend that the test runs on; array-api-strict on its second device, too."""
+    if xp_backend.name == "array-api-strict":
+        # Boolean indexing and shapes that depend on values, compilers do not have.
+        flags = {"boolean_indexing": False, "data_dependent_shapes": False}
+        importlib.import_module("array_api_strict").set_array_api_strict_flags(**flags)
+    return Backend(xp_backend.name, library_of_namespace(xp_backend.xp), device)
 
 
 @pytest.fixture
@@ -125,11 +86,11 @@ def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _named(name: str, config: pytest.Config) -> Any:
-    asked = config.getoption("--backend")
-    if (asked and name not in asked) or importlib.util.find_spec(name) is None:
+def _module(name: str, config: pytest.Config) -> Any:
+    if name not in (config.getoption("xp_backend") or _backends.installed()):
         pytest.skip(f"{name} was not asked for")
-    return _open(name, config.getoption("--device"))
+    _backends.open_backend(name, config.getoption("xp_device"))
+    return importlib.import_module(name)
 
 
 @pytest.fixture(params=["torch", "jax"])
@@ -141,12 +102,10 @@ def ad(request: pytest.FixtureRequest) -> Differentiator:
 @pytest.fixture
 def torch(request: pytest.FixtureRequest) -> Any:
     """The module torch, for tests of what only PyTorch has."""
-    _named("torch", request.config)
-    return importlib.import_module("torch")
+    return _module("torch", request.config)
 
 
 @pytest.fixture
 def jax(request: pytest.FixtureRequest) -> Any:
     """The module jax, with 64-bit types on, for tests of what only JAX has."""
-    _named("jax", request.config)
-    return importlib.import_module("jax")
+    return _module("jax", request.config)

@@ -30,8 +30,9 @@ ROOMS = (
     {"_expectation", "_error_bound", "_reference", "_standard", "_faults", "_layers_alone"}
     | {"_report", "_plot", "_parity"},
     {"cli"},
+    {"testing"},
 )
-MAY_NAME_A_BACKEND = ROOMS[0] | ROOMS[1] | {"_model_file", "_rows", "models", "cli"}
+MAY_NAME_A_BACKEND = ROOMS[0] | ROOMS[1] | {"_model_file", "_rows", "models", "cli", "testing"}
 
 
 def room(module):
@@ -83,7 +84,12 @@ def test_files_are_short(path):
 def test_public_names():
     assert sorted(xpnn.__all__) == xpnn.__all__
     assert all(hasattr(xpnn, name) for name in xpnn.__all__)
-    public = {n for n in vars(xpnn) if not n.startswith("_")} - {"errors", "models", "cli"}
+    public = {n for n in vars(xpnn) if not n.startswith("_")} - {
+        "errors",
+        "models",
+        "cli",
+        "testing",
+    }
     assert public == set(xpnn.__all__)
 
 
@@ -131,7 +137,11 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-PAGES = [b for page in ("README.md", "docs/reproducible.md", "docs/parity.md") for b in blocks(page, "python")]
+PAGES = [
+    b
+    for page in ("README.md", "docs/reproducible.md", "docs/parity.md")
+    for b in blocks(page, "python")
+]
 
 
 @pytest.mark.parametrize("block", PAGES, ids=range(len(PAGES)))

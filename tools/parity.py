@@ -118,9 +118,9 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, part in parts.items():
         marks = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        new = lambda m, part=part: f"{m[1]}\n{part}\n\n{m[2]}"  # noqa: E731
-        text, count = re.subn(marks, new, text, flags=re.DOTALL)
-        assert count == 1, name
+        text, count = re.subn(marks, rf"\1\n{part}\n\n\2", text, flags=re.DOTALL)
+        if count != 1:
+            sys.exit(f"{PAGE} has no place for {name}")
     PAGE.write_text(text, encoding="utf-8")
 
 

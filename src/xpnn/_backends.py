@@ -10,12 +10,30 @@ from xpnn._arrays import Library, library_of_namespace
 from xpnn._transfer import find_device
 from xpnn.errors import XpnnValueError
 
-_TABLE = {  # name: (namespace, distribution, what installs it)
-    "numpy": ("numpy", "numpy", "pip install numpy"),
-    "torch": ("torch", "torch", "pip install 'xpnn[torch]'"),
-    "jax": ("jax.numpy", "jax", "pip install 'xpnn[jax]'"),
-    "cupy": ("cupy", "cupy", "pip install cupy-cuda12x"),
-    "array-api-strict": ("array_api_strict", "array-api-strict", "pip install array-api-strict"),
+
+class Row(NamedTuple):
+    """What is known of a backend before it is imported."""
+
+    namespace: str
+    distribution: str
+    install: str
+    compiler: str | None = None
+    """The last word of what compiles a function: `jax.jit`, `torch.compile`."""
+    other_device: str | None = None
+    """A device that every machine has and that is not the default one."""
+
+
+TABLE = {
+    "numpy": Row("numpy", "numpy", "pip install numpy"),
+    "torch": Row("torch", "torch", "pip install 'xpnn[torch]'", compiler="compile"),
+    "jax": Row("jax.numpy", "jax", "pip install 'xpnn[jax]'", compiler="jit"),
+    "cupy": Row("cupy", "cupy", "pip install cupy-cuda12x"),
+    "array-api-strict": Row(
+        "array_api_strict",
+        "array-api-strict",
+        "pip install array-api-strict",
+        other_device="device1",
+    ),
 }
 
 
@@ -35,16 +53,27 @@ class Backend(NamedTuple):
 
 def names() -> list[str]:
     """Return the names of all backends, installed or not."""
-    return list(_TABLE)
+    return list(TABLE)
+
+
+def installed() -> list[str]:
+    """Return the names of the backends that are installed; imports none."""
+    return [name for name, row in TABLE.items() if _is_installed(row.namespace)]
+
+
+def check_installed(name: str) -> Row:
+    """Return the backend's row; ValueError if there is no such backend, or it is not installed."""
+    row = TABLE.get(name)
+    if row is None:
+        raise XpnnValueError(f"expected a backend of {', '.join(TABLE)}, got {name!r}")
+    if not _is_installed(row.namespace):
+        raise XpnnValueError(f"backend {name} is not installed; get it with: {row.install}")
+    return row
 
 
 def backend_library(name: str) -> Library:
     """Import the backend of this name; ValueError if there is none, or it is not installed."""
-    if name not in _TABLE:
-        raise XpnnValueError(f"expected a backend of {', '.join(_TABLE)}, got {name!r}")
-    module, _, install = _TABLE[name]
-    if not _is_installed(module):
-        raise XpnnValueError(f"backend {name} is not installed; get it with: {install}")
+    module = check_installed(name).namespace
     try:
         return library_of_namespace(importlib.import_module(module))
     except ImportError as error:
@@ -81,22 +110,22 @@ def backends() -> list[Backend]:
     >>> xpnn.backends()[0].name
     'numpy'
     """
-    return [_look(name) for name in _TABLE]
+    return [_look(name) for name in TABLE]
 
 
 def _look(name: str) -> Backend:
-    _, distribution, install = _TABLE[name]
+    row = TABLE[name]
     try:
         xp = backend_library(name).xp
     except XpnnValueError:
-        return Backend(name, None, (), (), install)
+        return Backend(name, None, (), (), row.install)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # array-api-compat asks torch for devices of old names
         info = xp.__array_namespace_info__()
         devices = tuple(str(d) for d in info.devices() if d is not None and str(d) != "meta")
     low = [d for d in ("float16", "bfloat16") if hasattr(xp, d)]
     dtypes = (*low, *info.dtypes(kind="real floating"))
-    return Backend(name, _version(distribution, xp), devices, dtypes, install)
+    return Backend(name, _version(row.distribution, xp), devices, dtypes, row.install)
 
 
 def _version(distribution: str, xp: Any) -> str:

@@ -3,6 +3,7 @@
 import functools
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -54,6 +55,8 @@ class Compiler(NamedTuple):
 
     About `size` elements of x are computed at a time.
     """
+    whole: Callable[..., Function] | None = None
+    """`whole(f, fullgraph=True, backend="aot_eager")`: f compiled anew, for a test of it."""
 
 
 def _jax_keep(p: Array) -> Array:
@@ -231,6 +234,31 @@ def _torch_with_rule(rule: Rule) -> Function:
     return function
 
 
+# array_namespace of array-api-compat, vendored or not, is cached; that is no news to its callers.
+_CACHE_OF_COMPAT = "Dynamo detected a call to a `functools.lru_cache`-wrapped .* '_helpers.py"
+
+
+def _torch_whole(f: Function, *, fullgraph: bool = True, backend: str = "aot_eager") -> Function:
+    torch = sys.modules["torch"]
+    torch.compiler.reset()
+    compiled = torch.compile(f, fullgraph=fullgraph, backend=backend)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=_CACHE_OF_COMPAT)
+                return compiled(*args, **kwargs)
+        except torch._dynamo.exc.TorchDynamoException:  # noqa: SLF001
+            # The compiler has errors of its own for an error that f raises: let that one out.
+            try:
+                f(*args, **kwargs)
+            except Exception as error:
+                raise error from None
+            raise
+
+    return function
+
+
 def _torch_is_at_work() -> bool:
     return bool(sys.modules["torch"].compiler.is_compiling())
 
@@ -259,6 +287,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             in_rows=_in_rows,
             to_host=_torch_to_host,
             from_host=_torch_from_host,
+            whole=_torch_whole,
         )
     return Compiler(
         keep=None,

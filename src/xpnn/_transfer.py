@@ -140,6 +140,8 @@ def find_device(found: Library, device: Any) -> Device:
         except (RuntimeError, IndexError, ValueError):
             raise _no_device(found, device) from None
     try:
+        if isinstance(device, str) and array_api_compat.is_array_api_strict_namespace(found.native):
+            device = found.native.Device(device)
         found.xp.empty(0, device=device)
     except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError):
         raise _no_device(found, device) from None
