@@ -141,6 +141,17 @@ def test_what_is_allowed_stays_inside(way):
         assert (errors(tried, given_x, y) <= xpnn.error_bound(tried, given_x)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_below_the_normal_numbers_may_be_flushed(dtype):
+    tiny = float(np.finfo(dtype).tiny)
+    layer = xpnn.Dense(np.full((2, 1), tiny * 2**20, dtype))
+    x = np.asarray([[2.0**-22, 2.0**-22]], dtype)  # each product is half of the smallest normal
+    network = xpnn.Network([layer])
+    assert float(network(x)[0, 0]) in {tiny, tiny / 2}
+    assert (errors(network, x, np.zeros((1, 1))) <= xpnn.error_bound(network, x)).all()
+    assert xpnn.error_bound(network, x)[0, 0] < 100 * tiny
+
+
 @pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
 def test_the_bound_is_of_use_on_digits(backend, of):
     network, x = digits()
