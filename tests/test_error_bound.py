@@ -219,6 +219,18 @@ def test_rounding_the_input_and_the_weights_counts():
         assert xpnn.error_bound(whole, x)[0, 0] >= error
 
 
+def test_rounding_the_input_counts_beside_rounding_the_result():
+    """Both are close to half a unit of float16 here, and in one direction."""
+    network = xpnn.Network([xpnn.Dense(np.ones((2049, 1), "float32"))])
+    x = np.full(
+        (1, 2049), 1 + 0.999 * 2.0**-11, "float32"
+    )  # as float16, 1; and 2,049 ones are 2,048
+    y = network.to(np, dtype="float16")(x.astype("float16"))
+    far = errors(network, x, y)
+    assert far[0, 0] > 1.9
+    assert (far <= xpnn.error_bound(network, x, dtype="float16")).all()
+
+
 def test_steps_and_thresholds_may_jump():
     step = xpnn.Network([xpnn.Dense(np.ones((2, 1), "float32"), activation="step")])
     x = np.asarray([[1 / 3, -1 / 3], [1 / 3, 1 / 3]], "float32")

@@ -1,5 +1,6 @@
 """Slopes and roundings of activations, on which the error bound rests, against mpmath."""
 
+import itertools
 import math
 
 import mpmath
@@ -7,12 +8,15 @@ import numpy as np
 import pytest
 from networks import OPTIONS
 
+import xpnn
 from xpnn._activations import ACTIVATIONS, ELEMENTWISE
+from xpnn._analysis import Enclosure, Rounding, after_activation
 from xpnn._dense import parse_activation
 from xpnn._dtypes import PRECISIONS
-from xpnn._reference import FORMULAS, context
+from xpnn._reference import FORMULAS, activate, context
 from xpnn._slopes import SLOPES
 from xpnn._standard import host
+from xpnn._transfer import to_numpy
 
 NAMES = [function.__name__ for function in ELEMENTWISE]
 FORMS = (*NAMES, *OPTIONS, "celu(alpha=2.0)", "softplus(beta=0.5)", "elu(alpha=-2.0)")
@@ -166,3 +170,75 @@ def test_sound_implementations_are_within_the_roundings(form, libraries, dtype):
             y = np.asarray(way(asarray(x)))
             for v, e, limit, at in zip(y, exact, most, x, strict=True):
                 assert abs(mpmath.mpf(float(v)) - e) <= limit, (float(at), float(v), float(e))
+
+
+def rows_of(name, logits):
+    """softmax or log_softmax of rows, exactly enough."""
+    mp = context()
+    return [activate(name, {}, [mp.mpf(float(v)) for v in row]) for row in logits]
+
+
+def alone(name, logits, errors, dtype):
+    """The enclosure after softmax or log_softmax of logits known to these errors."""
+    xp = host().xp
+    with host().guard("float64"):
+        by = Rounding.of(dtype, {dtype}, logits, xp)
+        s = Enclosure(logits, xp.stack([errors, errors]))
+        return after_activation(s, (ACTIVATIONS[name], name, {}), by, xp)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_alone(name, backend, dtype):
+    rng = np.random.default_rng(0)
+    logits = (rng.normal(size=(40, 5)) * 10 ** rng.uniform(-1, 1.8, (40, 1))).astype(dtype)
+    s = alone(name, logits.astype("float64"), 0.0 * logits.astype("float64"), dtype)
+    y = to_numpy(getattr(xpnn, name)(backend.asarray(logits)))
+    for got, row, limits in zip(y, rows_of(name, logits), s.errors[1], strict=True):
+        for v, e, limit in zip(got, row, limits, strict=True):
+            assert abs(mpmath.mpf(float(v)) - e) <= limit
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_large_differences_may_lose_digits(name):
+    """x - max rounds by up to half a unit of the difference: exp(-80) is off by 80 units in float32."""
+    logits = np.asarray([[0.0, -80.0, -40.0]])
+    s = alone(name, logits, 0.0 * logits, "float32")
+    off = logits * np.asarray([[0, 1 - 2.0**-24, 1 - 2.0**-24]])
+    for got, row, limits in zip(
+        rows_of(name, off), rows_of(name, logits), s.errors[1], strict=True
+    ):
+        for v, e, limit in zip(got, row, limits, strict=True):
+            assert abs(v - e) <= limit
+    assert s.errors[1][0, 1] > 60 * 2.0**-24 * (np.exp(-80) if name == "softmax" else 1)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("size", [1e-12, 1e-3, 0.1, 2.0])
+def test_errors_of_logits_are_carried_through(name, size):
+    """Every corner of the box that the errors leave, of entries known well and badly."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(12, 4)) * 3
+    errors = size * rng.choice([1.0, 1e-6], (12, 4))
+    s = alone(name, logits, errors, "float64")
+    rows = rows_of(name, logits)
+    for corner in itertools.product((-1, 1), repeat=4):
+        moved = rows_of(name, logits + np.asarray(corner) * errors)
+        for got, row, limits in zip(moved, rows, s.errors[0], strict=True):
+            assert all(abs(v - e) <= limit for v, e, limit in zip(got, row, limits, strict=True))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_errors_of_arguments_are_carried_through(form):
+    """To the ends of the interval, across every kink and jump."""
+    rng = np.random.default_rng(0)
+    centre = np.concatenate([rng.normal(size=80) * 3, [-1e-9, 0, 1e-9, 2, 3, -3, 6]])[:, None]
+    errors = 10 ** rng.uniform(-9, 0.7, centre.shape)
+    name, options = parse_activation(form)
+    xp, f, mp = host().xp, formula(form), context()
+    with host().guard("float64"):
+        by = Rounding.of("float32", {"float32"}, centre, xp)
+        s = Enclosure(centre, xp.stack([errors, errors]))
+        after = after_activation(s, (ACTIVATIONS[name], name, options), by, xp)
+    for c, e, limit in zip(centre.flat, errors.flat, after.errors[0].flat, strict=True):
+        for sign in (-1, 1):
+            assert abs(f(mp.mpf(c + sign * e)) - f(mp.mpf(c))) <= limit + 1e-15 * abs(c)
