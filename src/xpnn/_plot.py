@@ -1,5 +1,6 @@
 """Drawings of reports: every error beside its bound. Needs matplotlib."""
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,17 @@ from xpnn.errors import XpnnError
 _COLUMNS = 4
 
 
+def check() -> None:
+    """Raise XpnnError if matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise XpnnError("plots need matplotlib; get it with: pip install 'xpnn[plot]'")
+
+
 def draw(names: Sequence[str], comparisons: Sequence[Comparison], passed: Sequence[bool]) -> Any:
     """Return a figure with a panel for each result: its name, its errors, whether it passed."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 -- only who draws needs it
-    except ModuleNotFoundError:
-        raise XpnnError("plots need matplotlib; get it with: pip install 'xpnn[plot]'") from None
+    check()
+    from matplotlib.figure import Figure  # noqa: PLC0415 -- it takes its time
+
     columns = min(len(names), _COLUMNS)
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(3.1 * columns + 0.6, 2.9 * rows + 0.9), layout="constrained")

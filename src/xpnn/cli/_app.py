@@ -227,6 +227,7 @@ def parity(
 
     with _one_line():
         if html is not None:
+            _parity.check_plots()
             _files.check_free(html, force=force)
         job = _predict.Job(model, input_, key, "numpy", None, None)
         question = _parity.Question(rows, of, backend, device, dtype)

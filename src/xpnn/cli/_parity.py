@@ -13,9 +13,12 @@ from rich.table import Column, Table
 
 from xpnn._network import Network
 from xpnn._parity import parity
+from xpnn._plot import check as check_plots
 from xpnn._report import HEADS, Report
 from xpnn._rows import Rows
 from xpnn.cli._text import one_line
+
+__all__ = ["Question", "as_json", "check_plots", "page", "report_on", "show"]
 
 _PAGE = """<!doctype html>
 <html lang="en">
