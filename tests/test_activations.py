@@ -141,11 +141,13 @@ def test_numpy_user_traps_stay_quiet(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_xp_given_is_the_same(name, backend):
+def test_xp_given_is_as_near(name, backend):
+    """Without xp a kernel or a compiler may be at work, which may round otherwise."""
     x = backend.asarray([-1.5, 0.0, 2.0])
     function = getattr(xpnn, name)
     plain = backend.numpy(function(x, xp=backend.xp), shape=(3,), dtype="float64")
-    np.testing.assert_array_equal(plain, backend.numpy(function(x), shape=(3,), dtype="float64"))
+    fast = backend.numpy(function(x), shape=(3,), dtype="float64")
+    np.testing.assert_array_max_ulp(plain, fast, maxulp=2 * ULPS[name])
 
 
 def test_xp_as_its_users_know_it(torch):

@@ -112,6 +112,20 @@ def test_each_fault_is_caught(name):
     assert found.cause in repr(found)
 
 
+def test_rows_outside_the_bound_are_counted():
+    network, x = gated()
+    y = network(x)
+    y[[3, 9, 30], 1] += np.float32(0.01)
+    y[11, 0] = np.nan
+    assert xpnn.explain(network, x, y).comparison.outside == 4
+    many = np.tile(x, (10, 1))  # of which not all are compared with exact values
+    y = network(many)
+    y[:, 2] += np.float32(0.01)
+    found = xpnn.explain(network, many, y)
+    assert found.comparison.outside == 400
+    assert len(found.comparison.points) == 128 * 4
+
+
 @pytest.mark.parametrize(
     ("compute", "words"),
     [
@@ -267,6 +281,17 @@ def test_a_backend_whose_products_are_rounded(monkeypatch, torch):
     assert any(f.startswith("layer 0, x @ weight + bias: ") for f in faults)
     assert "likely cause: factors of products rounded to TF32" in faults
     assert f"FAILED: 1 of {len(report.results)} results" in repr(report)
+
+
+def test_a_layer_inside_its_bound_whose_errors_are_too_large(monkeypatch, torch):
+    def tf32(y, a, b):
+        return torch.from_numpy(narrowed(11)(a.numpy(), b.numpy()))
+
+    tampered(monkeypatch, torch, "matmul", tf32)
+    network = random_network((4096, 16, 4), "tanh", "identity", seed=5)
+    x = np.random.default_rng(2).normal(size=(20, 4096)).astype("float32")
+    faults = xpnn.parity(network, x, backends=["torch"]).results[0].faults
+    assert any(f.startswith("layer 0, x @ weight + bias: errors ") for f in faults)
 
 
 @pytest.mark.parametrize(("name", "output"), [("exp", "sigmoid"), ("tanh", "tanh")])

@@ -32,6 +32,8 @@ class Library(NamedTuple):
     guard: Callable[[str], AbstractContextManager[Any]]
     reproducible: Namespace | None = None
     """`xp` itself, if it is the reproducible namespace over another library."""
+    compiled: Callable[[Callable[..., Any], str], Callable[..., Any]] | None = None
+    """`compiled(f, dtype)`: f, which computes in dtype, as one step; None where that is no gain."""
 
     @property
     def name(self) -> str:
@@ -82,14 +84,11 @@ def _find_library(x: Array, called: str, function: str) -> Library:
     know_dtypes(xp)
     if hasattr(xp, "__xpnn_library__"):  # a reproducible namespace
         return cast("Library", xp.__xpnn_library__)
-    guard: Callable[[str], AbstractContextManager[Any]]
     if array_api_compat.is_torch_namespace(xp):
-        guard = _nothing
-    elif array_api_compat.is_jax_namespace(xp):
-        guard = jax_numbers
-    else:
-        guard = _numpy_without_warnings
-    return Library(xp, guard)
+        return Library(xp, _nothing)
+    if array_api_compat.is_jax_namespace(xp):
+        return Library(xp, jax_numbers, compiled=_jax_compiled)
+    return Library(xp, _numpy_without_warnings)
 
 
 def _numpy_without_warnings(_: str) -> AbstractContextManager[Any]:
@@ -113,6 +112,23 @@ def jax_numbers(dtype: str) -> AbstractContextManager[Any]:
     if dtype == "float64" and not jax.config.jax_enable_x64:
         context.enter_context(jax.enable_x64(True))
     return context
+
+
+def _jax_compiled(f: Callable[..., Any], dtype: str) -> Callable[..., Any]:
+    """Compile f, once for each structure, shape and dtype; it is a part of what is traced already."""
+    jax = sys.modules["jax"]
+    # A lambda, as it wants to refer to f weakly.
+    jitted = jax.jit(lambda *arguments: f(*arguments), inline=True)  # noqa: PLW0108
+    if dtype != "float64":
+        return jitted  # type: ignore[no-any-return]
+
+    def function(*arguments: Any) -> Any:
+        if jax.config.jax_enable_x64:
+            return jitted(*arguments)
+        with jax.enable_x64(True):
+            return jitted(*arguments)
+
+    return function
 
 
 def library_of_namespace(xp: Namespace) -> Library:
@@ -177,38 +193,56 @@ class Prepared(NamedTuple):
     computing: str
     """Name of the dtype to compute in."""
     result: DType
+    plain: bool
+    """Whether the formula is to run as it is written."""
 
     @property
     def xp(self) -> Namespace:
         """The namespace to compute with."""
         return self.library.xp
 
-    def compute(self, formula: Callable[..., Any]) -> Any:
-        """Return formula(*arrays, mask), arrays in the dtype to compute in, rounded once at the end.
+    def compute(self, formula: Callable[..., Any], **options: Any) -> Any:
+        """Return formula(*arrays, mask, xp=..., **options), rounded once at the end.
 
-        The result is one array or a tuple of them.
+        The formula gets the arrays in the dtype to compute in; it and the options are hashable. The
+        result is one array or a tuple of them.
         """
-        run = self._run if self.library.reproducible is None else self.library.reproducible.run
-        return run(lambda *arrays: self._converted(formula, arrays), self.arrays)
+        step = _Step(self.library, formula, tuple(options.items()), self.computing, self.result)
+        if self.library.reproducible is not None:
+            return self.library.reproducible.run(step, self.arrays)
+        if self.plain or self.library.compiled is None:
+            return step(*self.arrays)
+        return _compiled(step)(*self.arrays)
 
-    @staticmethod
-    def _run(formula: Callable[..., Any], arrays: list[Array | None]) -> Any:
-        return formula(*arrays)
 
-    def _converted(self, formula: Callable[..., Any], given: tuple[Array | None, ...]) -> Any:
+class _Step(NamedTuple):
+    """A formula with its options, and the dtypes around it."""
+
+    library: Library
+    formula: Callable[..., Any]
+    options: tuple[tuple[str, Any], ...]
+    computing: str
+    result: DType
+
+    def __call__(self, *given: Array | None) -> Any:
         *arrays, mask = given
+        xp = self.library.xp
         with self.library.guard(self.computing):
-            dtype = getattr(self.xp, self.computing)
+            dtype = getattr(xp, self.computing)
             arrays = [a if a is None else self._as(a, dtype) for a in arrays]
-            y = formula(*arrays, mask)
-            return tuple(map(self.finish, y)) if isinstance(y, tuple) else self.finish(y)
+            y = self.formula(*arrays, mask, xp=xp, **dict(self.options))
+            if isinstance(y, tuple):
+                return tuple(self._as(part, self.result) for part in y)
+            return self._as(y, self.result)
 
     def _as(self, y: Array, dtype: DType) -> Array:
-        return y if y.dtype == dtype else self.xp.astype(y, dtype)
+        return y if y.dtype == dtype else self.library.xp.astype(y, dtype)
 
-    def finish(self, y: Array) -> Array:
-        """Round the formula's result, once, to the dtype that the caller gets."""
-        return self._as(y, self.result)
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(step: _Step) -> Callable[..., Any]:
+    assert step.library.compiled is not None  # noqa: S101 -- for the types
+    return step.library.compiled(step.__call__, step.computing)
 
 
 def prepare(
@@ -232,7 +266,7 @@ def prepare(
     computing = computing_float(name)
     if found.reproducible is not None and function not in found.reproducible.rounded_once:
         computing = "float64"
-    return Prepared(found, [*arrays.values(), where], computing, result)
+    return Prepared(found, [*arrays.values(), where], computing, result, xp is not None)
 
 
 def _mask(function: str, where: Array, shape: tuple[int, ...], xp: Namespace) -> Array:
@@ -271,10 +305,11 @@ def elementwise(formula: Formula) -> Formula:
     @functools.wraps(formula)
     def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
         ready = prepare(name, xp, x=x)
-        xp = ready.xp
+        return ready.compute(run, **options)
+
+    def run(x: Array, _: None, *, xp: Namespace, **options: Any) -> Array:
         # Where the namespace has the function itself, such as the correctly rounded tanh.
-        own = ready.library.reproducible is not None and name in xp.rounded_once
-        run = getattr(xp, name) if own else functools.partial(formula, xp=xp, **options)
-        return ready.compute(lambda x, _: run(x))
+        own = hasattr(xp, "rounded_once") and name in xp.rounded_once
+        return getattr(xp, name)(x) if own else formula(x, xp=xp, **options)
 
     return cast("Formula", function)

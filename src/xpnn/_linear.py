@@ -70,10 +70,9 @@ def linear(
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
     check_width("linear", x, weight)
-    xp = ready.xp
+    return ready.compute(_linear)
 
-    def formula(x: Array, weight: Array, bias: Array | None, _: None) -> Array:
-        y = xp.matmul(x, weight)
-        return y if bias is None else y + bias
 
-    return ready.compute(formula)
+def _linear(x: Array, weight: Array, bias: Array | None, _: None, *, xp: Namespace) -> Array:
+    y = xp.matmul(x, weight)
+    return y if bias is None else y + bias

@@ -329,7 +329,9 @@ class Network:
     ) -> Array:
         found, layers, forward = self._start(function, part, x, xp)
         if found.reproducible is None:
-            return forward(found, layers, x)
+            if xp is not None or found.compiled is None:
+                return forward(found, layers, x)
+            return _forward.run_compiled(found, forward, layers, x)
         remembered = self._copies if self.follows else None
         return found.reproducible.row_by_row(forward, layers, x, remembered)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from xpnn._arrays import device_of, prepare
-from xpnn._axes import Axis, slices_of
+from xpnn._axes import Axis, Slices, slices_of
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnValueError
 
@@ -27,17 +27,14 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         xp: Namespace | None = None,
     ) -> Array:
         ready = prepare(name, xp, where, x=x)
-        xp = ready.xp
-        slices = slices_of(name, axis, tuple(x.shape))
+        return ready.compute(run, slices=slices_of(name, axis, tuple(x.shape)))
 
-        def run(x: Array, mask: Array | None) -> Array:
-            flat = slices.flatten(x, xp)
-            if flat.shape[-1] == 0:
-                return x
-            mask = None if mask is None else slices.flatten(mask, xp)
-            return slices.restore(formula(flat, where=mask, xp=xp), xp)
-
-        return ready.compute(run)
+    def run(x: Array, mask: Array | None, *, slices: Slices, xp: Namespace) -> Array:
+        flat = slices.flatten(x, xp)
+        if flat.shape[-1] == 0:
+            return x
+        mask = None if mask is None else slices.flatten(mask, xp)
+        return slices.restore(formula(flat, where=mask, xp=xp), xp)
 
     return function
 
@@ -252,18 +249,26 @@ def logsumexp(
     4.248354255291589e-18
     """
     ready = prepare("logsumexp", xp, where, x=x, b=b)
-    xp = ready.xp
     shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
     slices = slices_of("logsumexp", axis, shape)
-
-    def run(x: Array, b: Array | None, mask: Array | None) -> tuple[Array, ...]:
-        given = (None if a is None else xp.broadcast_to(a, shape) for a in (x, b, mask))
-        flat = (None if a is None else slices.flatten(a, xp) for a in given)
-        results = _logsumexp(*flat, return_sign=return_sign, xp=xp)
-        return tuple(xp.reshape(y, slices.kept) for y in results) if keepdims else results
-
-    results = ready.compute(run)
+    results = ready.compute(_of_slices, slices=slices, keepdims=keepdims, return_sign=return_sign)
     return (results[0], results[1]) if return_sign else results[0]
+
+
+def _of_slices(
+    x: Array,
+    b: Array | None,
+    mask: Array | None,
+    *,
+    slices: Slices,
+    keepdims: bool,
+    return_sign: bool,
+    xp: Namespace,
+) -> tuple[Array, ...]:
+    given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
+    flat = (None if a is None else slices.flatten(a, xp) for a in given)
+    results = _logsumexp(*flat, return_sign=return_sign, xp=xp)
+    return tuple(xp.reshape(y, slices.kept) for y in results) if keepdims else results
 
 
 def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
