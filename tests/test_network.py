@@ -150,7 +150,7 @@ def test_weights_follow_and_are_remembered(backend):
     x = backend.asarray(X)
     network(x)
     copies = dict(network._copies)
-    assert len(copies) == 1
+    assert len(copies) == (2 if backend.name == "numpy" else 1)  # the pass is recorded, too
     network(x)
     assert network._copies == copies
     network(backend.asarray(X, "float32"))

@@ -25,7 +25,7 @@ ROOMS = (
     {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
     | {"_softmax", "_linear", "_activations", "_slopes"},
     {"_model_file", "_rows", "models"},
-    {"_dense", "_placement", "_forward", "_analysis", "_network"},
+    {"_dense", "_placement", "_forward", "_fast", "_analysis", "_network"},
     {"_load"},
     {"_expectation", "_error_bound", "_reference", "_standard", "_faults", "_layers_alone"}
     | {"_report", "_plot", "_parity"},

@@ -14,6 +14,7 @@ import xpnn
 from xpnn import _recorder, _tiles
 from xpnn._activations import ACTIVATIONS
 from xpnn._recorder import Program
+from xpnn._reproducible import _engine
 from xpnn._tiles import RowByRow
 
 METHODS = ("__call__", "logits", "log_proba", "classify")
@@ -32,7 +33,8 @@ def same(a, b):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of few rows, so that there are many."""
-    monkeypatch.setattr(_tiles, "_CACHE", 2**13)
+    monkeypatch.setattr(_engine, "_CACHE", 2**13)
+    monkeypatch.setattr(_engine, "_LEAST", 2**10)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 64, 1000])
@@ -116,7 +118,7 @@ def test_as_many_threads_as_the_user_gave_the_blas(limit, small_tiles, monkeypat
 @pytest.mark.parametrize("largest", [1, 8, 64])
 def test_tiles_make_up_all_rows(count, largest):
     tiles = []
-    _tiles.in_tiles(tiles.append, count, largest)
+    _tiles.in_tiles(tiles.append, count, max(largest // 8, 1), largest)
     tiles.sort(key=lambda tile: tile.start)
     assert [i for tile in tiles for i in range(tile.start, tile.stop)] == list(range(count))
     assert all(tile.stop - tile.start <= max(largest, 1) for tile in tiles)
@@ -127,7 +129,7 @@ def test_an_error_in_a_tile_is_raised():
         raise RuntimeError("in the formula")
 
     with pytest.raises(RuntimeError, match="in the formula"):
-        RowByRow(formula)(np.ones((3, 2)))
+        RowByRow(formula, 2**20, 2**17)(np.ones((3, 2)))
 
 
 # Programs by themselves

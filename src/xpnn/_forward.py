@@ -1,6 +1,5 @@
 """The forward pass: layers one after the other, and what is made of the last one's result."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -87,21 +86,3 @@ class Forward(NamedTuple):
     def _to(dtype: str, found: Library, y: Array) -> Array:
         with found.guard(dtype):
             return found.xp.astype(y, getattr(found.xp, dtype, y.dtype))
-
-
-@functools.lru_cache(maxsize=256)
-def _compiled(
-    found: Library, forward: Forward, activations: tuple[str, ...]
-) -> Callable[..., Array]:
-    def run(arrays: tuple[tuple[Array, Array | None], ...], x: Array) -> Array:
-        layers = tuple(map(Dense._unchecked, activations, arrays))  # noqa: SLF001
-        return forward.__call__(found, layers, x)
-
-    assert found.compiled is not None  # noqa: S101 -- for the types
-    return found.compiled(run, forward.computing)
-
-
-def run_compiled(found: Library, forward: Forward, layers: Layers, x: Array) -> Array:
-    """Return forward(found, layers, x) as one step of the library, made once for each structure."""
-    run = _compiled(found, forward, tuple(layer.activation for layer in layers))
-    return run(tuple((layer.weight, layer.bias) for layer in layers), x)

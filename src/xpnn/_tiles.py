@@ -17,9 +17,6 @@ from threadpoolctl import ThreadpoolController
 from xpnn._recorder import Program, Recorded
 from xpnn._types import Values
 
-_CACHE = 2**25
-"""Bytes of buffers that a tile may have."""
-
 _lock = threading.Lock()
 _users = 0
 _limited: Any = None
@@ -54,12 +51,11 @@ def _one_thread_each() -> Iterator[int]:
                 _limited.restore_original_limits()
 
 
-def in_tiles(f: Callable[[slice], None], count: int, largest: int) -> None:
-    """Call f for slices that make up `count`, on threads; for all at once where that is little.
+def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int) -> None:
+    """Call f for slices that make up `count`, on threads; for all at once up to `shortest`.
 
-    Slices are a power of two long, at most `largest`, and not so short that threads do not pay.
+    Slices are a power of two long, at most `largest`, and not shorter, as threads would not pay.
     """
-    shortest = max(largest // 8, 1)
     if count <= shortest:
         f(slice(0, count))
         return
@@ -75,40 +71,63 @@ def in_tiles(f: Callable[[slice], None], count: int, largest: int) -> None:
 class RowByRow:
     """A formula that gives a row for each row, whatever the others hold, on NumPy's arrays.
 
-    Recorded for 1, 2, 4, ... rows, as many as the cache holds; what is missing to such a number are
-    rows of some call before, whose results are dropped.
+    Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
+    little; what is missing to such a number are rows of some call before, whose results are dropped. `cache` is the number of bytes that the
+    buffers of a tile may have, `least` that from which on threads pay.
     """
 
-    def __init__(self, formula: Callable[[Recorded], Recorded]) -> None:
-        self._formula = formula
+    def __init__(self, formula: Callable[[Recorded], Recorded], cache: int, least: int) -> None:
+        self._formula, self._cache, self._least = formula, cache, least
         self._idle: dict[int, list[Program]] = {}
-        self._like: tuple[int, Values] | None = None
+        self._like: tuple[int, int, Values] | None = None
 
     def __call__(self, x: Values) -> Values:
         """Return the rows of the formula for an array of shape (rows, width), rows > 0."""
+        count = x.shape[0]
         with np.errstate(all="ignore"):
+            if count == 1:
+                return self._run_one(x)
             if self._like is None:
                 self._like = self._measured(x)
-            size, row = self._like
-            y = np.empty((x.shape[0], *row.shape[1:]), row.dtype)
-            in_tiles(lambda rows: self._run(x, y, rows), x.shape[0], size)
+            shortest, size, row = self._like
+            y = np.empty((count, *row.shape[1:]), row.dtype)
+            in_tiles(lambda rows: self._run(x, y, rows), count, shortest, size)
         return y
 
-    def _measured(self, x: Values) -> tuple[int, Values]:
-        """Return how many rows the cache holds, and what a row of the result is like."""
+    def _run_one(self, x: Values) -> Values:
+        program = self._program(1, x)
+        program.input[...] = x
+        program()
+        y = program.result.copy()
+        self._idle.setdefault(1, []).append(program)
+        return y
+
+    def _measured(self, x: Values) -> tuple[int, int, Values]:
+        """Return the least and most rows of a tile, and what a row of the result is like."""
         one = self._program(1, x)
         self._idle.setdefault(1, []).append(one)
-        size = max(_CACHE // one.nbytes, 1)
-        return 1 << (size.bit_length() - 1), one.result
+        least, most = (max(n // one.nbytes, 1).bit_length() - 1 for n in (self._least, self._cache))
+        return 1 << least, 1 << most, one.result
 
     def _run(self, x: Values, y: Values, rows: slice) -> None:
         count = rows.stop - rows.start
-        size = 1 << (count - 1).bit_length()
+        size = self._rounded_up(count)
         program = self._program(size, x)
         program.input[:count] = x[rows]
         program()
         y[rows] = program.result[:count]
         self._idle.setdefault(size, []).append(program)
+
+    def _rounded_up(self, count: int) -> int:
+        """Return the rows of the program for so many: of few sizes, so that few programs are made."""
+        shortest = self._like[0] if self._like else count
+        # Few rows: three binary digits of their number; many: one.
+        unit = (
+            1 << max(count.bit_length() - 3, 0)
+            if count <= shortest
+            else 1 << (count - 1).bit_length()
+        )
+        return -(-count // unit) * unit
 
     def _program(self, size: int, like: Values) -> Program:
         try:

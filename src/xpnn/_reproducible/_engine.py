@@ -30,6 +30,8 @@ RowFormula = Callable[[Library, Any, Array], Array]
 
 _TILE, _ROWS = 2**16, 2**19
 """Elements that are computed at a time, by functions and in products: they stay in the cache."""
+_CACHE, _LEAST = 2**25, 2**22
+"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay."""
 
 
 class Engine(Wrapping):
@@ -235,7 +237,8 @@ class Engine(Wrapping):
         if key not in remembered:
             recorded = self.over(library_of_namespace(recording))
             there = _pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
-            remembered[key] = RowByRow(functools.partial(formula, recorded.__xpnn_library__, there))
+            whole = functools.partial(formula, recorded.__xpnn_library__, there)
+            remembered[key] = RowByRow(whole, _CACHE, _LEAST)
         y = remembered[key](x.reshape(-1, x.shape[-1]))
         return y.reshape(*x.shape[:-1], *y.shape[1:])  # type: ignore[no-any-return]
 
