@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py [--backend NAME] [--only PATTERN] [--quick] [--check | --update]
 
-A full run writes speed.json, speed.md and speed.png beside this file; a part (--backend, --only,
---quick) is only printed, unless --update puts it into them. --check writes nothing: it compares
+A full run, Keras too, writes speed.json, speed.md and speed.png beside this file; a part (--backend,
+--only, --quick) is only printed, unless --update puts it into them. --check writes nothing: it compares
 with speed.json and fails if a ratio fell by more than 25 %, measured twice. Keras runs in an
 environment of its own, whose Python is --keras-python; it needs xpnn, Keras, PyTorch and JAX.
 """
@@ -73,19 +73,12 @@ class Run:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.parts = tuple(options.backend or PARTS)
+        if not options.keras_python:
+            print("Keras is left out: there is no --keras-python")
+            self.parts = tuple(part for part in self.parts if part not in KERAS)
         self.versions: dict[str, str] = {}
         self.threads: dict[str, dict[str, int]] = {}
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Backends, memory and imports, as far as they can be measured here."""
-        chosen = self.options.backend or PARTS
-        if self.options.keras_python:
-            return tuple(chosen)
-        left_out = [p for p in chosen if p in KERAS]
-        if left_out:
-            print(f"left out, as there is no --keras-python: {', '.join(left_out)}")
-        return tuple(p for p in chosen if p not in KERAS)
 
     def results(self, only: str) -> Iterator[Result]:
         """Measure the workloads that match, and print each."""
@@ -138,8 +131,9 @@ def line_of(result: Result) -> str:
 
 def write(document: dict[str, Any]) -> None:
     """Write JSON, a result a line; the page; the picture."""
+    document = _rounded(document)
     head = {k: v for k, v in document.items() if k != "results"}
-    lines = ",\n".join(json.dumps(_rounded(r)) for r in document["results"])
+    lines = ",\n".join(json.dumps(r) for r in document["results"])
     text = json.dumps({**head, "results": []}, indent=1).replace(
         '"results": []', f'"results": [\n{lines}\n]'
     )
@@ -151,6 +145,8 @@ def write(document: dict[str, Any]) -> None:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
@@ -188,7 +184,7 @@ def main() -> int:
     run = Run(options)
     results = list(run.results(options.only))
     failed = [r["id"] for r in results if "error" in r]
-    full = not (options.backend or options.only or options.quick)
+    full = run.parts == PARTS and not (options.only or options.quick)
     if options.check:
         return 0 if check(run, results, full=full) and not failed else 1
     document = {
