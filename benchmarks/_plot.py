@@ -33,6 +33,7 @@ def draw(results: list[Result], path: Path) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(axis="x", color="0.92", zorder=0)
     axes.set_axisbelow(True)
+    figure.suptitle("Every ratio that has a goal: a dot a workload", fontsize=11)
     axes.set_xlabel("time of the peer / time of xpnn (right of 1: xpnn is faster)")
     dots = [
         Line2D([], [], marker="o", linestyle="", color=colour, label=label)

@@ -153,6 +153,7 @@ def page(document: dict[str, Any]) -> str:
     start = [
         f"# Speed\n\n{HOW}",
         f"{document['machine']}. {versions}.\n\nThreads: {threads}; JAX: one per core.\n",
+        f"Load before the run, 1 being one busy core: {document['load']}. {document['note']}",
         f"![Every ratio that has a goal](speed.png)\n\n## Goals\n\n{goals(results)}",
     ]
     return "\n\n".join(part.rstrip("\n") for part in (*start, *_sections(results))) + "\n"

@@ -29,6 +29,8 @@ from _cases import BACKENDS, KERAS
 HERE = Path(__file__).parent
 BASELINE = HERE / "speed.json"
 PARTS = (*BACKENDS, "memory", "import")
+BUSY = 0.5
+"""Load from which others take part of the time: a thread that waits for a core stops all others."""
 
 Result = dict[str, Any]
 
@@ -43,17 +45,18 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", help="a regular expression that workloads match")
     parser.add_argument("--rounds", type=int, help="at most so many; by default 11, quick 7")
-    parser.add_argument("--seconds", type=float, help="a workload; by default 3, quick 1")
+    parser.add_argument("--seconds", type=float, help="a workload; by default 1.5, quick 0.7")
     parser.add_argument(
         "--quick", action="store_true", help="fewer workloads and rounds: 4 minutes"
     )
     parser.add_argument("--keras-python", help="the Python of Keras's environment")
+    parser.add_argument("--note", default="", help="a sentence for the page, about this run")
     end = parser.add_mutually_exclusive_group()
     end.add_argument("--check", action="store_true", help="compare with the committed ratios")
     end.add_argument("--update", action="store_true", help="write a part's results too")
     options = parser.parse_args()
     options.rounds = options.rounds or (7 if options.quick else 11)
-    options.seconds = options.seconds or (1 if options.quick else 3)
+    options.seconds = options.seconds or (0.7 if options.quick else 1.5)
     return options
 
 
@@ -182,6 +185,9 @@ def main() -> int:
     """Measure; then write or check."""
     options = parse()
     run = Run(options)
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(f"The machine is busy (load {load:.1f}): small and threaded calls will look slow")
     results = list(run.results(options.only))
     failed = [r["id"] for r in results if "error" in r]
     full = run.parts == PARTS and not (options.only or options.quick)
@@ -189,6 +195,8 @@ def main() -> int:
         return 0 if check(run, results, full=full) and not failed else 1
     document = {
         "machine": machine(),
+        "load": load,
+        "note": options.note,
         "versions": run.versions,
         "threads": run.threads,
         "results": results,
@@ -196,9 +204,12 @@ def main() -> int:
     print(f"\n{_table.goals(results)}")
     if options.update and BASELINE.exists():
         committed = json.loads(BASELINE.read_text(encoding="utf-8"))
-        for part in ("versions", "threads"):
-            document[part] = committed[part] | document[part]
-        document["results"] = merged(committed["results"], results)
+        document = {
+            **committed,
+            "versions": committed["versions"] | run.versions,
+            "threads": committed["threads"] | run.threads,
+            "results": merged(committed["results"], results),
+        }
     if full or options.update:
         write(document)
     if failed:
