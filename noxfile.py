@@ -147,6 +147,21 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
+    """How fast xpnn is beside others: benchmarks/speed.md; `-- --check` holds it to that."""
+    groups = nox.project.dependency_groups
+    session.install(*CONSTRAINTS, "-e", ".", *groups(PROJECT, "bench"))
+    # An environment of its own for Keras, which brings much that others' times should not see.
+    folder = Path(session.virtualenv.location).resolve().with_name("bench-keras")
+    keras = str(folder / Path(session.bin).name / "python")
+    if not folder.exists():
+        session.run("python", "-m", "venv", str(folder))
+    install_keras = ["-m", "pip", "install", "-q", *CONSTRAINTS, "-e", "."]
+    session.run(keras, *install_keras, *groups(PROJECT, "keras"), external=True)
+    session.run("python", "benchmarks/speed.py", "--keras-python", keras, *session.posargs)
+
+
+@nox.session(name="bench-reproducible", default=False)
+def bench_reproducible(session: nox.Session) -> None:
     """What the reproducible way costs, beside networks written by hand."""
     install(session, TORCH, "jax")
     session.run("python", "benchmarks/reproducible.py", *session.posargs)
