@@ -2,7 +2,6 @@
 
 import importlib
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -129,6 +128,8 @@ def _look(name: str) -> Backend:
 
 
 def _version(distribution: str, xp: Any) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- takes 15 ms
+
     try:
         return version(distribution)
     except PackageNotFoundError:  # cupy-cuda12x and its like
