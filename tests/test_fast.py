@@ -148,6 +148,14 @@ def test_jax_traces_once_for_each_structure(jax):
     assert len(traced) == 2
 
 
+def test_jax_options_may_be_arrays(jax):
+    x = jax.numpy.asarray([-1.0, 2.0])
+    slope = jax.numpy.asarray(0.25)
+    assert xpnn.leaky_relu(x, negative_slope=slope).tolist() == [-0.25, 2.0]
+    gradient = jax.grad(lambda s: xpnn.leaky_relu(x, negative_slope=s).sum())(slope)
+    assert float(gradient) == -1
+
+
 def test_jax_functions_are_compiled_once(jax):
     from xpnn._arrays import _compiled
 

@@ -204,15 +204,19 @@ class Prepared(NamedTuple):
     def compute(self, formula: Callable[..., Any], **options: Any) -> Any:
         """Return formula(*arrays, mask, xp=..., **options), rounded once at the end.
 
-        The formula gets the arrays in the dtype to compute in; it and the options are hashable. The
-        result is one array or a tuple of them.
+        The formula gets the arrays in the dtype to compute in. The result is one array or a tuple of
+        them.
         """
         step = _Step(self.library, formula, tuple(options.items()), self.computing, self.result)
         if self.library.reproducible is not None:
             return self.library.reproducible.run(step, self.arrays)
         if self.plain or self.library.compiled is None:
             return step(*self.arrays)
-        return _compiled(step)(*self.arrays)
+        try:
+            compiled = _compiled(step)
+        except TypeError:  # an option is an array, which has no hash
+            compiled = step
+        return compiled(*self.arrays)
 
 
 class _Step(NamedTuple):

@@ -72,8 +72,9 @@ class RowByRow:
     """A formula that gives a row for each row, whatever the others hold, on NumPy's arrays.
 
     Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
-    little; what is missing to such a number are rows of some call before, whose results are dropped. `cache` is the number of bytes that the
-    buffers of a tile may have, `least` that from which on threads pay.
+    little; what is missing to such a number are rows of some call before, whose results are dropped.
+    `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
+    threads pay.
     """
 
     def __init__(self, formula: Callable[[Recorded], Recorded], cache: int, least: int) -> None:
