@@ -174,10 +174,12 @@ def log_softmax(
     """
     if where is not None:
         x = xp.where(where, x, -math.inf)
-    is_k, m = _largest(x, xp)
-    d = x - m
-    # At k, d is 0; it is NaN where m is infinite, and makes the whole slice NaN.
-    others = xp.sum(xp.where(is_k, d, xp.exp(d)), axis=-1, keepdims=True)
+    d = x - xp.max(x, axis=-1, keepdims=True)  # NaN where that is infinite, and the slice with it
+    # The largest entries give exp(0), which is 1 exactly: without it, and only one of them less in
+    # the end, log1p keeps the digits that log(1 + small) loses; the derivatives stay those of exp.
+    top = xp.astype(d == 0, d.dtype)
+    ties = xp.sum(top, axis=-1, keepdims=True) - 1
+    others = xp.sum(xp.exp(d) - top, axis=-1, keepdims=True) + ties
     y = d - xp.log1p(others)
     return y if where is None else xp.where(where, y, -math.inf)
 
