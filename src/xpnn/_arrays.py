@@ -215,7 +215,7 @@ class Prepared(NamedTuple):
         try:
             compiled = _compiled(step)
         except TypeError:  # an option is an array, which has no hash
-            compiled = step
+            return step(*self.arrays)
         return compiled(*self.arrays)
 
 

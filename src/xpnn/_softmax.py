@@ -112,12 +112,22 @@ def first_largest(x: Array, xp: Namespace) -> Array:
     return xp.min(xp.where(largest, index, x.shape[-1]), axis=-1, keepdims=True)
 
 
+def _others(d: Array, xp: Namespace) -> Array:
+    """Sum of exp(d), less 1, over the last axis, of differences from the largest entry; axis kept.
+
+    The largest entries give exp(0), which is 1 exactly: taken off each, and all but one of them added
+    in the end, they leave the digits of the rest, which log(1 + small) would lose and log1p keeps.
+    The derivatives, of every order, are those of the exponentials, ties or not.
+    """
+    top = xp.astype(d == 0, d.dtype)
+    ties = xp.sum(top, axis=-1, keepdims=True) - 1
+    return xp.sum(xp.exp(d) - top, axis=-1, keepdims=True) + ties
+
+
 def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
     """Where one largest entry of each slice stands, and that entry.
 
-    One, not all that are equal: for any fixed index k, x[k] + log1p(sum over the others of
-    exp(x - x[k])) is the log of the sum of exponentials, with all of its derivatives, ties or not;
-    and log1p keeps the digits that log(1 + small) loses.
+    One, not all that are equal, as each has a weight of its own.
     """
     is_k = xp.arange(x.shape[-1], device=device_of(x)) == first_largest(x, xp)
     return is_k, xp.sum(xp.where(is_k, x, 0.0), axis=-1, keepdims=True)
@@ -175,12 +185,7 @@ def log_softmax(
     if where is not None:
         x = xp.where(where, x, -math.inf)
     d = x - xp.max(x, axis=-1, keepdims=True)  # NaN where that is infinite, and the slice with it
-    # The largest entries give exp(0), which is 1 exactly: without it, and only one of them less in
-    # the end, log1p keeps the digits that log(1 + small) loses; the derivatives stay those of exp.
-    top = xp.astype(d == 0, d.dtype)
-    ties = xp.sum(top, axis=-1, keepdims=True) - 1
-    others = xp.sum(xp.exp(d) - top, axis=-1, keepdims=True) + ties
-    y = d - xp.log1p(others)
+    y = d - xp.log1p(_others(d, xp))
     return y if where is None else xp.where(where, y, -math.inf)
 
 
@@ -293,12 +298,13 @@ def _logsumexp(
     if where is not None:
         x = xp.where(where, x, -math.inf)
     counted = x if b is None else xp.where(b != 0, x, -math.inf)
-    is_k, m = _largest(counted, xp)
-    # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf).
-    equal = xp.where(counted == m, xp.zeros_like(x), -math.inf)
+    is_k, m = _largest(counted, xp) if b is not None else (None, xp.max(x, axis=-1, keepdims=True))
+    # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf);
+    # NaN stays, as not every library's largest of NaN and infinity is NaN.
+    equal = xp.where(counted == m, xp.zeros_like(x), xp.where(xp.isnan(x), x, -math.inf))
     d = xp.where(xp.isfinite(m), x - m, equal)
     if b is None:
-        ratio = xp.sum(xp.where(is_k, 0.0, xp.exp(d)), axis=-1)
+        ratio = xp.squeeze(_others(d, xp), axis=-1)
         log_of_weight = 0.0
     else:
         # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
