@@ -231,3 +231,28 @@ def test_all_pairs_of_operations():
             program.input[:] = x
             program()
             np.testing.assert_array_equal(program.result, formula(x, np))
+
+
+def test_no_constant_is_taken_for_another():
+    """Arrays that are gone give their ids to others."""
+    xp, one = _recorder.namespace, _recorder.Recorded(np.ones(3))
+    for i in range(2000):
+        total = xp.add(one, _recorder.Recorded(np.full(3, float(i))))
+        assert total.value.tolist() == [1.0 + i] * 3
+
+
+def test_no_operation_is_made_twice_nor_taken_for_another():
+    xp, made = _recorder.namespace, []
+
+    def formula(x):
+        made.append((xp.multiply(x, 0.0), xp.multiply(x, -0.0), xp.multiply(x, 0.0)))
+        positive, negative, again = made[-1]
+        assert again is positive
+        assert negative is not positive
+        return xp.divide(1.0, negative)
+
+    with np.errstate(divide="ignore"):
+        program = Program(formula, np.ones(4))
+        program.input[...] = 2.0
+        program()
+    assert program.result.tolist() == [-np.inf] * 4

@@ -15,7 +15,7 @@ from xpnn._types import Array, Namespace
 
 Part = Callable[[Layers, Array, Namespace], Array]
 
-_CACHE, _LEAST = 2**21, 2**20
+_CACHE, _LEAST = 2**22, 2**20
 """Bytes of the buffers of a tile of rows, at most; and from which on threads pay."""
 
 

@@ -108,7 +108,9 @@ def _varies(a: Any) -> bool:
 
 def _record(operation: _Operation, value: Values, *inputs: Any) -> Recorded:
     if any(map(_varies, inputs)):
-        return Recorded(value, operation, inputs)
+        # Of what varies, shape and dtype count: zeros without memory stand in for the values.
+        stand_in = np.broadcast_to(np.zeros((), value.dtype), value.shape)
+        return Recorded(stand_in, operation, inputs)
     return Recorded(value)  # of constants
 
 
@@ -120,13 +122,21 @@ def _elementwise(ufunc: np.ufunc) -> Callable[..., Recorded]:
     )
 
     def function(*args: Any) -> Recorded:
-        first = next(a for a in args if isinstance(a, Recorded))
-        key = (ufunc, *((type(a), id(a) if isinstance(a, Recorded) else a) for a in args))
-        if key not in first.made:
-            first.made[key] = _record(operation, ufunc(*map(_value, args)), *args)
-        return first.made[key]
+        made = next(a for a in args if isinstance(a, Recorded)).made
+        key = (ufunc, *map(_same_if_equal, args))
+        if key in made:
+            return made[key]
+        y = _record(operation, ufunc(*map(_value, args)), *args)
+        if y.operation is not None:  # it holds its inputs, so nobody else gets their ids
+            made[key] = y
+        return y
 
     return function
+
+
+def _same_if_equal(a: Any) -> Any:
+    """Return what is equal for the same input only; 0.0 and -0.0, or 1 and 1.0, are not."""
+    return repr(a) if isinstance(a, int | float) else id(a)
 
 
 def _spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any:

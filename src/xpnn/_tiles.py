@@ -68,6 +68,10 @@ def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int
             pass
 
 
+_SOME = 256
+"""Rows by which the memory of one is measured."""
+
+
 class RowByRow:
     """A formula that gives a row for each row, whatever the others hold, on NumPy's arrays.
 
@@ -105,10 +109,10 @@ class RowByRow:
 
     def _measured(self, x: Values) -> tuple[int, int, Values]:
         """Return the least and most rows of a tile, and what a row of the result is like."""
-        one = self._program(1, x)
-        self._idle.setdefault(1, []).append(one)
-        least, most = (max(n // one.nbytes, 1).bit_length() - 1 for n in (self._least, self._cache))
-        return 1 << least, 1 << most, one.result
+        some = self._program(_SOME, x)  # not one, which needs fewer buffers
+        rows = (max(n * _SOME // some.nbytes, 1) for n in (self._least, self._cache))
+        least, most = (n.bit_length() - 1 for n in rows)
+        return 1 << least, 1 << most, some.result[:1]
 
     def _run(self, x: Values, y: Values, rows: slice) -> None:
         count = rows.stop - rows.start
