@@ -13,7 +13,8 @@ from xpnn import _fast, _forward, _tiles
 from xpnn._arrays import library
 from xpnn._transfer import to_numpy
 
-METHODS = ("__call__", "logits", "log_proba", "classify")
+OF = {"__call__": "output", "logits": "logits", "log_proba": "log_proba", "classify": None}
+METHODS = tuple(OF)
 
 
 def network_and_rows(count, widths=(20, 30, 10), output="softmax"):
@@ -32,7 +33,8 @@ def test_any_number_of_rows(count, method):
     if method == "classify":
         np.testing.assert_array_equal(y, plain)
     else:
-        np.testing.assert_allclose(y, plain, rtol=2e-5, atol=1e-9)
+        bound = xpnn.error_bound(network, x, of=OF[method])
+        assert np.all(np.abs(y.astype("float64") - plain) <= 2 * bound)
     np.testing.assert_array_equal(x, given)
     again = y.copy()
     getattr(network, method)(-x)  # what is remembered is not what was given
@@ -88,7 +90,8 @@ def test_many_threads_at_once():
     single = network(x[:1])
     with ThreadPoolExecutor(8) as pool:
         for y in pool.map(lambda i: network(x) if i % 2 else network(x[:1]), range(40)):
-            np.testing.assert_array_equal(y, desired if len(y) == 3000 else single)
+            # The BLAS, which has one thread while others compute, may round otherwise then.
+            np.testing.assert_allclose(y, desired if len(y) == 3000 else single, rtol=1e-5)
 
 
 def test_little_work_starts_no_threads(monkeypatch):

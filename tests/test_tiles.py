@@ -15,7 +15,7 @@ from xpnn import _recorder, _tiles
 from xpnn._activations import ACTIVATIONS
 from xpnn._recorder import Program
 from xpnn._reproducible import _engine
-from xpnn._tiles import RowByRow
+from xpnn._tiles import Tiled
 
 METHODS = ("__call__", "logits", "log_proba", "classify")
 RXP = xpnn.reproducible(np)
@@ -129,7 +129,7 @@ def test_an_error_in_a_tile_is_raised():
         raise RuntimeError("in the formula")
 
     with pytest.raises(RuntimeError, match="in the formula"):
-        RowByRow(formula, 2**20, 2**17)(np.ones((3, 2)))
+        Tiled(formula, 2**20, 2**17)(np.ones((3, 2)))
 
 
 # Programs by themselves
@@ -181,7 +181,7 @@ def test_a_program_computes_what_the_formula_does(chosen, data):
 
     rng = np.random.default_rng(0)
     with np.errstate(all="ignore"):
-        program = Program(lambda x: formula(x, _recorder.namespace), np.zeros((3, 4)))
+        program = Program(lambda x: formula(x, _recorder.namespace), (3, 4), float)
         for x in rng.standard_normal((3, 3, 4)):
             program.input[:] = x
             program()
@@ -195,7 +195,7 @@ def test_memory_of_a_program_does_not_grow_with_the_formula():
                 x = x * 0.5 + 1.0
             return x
 
-        return Program(formula, np.zeros((8, 8)))
+        return Program(formula, (8, 8), float)
 
     short, long = of_length(3), of_length(300)
     assert long.nbytes == short.nbytes
@@ -211,7 +211,7 @@ def test_constants_are_computed_once():
         calls.append(xp.matmul(xp.permute_dims(c, (1, 0)), c) * 3.0)
         return x + xp.sum(calls[-1])
 
-    program = Program(formula, np.zeros((2, 2)))
+    program = Program(formula, (2, 2), float)
     assert len(program.steps) == 1
     program.input[:] = 1
     program()
@@ -227,7 +227,7 @@ def test_all_pairs_of_operations():
             return g(xp, a, v) + g(xp, v, a)
 
         with np.errstate(all="ignore"):
-            program = Program(lambda v, h=formula: h(v, _recorder.namespace), np.zeros((3, 4)))
+            program = Program(lambda v, h=formula: h(v, _recorder.namespace), (3, 4), float)
             program.input[:] = x
             program()
             np.testing.assert_array_equal(program.result, formula(x, np))
@@ -252,7 +252,7 @@ def test_no_operation_is_made_twice_nor_taken_for_another():
         return xp.divide(1.0, negative)
 
     with np.errstate(divide="ignore"):
-        program = Program(formula, np.ones(4))
+        program = Program(formula, (4,), float)
         program.input[...] = 2.0
         program()
     assert program.result.tolist() == [-np.inf] * 4

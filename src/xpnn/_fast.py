@@ -9,7 +9,7 @@ from xpnn._arrays import Library, library_of_namespace
 from xpnn._dense import Dense
 from xpnn._forward import Forward, Layers
 from xpnn._recorder import Recorded, namespace
-from xpnn._tiles import RowByRow
+from xpnn._tiles import Tiled
 from xpnn._transfer import is_numpy
 from xpnn._types import Array, Namespace
 
@@ -62,11 +62,11 @@ def run_recorded(forward: Forward, layers: Layers, x: Array, remembered: dict[An
     if rows is None:
         constants = _pytree.mapped(Recorded, layers)
         whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
-        rows = remembered[key] = RowByRow(whole, _CACHE, _LEAST)
+        rows = remembered[key] = Tiled(whole, _CACHE, _LEAST)
     return _all_axes(rows, x)
 
 
-def _all_axes(rows: RowByRow, x: Array) -> Array:
+def _all_axes(rows: Tiled, x: Array) -> Array:
     if x.ndim == 2:
         return rows(x)
     y = rows(x.reshape(-1, x.shape[-1]))

@@ -106,11 +106,14 @@ def _varies(a: Any) -> bool:
     return isinstance(a, Recorded) and (a.operation is not None or isinstance(a, _Input))
 
 
+def _stand_in(shape: tuple[int, ...], dtype: Any) -> Values:
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
 def _record(operation: _Operation, value: Values, *inputs: Any) -> Recorded:
     if any(map(_varies, inputs)):
         # Of what varies, shape and dtype count: zeros without memory stand in for the values.
-        stand_in = np.broadcast_to(np.zeros((), value.dtype), value.shape)
-        return Recorded(stand_in, operation, inputs)
+        return Recorded(_stand_in(value.shape, value.dtype), operation, inputs)
     return Recorded(value)  # of constants
 
 
@@ -327,22 +330,37 @@ for _operator, _name in BINARY.items():
     setattr(Recorded, f"__r{_operator}__", _reflected(getattr(namespace, _name)))
 
 
-class Program:
-    """A recorded formula: fill `input`, run, read `result`."""
+def _new(size: int) -> Values:
+    return np.empty(size, np.uint8)
 
-    def __init__(self, formula: Callable[[Recorded], Recorded], example: Values) -> None:
-        given = _Input(np.array(example))
+
+class Program:
+    """A recorded formula of an array of this shape and dtype: fill `input`, run, read `result`.
+
+    `take(size)` gives memory of so many bytes.
+    """
+
+    def __init__(
+        self,
+        formula: Callable[[Recorded], Recorded],
+        shape: tuple[int, ...],
+        dtype: Any,
+        take: Callable[[int], Values] | None = None,
+    ) -> None:
+        given = _Input(_stand_in(shape, dtype))
         made = formula(given)
         self.steps: list[Step] = []
         self.nbytes = 0
         """Size of all buffers together."""
-        self.input, self.result = self._laid_out(given, made)
+        self.input, self.result = self._laid_out(given, made, take or _new)
 
     def __call__(self) -> None:
         for function, args in self.steps:
             function(*args)
 
-    def _laid_out(self, given: Recorded, made: Recorded) -> tuple[Values, Values]:
+    def _laid_out(
+        self, given: Recorded, made: Recorded, get: Callable[[int], Values]
+    ) -> tuple[Values, Values]:
         """Give each value a buffer; one that is not needed any more is another's."""
         order = _in_order(made)
         last = {id(_memory(a)): n for n, x in enumerate(order) for a in _recorded(x.inputs)}
@@ -359,17 +377,20 @@ class Program:
             return places.get(id(a), a.value)
 
         def placed(x: Recorded, operation: _Operation) -> tuple[Any, ...]:
-            spread = operation.is_elementwise and 0 < x.value.size <= _MANY
-            return tuple(
-                _spread(_value(a), x.inputs, x.shape) if spread and not _varies(a) else place(a)
-                for a in x.inputs
-            )
+            small = operation.is_elementwise and 0 < x.value.size <= _MANY
+            return tuple(map(functools.partial(quicker, x) if small else place, x.inputs))
+
+        def quicker(x: Recorded, a: Any) -> Any:
+            """Return an input of a small result as NumPy takes it fastest."""
+            if not _varies(a):
+                return _spread(_value(a), x.inputs, x.shape)
+            return place(a).reshape(()) if a.value.size == 1 else place(a)
 
         def take(size: int) -> Values:
             idle = free.get(size)
             if not idle:
                 self.nbytes += size
-            return idle.pop() if idle else np.empty(size, dtype=np.uint8)
+            return idle.pop() if idle else get(size)
 
         def shaped(raw: Values, like: Any) -> Values:
             return raw[: like.nbytes].view(like.dtype).reshape(like.shape)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ NumPy holds no lock while it computes, so plain threads do; inside them the BLAS
 
 import contextvars
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -59,73 +60,154 @@ def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int
     if count <= shortest:
         f(slice(0, count))
         return
-    context = contextvars.copy_context()  # NumPy's errstate is there
     with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
         each = 1 << (-(-count // threads)).bit_length() - 1
         size = min(max(each, shortest), largest)
         tiles = [slice(i, min(i + size, count)) for i in range(0, count, size)]
-        for _ in pool.map(lambda tile: context.copy().run(f, tile), tiles):
+        for _ in pool.map(f, tiles):
             pass
 
 
-_SOME = 256
-"""Rows by which the memory of one is measured."""
+class _Workspace:
+    """Memory that programs work in, one after the other, and a context where NumPy does not warn."""
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.context = contextvars.Context()
+        self.context.run(np.seterr, all="ignore")
+        self._blocks: list[Values] = []
+
+    def memory(self) -> Callable[[int], Values]:
+        """Return `take(bytes)`, which hands out pieces of all the memory there is, and gets more."""
+        blocks, begin = iter(self._blocks), 0
+        block = next(blocks, None)
+
+        def take(size: int) -> Values:
+            nonlocal block, begin
+            while block is not None and begin + size > block.size:
+                block, begin = next(blocks, None), 0
+            if block is None:
+                block, begin = np.empty(max(size, _BLOCK), np.uint8), 0
+                self._blocks.append(block)
+            piece = block[begin : begin + size]
+            begin += -(-size // _LINE) * _LINE
+            return piece
+
+        return take
 
 
-class RowByRow:
-    """A formula that gives a row for each row, whatever the others hold, on NumPy's arrays.
+_LINE, _BLOCK = 64, 2**18
+"""Bytes of a line of the cache, where buffers begin, and of the least piece of memory that is got."""
+
+_numbers = itertools.count()
+_idle: list[_Workspace] = []
+
+
+_LITTLE = 2**13
+"""Bytes of an input that is a tile whatever its formula needs beside it."""
+_SOME = 2**14
+"""Elements by which the memory of a row is measured."""
+
+
+class Tiled:
+    """A formula of rows, whatever the others hold, or of columns, on NumPy's arrays.
 
     Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
     little; what is missing to such a number are rows of some call before, whose results are dropped.
     `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
-    threads pay.
+    threads pay. All programs share the memory that they work in, so they take none when idle.
     """
 
-    def __init__(self, formula: Callable[[Recorded], Recorded], cache: int, least: int) -> None:
+    def __init__(
+        self,
+        formula: Callable[[Recorded], Recorded],
+        cache: int,
+        least: int,
+        *,
+        columns: bool = False,
+    ) -> None:
         self._formula, self._cache, self._least = formula, cache, least
-        self._idle: dict[int, list[Program]] = {}
-        self._like: tuple[int, int, Values] | None = None
+        self._axis = -1 if columns else 0
+        self._programs: dict[tuple[int, int], Program] = {}
+        self._limits: tuple[int, int] | None = None
 
     def __call__(self, x: Values) -> Values:
-        """Return the rows of the formula for an array of shape (rows, width), rows > 0."""
-        count = x.shape[0]
-        with np.errstate(all="ignore"):
-            if count == 1:
-                return self._run_one(x)
-            if self._like is None:
-                self._like = self._measured(x)
-            shortest, size, row = self._like
-            y = np.empty((count, *row.shape[1:]), row.dtype)
-            in_tiles(lambda rows: self._run(x, y, rows), count, shortest, size)
+        """Return the rows of the formula for an array of shape (rows, ...), rows > 0.
+
+        With `columns`, those for one of shape (..., columns).
+        """
+        count = x.shape[self._axis]
+        if count == 1 or x.nbytes <= _LITTLE:
+            return self._run(x, count, self._rounded_up(count, count))
+        if self._limits is None:
+            self._limits = self._measured(x)
+        shortest, largest = self._limits
+        if count <= shortest:
+            return self._run(x, count, self._rounded_up(count, shortest))
+        y = self._result_for(x, count)
+
+        def run(part: slice) -> None:
+            at = self._at(part)
+            some = part.stop - part.start
+            self._run(x[at], some, self._rounded_up(some, shortest), y[at])
+
+        in_tiles(run, count, shortest, largest)
         return y
 
-    def _run_one(self, x: Values) -> Values:
-        program = self._program(1, x)
-        program.input[...] = x
-        program()
-        y = program.result.copy()
-        self._idle.setdefault(1, []).append(program)
+    def _run(self, x: Values, count: int, size: int, y: Values | None = None) -> Values:
+        try:
+            workspace = _idle.pop()
+        except IndexError:  # all are at work on other threads
+            workspace = _Workspace()
+        try:
+            return workspace.context.run(self._compute, workspace, x, count, size, y)
+        finally:
+            _idle.append(workspace)
+
+    def _compute(
+        self, workspace: _Workspace, x: Values, count: int, size: int, y: Values | None
+    ) -> Values:
+        key = (workspace.number, size)
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = self._record(x, size, workspace.memory())
+        if count == size:
+            program.input[...] = x
+            program()
+            result = program.result
+        else:
+            some = self._at(slice(0, count))
+            program.input[some] = x
+            program()
+            result = program.result[some]
+        if y is None:
+            return result.copy()
+        y[...] = result
         return y
 
-    def _measured(self, x: Values) -> tuple[int, int, Values]:
-        """Return the least and most rows of a tile, and what a row of the result is like."""
-        some = self._program(_SOME, x)  # not one, which needs fewer buffers
-        rows = (max(n * _SOME // some.nbytes, 1) for n in (self._least, self._cache))
-        least, most = (n.bit_length() - 1 for n in rows)
-        return 1 << least, 1 << most, some.result[:1]
+    def _record(self, x: Values, size: int, take: Callable[[int], Values] | None = None) -> Program:
+        shape = (size, *x.shape[1:]) if self._axis == 0 else (*x.shape[:-1], size)
+        return Program(self._formula, shape, x.dtype, take)
 
-    def _run(self, x: Values, y: Values, rows: slice) -> None:
-        count = rows.stop - rows.start
-        size = self._rounded_up(count)
-        program = self._program(size, x)
-        program.input[:count] = x[rows]
-        program()
-        y[rows] = program.result[:count]
-        self._idle.setdefault(size, []).append(program)
+    def _at(self, part: slice) -> Any:
+        return part if self._axis == 0 else (..., part)
 
-    def _rounded_up(self, count: int) -> int:
+    def _measured(self, x: Values) -> tuple[int, int]:
+        """Return the least and most rows of a tile."""
+        some = max(_SOME * x.shape[self._axis] // x.size, 2)  # not one, which needs fewer buffers
+        nbytes = self._record(x, some).nbytes
+        rows = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
+        least, most = (1 << n.bit_length() - 1 for n in rows)
+        return least, most
+
+    def _result_for(self, x: Values, count: int) -> Values:
+        like = self._run(x[self._at(slice(0, 1))], 1, 1)
+        shape = (count, *like.shape[1:]) if self._axis == 0 else (*like.shape[:-1], count)
+        return np.empty(shape, like.dtype)
+
+    @staticmethod
+    def _rounded_up(count: int, shortest: int) -> int:
         """Return the rows of the program for so many: of few sizes, so that few programs are made."""
-        shortest = self._like[0] if self._like else count
         # Few rows: three binary digits of their number; many: one.
         unit = (
             1 << max(count.bit_length() - 3, 0)
@@ -133,9 +215,3 @@ class RowByRow:
             else 1 << (count - 1).bit_length()
         )
         return -(-count // unit) * unit
-
-    def _program(self, size: int, like: Values) -> Program:
-        try:
-            return self._idle[size].pop()
-        except (KeyError, IndexError):  # none was made, or all are at work on other threads
-            return Program(self._formula, np.zeros((size, *like.shape[1:]), like.dtype))

@@ -21,7 +21,7 @@ from xpnn._reproducible._kept import kept, native
 from xpnn._reproducible._kernels import KERNELS, matmul_split
 from xpnn._reproducible._rules import RULES
 from xpnn._reproducible._wrapping import Wrapping, natives_of
-from xpnn._tiles import RowByRow
+from xpnn._tiles import Tiled
 from xpnn._transfer import to_numpy
 from xpnn._types import Array, Namespace, Values
 
@@ -238,7 +238,7 @@ class Engine(Wrapping):
             recorded = self.over(library_of_namespace(recording))
             there = _pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
             whole = functools.partial(formula, recorded.__xpnn_library__, there)
-            remembered[key] = RowByRow(whole, _CACHE, _LEAST)
+            remembered[key] = Tiled(whole, _CACHE, _LEAST)
         y = remembered[key](x.reshape(-1, x.shape[-1]))
         return y.reshape(*x.shape[:-1], *y.shape[1:])  # type: ignore[no-any-return]
 
