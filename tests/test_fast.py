@@ -144,10 +144,10 @@ def test_jax_traces_once_for_each_structure(jax):
     for weights in (network, random_network((20, 30, 10), "sigmoid", "softmax", seed=9)):
         layers = weights.to(x).layers
         for _ in "123":
-            y = _fast.run_compiled(found, forward, layers, x)
+            y = _fast.compiled(found, forward, layers)(x)
             np.testing.assert_allclose(to_numpy(y), to_numpy(weights(x, xp=found.xp)), rtol=1e-5)
     assert traced == [(3, 20)]
-    _fast.run_compiled(found, forward, layers, x[:2])
+    _fast.compiled(found, forward, layers)(x[:2])
     assert len(traced) == 2
 
 
@@ -160,7 +160,7 @@ def test_jax_options_may_be_arrays(jax):
 
 
 def test_jax_functions_are_compiled_once(jax):
-    from xpnn._arrays import _compiled
+    from xpnn._ways import _compiled
 
     x = jax.numpy.asarray([[1.0, 2.0]])
     xpnn.leaky_relu(x, negative_slope=0.125)

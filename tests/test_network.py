@@ -150,7 +150,8 @@ def test_weights_follow_and_are_remembered(backend):
     x = backend.asarray(X)
     network(x)
     copies = dict(network._copies)
-    assert len(copies) == (2 if backend.name == "numpy" else 1)  # the pass is recorded, too
+    # How the pass runs, too; not on JAX in float64, which a setting may forbid the next time.
+    assert len(copies) == (1 if backend.name == "jax" else 2)
     network(x)
     assert network._copies == copies
     network(backend.asarray(X, "float32"))

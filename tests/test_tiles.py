@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 import xpnn
 from xpnn import _recorder, _tiles
 from xpnn._activations import ACTIVATIONS
-from xpnn._recorder import Program
+from xpnn._program import Program
 from xpnn._reproducible import _engine
 from xpnn._tiles import Tiled
 

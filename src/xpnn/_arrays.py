@@ -1,14 +1,13 @@
 """What the Array API standard leaves open: whose arrays these are, dtype rules, devices, words.
 
-Every public function starts with `prepare`, which answers all of it at once, so that the formulas
-below it get arrays of one library, on one device, in one floating dtype, and only compute.
+`prepare` answers all of it at once for a public function, so that its formula gets arrays of one
+library, on one device, in one floating dtype, and only computes.
 """
 
-import functools
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import array_api_compat
 import numpy as np
@@ -196,58 +195,6 @@ class Prepared(NamedTuple):
     plain: bool
     """Whether the formula is to run as it is written."""
 
-    @property
-    def xp(self) -> Namespace:
-        """The namespace to compute with."""
-        return self.library.xp
-
-    def compute(self, formula: Callable[..., Any], **options: Any) -> Any:
-        """Return formula(*arrays, mask, xp=..., **options), rounded once at the end.
-
-        The formula gets the arrays in the dtype to compute in. The result is one array or a tuple of
-        them.
-        """
-        step = _Step(self.library, formula, tuple(options.items()), self.computing, self.result)
-        if self.library.reproducible is not None:
-            return self.library.reproducible.run(step, self.arrays)
-        if self.plain or self.library.compiled is None:
-            return step(*self.arrays)
-        try:
-            compiled = _compiled(step)
-        except TypeError:  # an option is an array, which has no hash
-            return step(*self.arrays)
-        return compiled(*self.arrays)
-
-
-class _Step(NamedTuple):
-    """A formula with its options, and the dtypes around it."""
-
-    library: Library
-    formula: Callable[..., Any]
-    options: tuple[tuple[str, Any], ...]
-    computing: str
-    result: DType
-
-    def __call__(self, *given: Array | None) -> Any:
-        *arrays, mask = given
-        xp = self.library.xp
-        with self.library.guard(self.computing):
-            dtype = getattr(xp, self.computing)
-            arrays = [a if a is None else self._as(a, dtype) for a in arrays]
-            y = self.formula(*arrays, mask, xp=xp, **dict(self.options))
-            if isinstance(y, tuple):
-                return tuple(self._as(part, self.result) for part in y)
-            return self._as(y, self.result)
-
-    def _as(self, y: Array, dtype: DType) -> Array:
-        return y if y.dtype == dtype else self.library.xp.astype(y, dtype)
-
-
-@functools.lru_cache(maxsize=1024)
-def _compiled(step: _Step) -> Callable[..., Any]:
-    assert step.library.compiled is not None  # noqa: S101 -- for the types
-    return step.library.compiled(step.__call__, step.computing)
-
 
 def prepare(
     function: str, xp: Namespace | None, where: Array | None = None, **arrays: Array
@@ -256,12 +203,6 @@ def prepare(
 
     `where` is a mask for the first of them: checked, and spread to its shape.
     """
-    alone = where is None and len(arrays) == 1
-    if alone:
-        (x,) = arrays.values()
-        known = _prepared.get((function, type(x), getattr(x, "dtype", None), xp is None))
-        if known is not None and (xp is None or xp is known.library.xp):
-            return known._replace(arrays=[x, None])
     found = common_library(function, xp, {**arrays, "where": where})
     first = next(iter(arrays.values()))
     names = float_names(function, arrays)
@@ -276,14 +217,7 @@ def prepare(
     computing = computing_float(name)
     if found.reproducible is not None and function not in found.reproducible.rounded_once:
         computing = "float64"
-    ready = Prepared(found, [*arrays.values(), where], computing, result, xp is not None)
-    if alone and names:  # what integers become depends on the device, too
-        _prepared[function, type(x), x.dtype, xp is None] = ready._replace(arrays=[])
-    return ready
-
-
-_prepared: dict[tuple[str, type, DType, bool], Prepared] = {}
-"""For functions of one floating array: what is found out once for each kind."""
+    return Prepared(found, [*arrays.values(), where], computing, result, xp is not None)
 
 
 def _mask(function: str, where: Array, shape: tuple[int, ...], xp: Namespace) -> Array:
@@ -306,27 +240,3 @@ def broadcast_to(
             f"got shape {tuple(a.shape)}"
         )
     return xp.broadcast_to(a, shape)
-
-
-Formula = TypeVar("Formula", bound=Callable[..., Array])
-
-
-def elementwise(formula: Formula) -> Formula:
-    """Make a public function of a formula of one array: `formula(x, /, *, ..., xp)`.
-
-    The formula gets a floating array, 32 bits or more, and its namespace; the public function
-    takes any real array, infers the namespace, and returns the dtype that it got.
-    """
-    name = formula.__name__
-
-    @functools.wraps(formula)
-    def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
-        ready = prepare(name, xp, x=x)
-        return ready.compute(run, **options)
-
-    def run(x: Array, _: None, *, xp: Namespace, **options: Any) -> Array:
-        # Where the namespace has the function itself, such as the correctly rounded tanh.
-        own = hasattr(xp, "rounded_once") and name in xp.rounded_once
-        return getattr(xp, name)(x) if own else formula(x, xp=xp, **options)
-
-    return cast("Formula", function)

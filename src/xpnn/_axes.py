@@ -17,6 +17,11 @@ class Slices(NamedTuple):
     axes: tuple[int, ...]
 
     @property
+    def single(self) -> int | None:
+        """The axis, if it is one."""
+        return self.axes[0] if len(self.axes) == 1 else None
+
+    @property
     def order(self) -> tuple[int, ...]:
         """The axes as they are flattened: those left alone first."""
         return (*(i for i in range(len(self.shape)) if i not in self.axes), *self.axes)

@@ -9,11 +9,11 @@ Computation 36, 1981, doi:10.1090/S0025-5718-1981-0595058-X).
 import math
 from collections.abc import Sequence
 
-from xpnn._arrays import elementwise
 from xpnn._dtypes import dtype_name
 from xpnn._erf_coefficients import CENTRE, SCALED, SERIES, SMALL
 from xpnn._halves import at_most, magnitude
 from xpnn._types import Array, Namespace
+from xpnn._ways import elementwise
 
 FAR = 64.0
 """exp(-FAR**2 / 2) is 0 in every dtype."""

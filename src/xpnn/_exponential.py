@@ -1,7 +1,7 @@
 """The activations that are x above 0 and an exponential below."""
 
-from xpnn._arrays import elementwise
 from xpnn._types import Array, Namespace
+from xpnn._ways import elementwise
 from xpnn.errors import XpnnValueError
 
 

@@ -2,12 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpnn import _pytree
-from xpnn._arrays import Library, library_of_namespace
+from xpnn._arrays import Library, library, library_of_namespace
 from xpnn._dense import Dense
 from xpnn._forward import Forward, Layers
+from xpnn._kernels import is_compiling, kernel_of
+from xpnn._linear import product
 from xpnn._recorder import Recorded, namespace
 from xpnn._tiles import Tiled
 from xpnn._transfer import is_numpy
@@ -24,50 +26,101 @@ def _compiled(
     found: Library, forward: Forward, activations: tuple[str, ...]
 ) -> Callable[..., Array]:
     def run(arrays: tuple[tuple[Array, Array | None], ...], x: Array) -> Array:
-        layers = tuple(map(Dense._unchecked, activations, arrays))  # noqa: SLF001
-        return forward.__call__(found, layers, x)
+        layers = map(Dense._unchecked, activations, arrays)  # noqa: SLF001
+        return _run_ready(found, forward, tuple(_Ready.of(layer, found) for layer in layers), x)
 
     assert found.compiled is not None  # noqa: S101 -- for the types
     return found.compiled(run, forward.computing)
 
 
-def run_compiled(found: Library, forward: Forward, layers: Layers, x: Array) -> Array:
+def compiled(found: Library, forward: Forward, layers: Layers) -> Callable[[Array], Array]:
     """Return forward(found, layers, x) as one step of the library, made once for each structure."""
-    run = _compiled(found, forward, tuple(layer.activation for layer in layers))
-    return run(tuple((layer.weight, layer.bias) for layer in layers), x)
+    function = _compiled(found, forward, tuple(layer.activation for layer in layers))
+    return functools.partial(function, tuple((layer.weight, layer.bias) for layer in layers))
 
 
 def run(
-    found: Library, forward: Forward, layers: Layers, x: Array, remembered: dict[Any, Any]
+    found: Library, forward: Forward, layers: Layers, x: Array, remembered: dict[Any, Any] | None
 ) -> Array:
-    """Return forward(found, layers, x); `remembered` keeps what is recorded with these layers."""
+    """Return forward(found, layers, x).
+
+    `remembered` keeps how, for the next array like this; None where these layers are for one call.
+    """
     if found.compiled is not None:
-        return run_compiled(found, forward, layers, x)
-    if is_numpy(x) and x.size > 0:
-        return run_recorded(forward, layers, x, remembered)
-    return forward(found, layers, x)
+        way = compiled(found, forward, layers)
+        if forward.computing == "float64":  # which a setting may forbid the next time
+            remembered = None
+    elif remembered is None or is_compiling():
+        return forward(found, layers, x)
+    elif is_numpy(x):
+        way = _recorded(forward, layers)
+    else:
+        ready = tuple(_Ready.of(layer, found) for layer in layers)
+        way = functools.partial(_run_ready, found, forward, ready)
+    if remembered is not None:
+        remembered[_kind(forward.part, x)] = way
+    return way(x)
 
 
 def again(part: Part, x: Array, remembered: dict[Any, Any]) -> Array | None:
-    """Return what `run` recorded before for such an array gives; None if it did not."""
-    shape = getattr(x, "shape", ())
-    rows = remembered.get((part, type(x), getattr(x, "dtype", None), shape[-1:]))
-    return None if rows is None or 0 in shape else _all_axes(rows, x)
+    """Return what the way of an array like x before gives; None if there was none."""
+    way = remembered.get(_kind(part, x))
+    return None if way is None else way(x)
 
 
-def run_recorded(forward: Forward, layers: Layers, x: Array, remembered: dict[Any, Any]) -> Array:
-    """Run it as calls of NumPy's functions into the same few buffers, many rows on threads."""
-    key = (forward.part, type(x), x.dtype, x.shape[-1:])
-    rows = remembered.get(key)
-    if rows is None:
-        constants = _pytree.mapped(Recorded, layers)
-        whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
-        rows = remembered[key] = Tiled(whole, _CACHE, _LEAST)
-    return _all_axes(rows, x)
+def _kind(part: Part, x: Array) -> tuple[Any, ...]:
+    width = getattr(x, "shape", ())[-1:]
+    return (part, type(x), getattr(x, "dtype", None), width, getattr(x, "device", None))
 
 
-def _all_axes(rows: Tiled, x: Array) -> Array:
-    if x.ndim == 2:
-        return rows(x)
-    y = rows(x.reshape(-1, x.shape[-1]))
-    return y.reshape((*x.shape[:-1], *y.shape[1:]))
+# On NumPy
+
+
+def _recorded(forward: Forward, layers: Layers) -> Callable[[Array], Array]:
+    """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
+    constants = _pytree.mapped(Recorded, layers)
+    whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
+    rows = Tiled(whole, _CACHE, _LEAST)
+
+    def way(x: Array) -> Array:
+        if x.ndim == 2 and x.size > 0:
+            return rows(x)
+        if x.size == 0:
+            return forward(library(x), layers, x)
+        y = rows(x.reshape(-1, x.shape[-1]))
+        return y.reshape((*x.shape[:-1], *y.shape[1:]))
+
+    return way
+
+
+# On libraries whose functions are called one by one
+
+
+class _Ready(NamedTuple):
+    """A layer with all that is looked up of it, for arrays that are known to fit."""
+
+    activation: str
+    linear: Callable[..., Array]
+    activate: Callable[..., Array]
+
+    @classmethod
+    def of(cls, layer: Dense, found: Library) -> "_Ready":
+        weight, bias = layer.weight, layer.bias
+        kernel = kernel_of(found.native, "linear")
+
+        def linear(x: Array, *, xp: Namespace) -> Array:
+            if kernel is not None and kernel.fits(x, weight, bias):
+                return kernel.compute(x, weight, bias)
+            return product(x, weight, bias, xp=xp)
+
+        function = layer.activate
+
+        def activate(a: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
+            return function(a)  # which knows its way with such arrays
+
+        return cls(layer.activation, linear, activate)
+
+
+def _run_ready(found: Library, forward: Forward, layers: tuple[_Ready, ...], x: Array) -> Array:
+    with found.guard(forward.computing):
+        return forward(found, layers, x)  # type: ignore[arg-type]

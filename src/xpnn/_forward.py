@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from xpnn._arrays import Library, device_of
-from xpnn._dense import Dense, parse_activation
+from xpnn._dense import Dense
 from xpnn._dtypes import dtype_name
 from xpnn._sigmoids import log_sigmoid
 from xpnn._softmax import first_largest, log_softmax
@@ -23,7 +23,7 @@ LOG_PROBA = {
 
 def output_of(layers: Layers) -> str:
     """Return the name of the output layer's activation."""
-    return parse_activation(layers[-1].activation)[0]
+    return layers[-1].activation.partition("(")[0]
 
 
 def outputs(layers: Layers, x: Array, xp: Namespace) -> Array:

@@ -6,10 +6,10 @@ and at -inf the product is its limit, 0.
 
 import math
 
-from xpnn._arrays import elementwise
 from xpnn._erf import FAR, normal_tail_times
 from xpnn._halves import at_most, magnitude, positive_part
 from xpnn._types import Array, Namespace
+from xpnn._ways import elementwise
 from xpnn.errors import XpnnValueError
 
 

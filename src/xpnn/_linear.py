@@ -2,6 +2,7 @@
 
 from xpnn._arrays import prepare
 from xpnn._types import Array, Namespace
+from xpnn._ways import compute
 from xpnn.errors import XpnnValueError
 
 
@@ -70,9 +71,12 @@ def linear(
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
     check_width("linear", x, weight)
-    return ready.compute(_linear)
+    return compute(ready, product)
 
 
-def _linear(x: Array, weight: Array, bias: Array | None, _: None, *, xp: Namespace) -> Array:
+def product(
+    x: Array, weight: Array, bias: Array | None, _: None = None, /, *, xp: Namespace
+) -> Array:
+    """Return x @ weight + bias of arrays of one dtype."""
     y = xp.matmul(x, weight)
     return y if bias is None else y + bias

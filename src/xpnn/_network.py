@@ -334,7 +334,8 @@ class Network:
         if found.reproducible is None:
             if xp is not None:
                 return forward(found, layers, x)
-            return _fast.run(found, forward, layers, x, self._copies)
+            lasting = self.follows or layers is self.layers
+            return _fast.run(found, forward, layers, x, self._copies if lasting else None)
         remembered = self._copies if self.follows else None
         return found.reproducible.row_by_row(forward, layers, x, remembered)
 

@@ -1,7 +1,7 @@
 """The activations made of straight lines and parabolas."""
 
-from xpnn._arrays import elementwise
 from xpnn._types import Array, Namespace
+from xpnn._ways import elementwise
 
 
 @elementwise

@@ -1,9 +1,6 @@
-"""Formulas on NumPy arrays, recorded once as a list of operations and then run again and again.
+"""Formulas recorded as operations of NumPy's, by a namespace whose arrays remember what made them.
 
-NumPy takes new memory for the result of each operation, and Python finds out what to do each time. A
-`Program` is a formula as calls of NumPy's functions, one after the other, that write into the same
-few buffers: on small arrays it takes a fraction of the formula's time, on large ones, taken in tiles,
-it stays in the processor's cache.
+What an operation is made of here is how fast a program runs that is laid out of it: `_program`.
 """
 
 import functools
@@ -21,7 +18,7 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 _numbers = itertools.count()
 
 
-class _Operation(NamedTuple):
+class Operation(NamedTuple):
     """How a result is made again."""
 
     steps: Callable[..., Any]
@@ -30,8 +27,8 @@ class _Operation(NamedTuple):
     """The inputs whose memory may be that of `out`."""
     is_view: bool = False
     is_elementwise: bool = False
-    scratch: Callable[[Values], int] = lambda _: 0
-    """Of a result, how many more buffers of its size the calls need: they come after the inputs."""
+    scratch: int = 0
+    """How many more buffers of the size of the result the calls need: they come after the inputs."""
 
 
 class Recorded:
@@ -43,7 +40,7 @@ class Recorded:
     __slots__ = ("inputs", "made", "number", "operation", "value")
 
     def __init__(
-        self, value: Values, operation: _Operation | None = None, inputs: Sequence[Any] = ()
+        self, value: Values, operation: Operation | None = None, inputs: Sequence[Any] = ()
     ) -> None:
         self.value, self.operation, self.inputs = value, operation, inputs
         self.number = next(_numbers)
@@ -78,7 +75,7 @@ class Recorded:
 
     def __getitem__(self, key: Any) -> "Recorded":
         if all(isinstance(k, _VIEWING) for k in (key if isinstance(key, tuple) else (key,))):
-            return _record(_Operation(lambda a: a[key], is_view=True), self.value[key], self)
+            return _record(Operation(lambda a: a[key], is_view=True), self.value[key], self)
         return _record_call(lambda a, key: a[key], (self, key), {})  # type: ignore[no-any-return]
 
     __hash__ = None  # type: ignore[assignment]
@@ -88,37 +85,40 @@ _VIEWING = (int, slice, type(None), type(...))
 """What indices are made of whose result lies in the array's own memory."""
 
 
-class _Input(Recorded):
+class Input(Recorded):
     """The array that a recorded formula is a function of."""
 
     __slots__ = ()
 
 
-def _value(a: Any) -> Any:
+def value_of(a: Any) -> Any:
     if isinstance(a, list | tuple):
-        return type(a)(map(_value, a))
+        return type(a)(map(value_of, a))
     return a.value if isinstance(a, Recorded) else a
 
 
-def _varies(a: Any) -> bool:
+def varies(a: Any) -> bool:
     if isinstance(a, list | tuple):
-        return any(map(_varies, a))
-    return isinstance(a, Recorded) and (a.operation is not None or isinstance(a, _Input))
+        return any(map(varies, a))
+    return isinstance(a, Recorded) and (a.operation is not None or isinstance(a, Input))
 
 
-def _stand_in(shape: tuple[int, ...], dtype: Any) -> Values:
+def stand_in(shape: tuple[int, ...], dtype: Any) -> Values:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _record(operation: _Operation, value: Values, *inputs: Any) -> Recorded:
-    if any(map(_varies, inputs)):
+def _record(operation: Operation, value: Values, *inputs: Any) -> Recorded:
+    if any(map(varies, inputs)):
         # Of what varies, shape and dtype count: zeros without memory stand in for the values.
-        return Recorded(_stand_in(value.shape, value.dtype), operation, inputs)
+        return Recorded(stand_in(value.shape, value.dtype), operation, inputs)
     return Recorded(value)  # of constants
 
 
+_ufuncs: dict[np.ufunc, Operation] = {}
+
+
 def _elementwise(ufunc: np.ufunc) -> Callable[..., Recorded]:
-    operation = _Operation(
+    operation = _ufuncs[ufunc] = Operation(
         lambda out, *inputs: [(ufunc, (*inputs, out))],
         shares=tuple(range(ufunc.nin)),
         is_elementwise=True,
@@ -129,7 +129,7 @@ def _elementwise(ufunc: np.ufunc) -> Callable[..., Recorded]:
         key = (ufunc, *map(_same_if_equal, args))
         if key in made:
             return made[key]
-        y = _record(operation, ufunc(*map(_value, args)), *args)
+        y = _record(operation, ufunc(*map(value_of, args)), *args)
         if y.operation is not None:  # it holds its inputs, so nobody else gets their ids
             made[key] = y
         return y
@@ -142,7 +142,7 @@ def _same_if_equal(a: Any) -> Any:
     return repr(a) if isinstance(a, int | float) else id(a)
 
 
-def _spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any:
+def spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any:
     """Return a constant as an array of the shape of a small result, which NumPy takes faster."""
     dtypes = {a.dtype for a in inputs if isinstance(a, Recorded)}
     if len(dtypes) > 1 or next(iter(dtypes)).kind != "f":
@@ -151,37 +151,53 @@ def _spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any
 
 
 def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
-    return _record(_WHERE, np.where(*map(_value, (condition, a, b))), condition, a, b)
+    if _is_magnitude(condition, a, b):
+        return namespace.abs(a)  # type: ignore[no-any-return]
+    value = np.where(*map(value_of, (condition, a, b)))
+    whole = condition.shape == value.shape and {np.shape(a), np.shape(b)} <= {(), value.shape}
+    bits = _BITS.get(value.dtype)
+    if not whole or not varies(condition) or bits is None or value.size <= MANY:
+        return _record(_WHERE, value, condition, a, b)
+    mask = condition.made.get("mask")
+    if mask is None:
+        mask = condition.made["mask"] = _record(_MASK, stand_in(value.shape, bits), condition)
+    return _record(_SELECT_BITS, value, mask, a, b)
 
 
-def _where_steps(out: Values, condition: Values, a: Any, b: Any, *scratch: Values) -> list[Step]:
-    whole = np.shape(condition) == out.shape and np.shape(a) in ((), out.shape)
-    if whole and scratch and np.shape(b) in ((), out.shape):
-        return _select_bits(out, condition, a, b, *scratch)
+def _is_magnitude(condition: Recorded, a: Any, b: Any) -> bool:
+    """Whether this is where(a >= 0, a, -a), which is abs(a) but for derivatives."""
+    return (
+        condition.operation is _ufuncs[np.greater_equal]
+        and condition.inputs[0] is a
+        and isinstance(condition.inputs[1], int | float)
+        and condition.inputs[1] == 0
+        and isinstance(b, Recorded)
+        and b.operation is _ufuncs[np.negative]
+        and b.inputs[0] is a
+    )
+
+
+def _where_steps(out: Values, condition: Values, a: Any, b: Any) -> list[Step]:
     first: list[Step] = [] if _is_same(out, b) else [(np.copyto, (out, b))]
-    if whole:  # twice as fast, but repeats what it should broadcast
-        return [*first, (np.putmask, (out, condition, a))]
+    if np.shape(condition) == out.shape and np.shape(a) in ((), out.shape):
+        return [*first, (np.putmask, (out, condition, a))]  # twice as fast, but does not broadcast
     return [*first, (np.copyto, (out, a, "same_kind", condition))]
 
 
-_MANY = 2048
+MANY = 2048
 """Elements from which on more, but faster, calls pay."""
+_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+"""Integers as long as numbers."""
 
 
-def _is_large_single(out: Values) -> bool:
-    return out.dtype == np.float32 and out.size > _MANY
-
-
-def _select_bits(out: Values, condition: Values, a: Any, b: Any, *scratch: Values) -> list[Step]:
+def _select_bits(out: Values, mask: Values, a: Any, b: Any, scratch: Values) -> list[Step]:
     """Choose by b ^ ((a ^ b) & mask), which processors do for many at once: half the time."""
-    mask, mixed = (raw.view(np.int32) for raw in scratch)
-    bits_of_a, bits_of_b = (np.asarray(v, np.float32).view(np.int32) for v in (a, b))
+    mixed = scratch.view(mask.dtype)
+    bits_of_a, bits_of_b = (np.asarray(v, out.dtype).view(mask.dtype) for v in (a, b))
     return [
-        (np.copyto, (mask, condition.view(np.int8))),
-        (np.negative, (mask, mask)),
         (np.bitwise_xor, (bits_of_a, bits_of_b, mixed)),
         (np.bitwise_and, (mixed, mask, mixed)),
-        (np.bitwise_xor, (mixed, bits_of_b, out.view(np.int32))),
+        (np.bitwise_xor, (mixed, bits_of_b, out.view(mask.dtype))),
     ]
 
 
@@ -196,13 +212,16 @@ def _is_same(a: Values, b: Any) -> bool:
     return same and (a.shape, a.strides) == (b.shape, b.strides)
 
 
-_WHERE = _Operation(
-    _where_steps, shares=(2,), scratch=lambda out: 2 if _is_large_single(out) else 0
+_WHERE = Operation(_where_steps, shares=(2,))
+# All bits of an element of the mask are those of the condition.
+_MASK = Operation(
+    lambda out, condition: [(np.copyto, (out, condition.view(np.int8))), (np.negative, (out, out))]
 )
-_RESHAPE = _Operation(_reshape_steps, shares=(0,))
-_ASTYPE = _Operation(lambda out, x: [(np.copyto, (out, x, "unsafe"))])
-_TAKE = _Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
-_MATMUL = _Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
+_SELECT_BITS = Operation(_select_bits, shares=(2,), scratch=1)
+_RESHAPE = Operation(_reshape_steps, shares=(0,))
+_ASTYPE = Operation(lambda out, x: [(np.copyto, (out, x, "unsafe"))])
+_TAKE = Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
+_MATMUL = Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
 
 
 def _astype(x: Recorded, dtype: Any, /) -> Recorded:
@@ -223,7 +242,7 @@ def _matmul(a: Recorded, b: Recorded, /) -> Recorded:
 def _clip(x: Recorded, /, min: Any = None, max: Any = None) -> Recorded:  # noqa: A002
     if not (isinstance(min, float | int) and isinstance(max, float | int)):
         return _record_call(np.clip, (x, min, max), {})  # type: ignore[no-any-return]
-    operation = _Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
+    operation = Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
     return _record(operation, np.clip(x.value, min, max), x)
 
 
@@ -231,16 +250,18 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
     whole, other = getattr(np, name), _any_other(name)
 
     def function(x: Recorded, /, *, axis: Any = None, keepdims: bool = False) -> Recorded:
-        if x.dtype.kind != "f":
+        if x.dtype.kind != "f" or not isinstance(axis, int):
             found: Recorded = other(x, axis=axis, keepdims=keepdims)
             return found
 
         def steps(out: Values, x: Values) -> list[Step]:
-            if axis == -1 and x.ndim == 2 and 1 < x.shape[1] <= _FEW and x.size > _MANY:
+            if axis == -1 and x.ndim == 2 and 1 < x.shape[1] <= _FEW and x.size > MANY:
                 return _by_columns(ufunc, out.reshape(-1), x)
+            if x.size == x.shape[axis]:
+                return [(ufunc.reduce, (x.reshape(-1), 0, None, out.reshape(())))]
             return [(ufunc.reduce, (x, axis, None, out, keepdims))]
 
-        operation = _Operation(steps)
+        operation = Operation(steps)
         return _record(operation, np.asarray(whole(x.value, axis=axis, keepdims=keepdims)), x)
 
     return function
@@ -267,14 +288,14 @@ def _record_call(found: Callable[..., Any], args: Sequence[Any], options: dict[s
         count = len(inputs) - len(names)
         return found(*inputs[:count], **dict(zip(names, inputs[count:], strict=True)))
 
-    def part(i: int | None) -> _Operation:
+    def part(i: int | None) -> Operation:
         def again(out: Values, *inputs: Any) -> None:
             y = call(inputs)
             np.copyto(out, y if i is None else y[i])
 
-        return _Operation(lambda out, *inputs: [(again, (out, *inputs))])
+        return Operation(lambda out, *inputs: [(again, (out, *inputs))])
 
-    value = call([_value(a) for a in inputs])
+    value = call([value_of(a) for a in inputs])
     if isinstance(value, list | tuple):
         return [_record(part(i), v, *inputs) for i, v in enumerate(value)]
     if not isinstance(value, np.ndarray | np.generic):
@@ -328,135 +349,3 @@ for _operator, _name in (BINARY | COMPARISONS | UNARY).items():
     setattr(Recorded, f"__{_operator}__", getattr(namespace, _name))
 for _operator, _name in BINARY.items():
     setattr(Recorded, f"__r{_operator}__", _reflected(getattr(namespace, _name)))
-
-
-def _new(size: int) -> Values:
-    return np.empty(size, np.uint8)
-
-
-class Program:
-    """A recorded formula of an array of this shape and dtype: fill `input`, run, read `result`.
-
-    `take(size)` gives memory of so many bytes.
-    """
-
-    def __init__(
-        self,
-        formula: Callable[[Recorded], Recorded],
-        shape: tuple[int, ...],
-        dtype: Any,
-        take: Callable[[int], Values] | None = None,
-    ) -> None:
-        given = _Input(_stand_in(shape, dtype))
-        made = formula(given)
-        self.steps: list[Step] = []
-        self.nbytes = 0
-        """Size of all buffers together."""
-        self.input, self.result = self._laid_out(given, made, take or _new)
-
-    def __call__(self) -> None:
-        for function, args in self.steps:
-            function(*args)
-
-    def _laid_out(
-        self, given: Recorded, made: Recorded, get: Callable[[int], Values]
-    ) -> tuple[Values, Values]:
-        """Give each value a buffer; one that is not needed any more is another's."""
-        order = _in_order(made)
-        last = {id(_memory(a)): n for n, x in enumerate(order) for a in _recorded(x.inputs)}
-        last[id(_memory(made))] = last[id(given)] = len(order)  # what is read and written outside
-        free: dict[int, list[Values]] = {}
-        buffers: dict[int, Values] = {}
-        places: dict[int, Values] = {}
-
-        def place(a: Any) -> Any:
-            if isinstance(a, list | tuple):
-                return type(a)(map(place, a))
-            if not isinstance(a, Recorded):
-                return a
-            return places.get(id(a), a.value)
-
-        def placed(x: Recorded, operation: _Operation) -> tuple[Any, ...]:
-            small = operation.is_elementwise and 0 < x.value.size <= _MANY
-            return tuple(map(functools.partial(quicker, x) if small else place, x.inputs))
-
-        def quicker(x: Recorded, a: Any) -> Any:
-            """Return an input of a small result as NumPy takes it fastest."""
-            if not _varies(a):
-                return _spread(_value(a), x.inputs, x.shape)
-            return place(a).reshape(()) if a.value.size == 1 else place(a)
-
-        def take(size: int) -> Values:
-            idle = free.get(size)
-            if not idle:
-                self.nbytes += size
-            return idle.pop() if idle else get(size)
-
-        def shaped(raw: Values, like: Any) -> Values:
-            return raw[: like.nbytes].view(like.dtype).reshape(like.shape)  # type: ignore[no-any-return]
-
-        def new(x: Recorded) -> Values:
-            buffers[id(x)] = raw = take(max(x.value.nbytes, 1))
-            return shaped(raw, x.value)
-
-        def release(n: int, inputs: Sequence[Any]) -> None:
-            for a in _recorded(inputs):
-                memory = _memory(a)
-                if last[id(memory)] == n and id(memory) in buffers:
-                    raw = buffers.pop(id(memory))
-                    free.setdefault(raw.nbytes, []).append(raw)
-
-        places[id(given)] = new(given)
-        for n, x in enumerate(order):
-            if x is given:
-                continue
-            operation = x.operation
-            assert operation is not None  # noqa: S101 -- constants are not in the order
-            inputs = placed(x, operation)
-            if operation.is_view:
-                places[id(x)] = operation.steps(*inputs)
-                continue
-            release(n, _sharing(x, operation))
-            places[id(x)] = out = new(x)
-            spare = [take(out.nbytes) for _ in range(operation.scratch(out))]
-            release(n, x.inputs)
-            self.steps += operation.steps(out, *inputs, *(shaped(raw, out) for raw in spare))
-            free.setdefault(out.nbytes, []).extend(spare)
-        return places[id(given)], place(made)
-
-
-def _sharing(x: Recorded, operation: _Operation) -> list[Recorded]:
-    """Return the inputs of x whose memory its result may take."""
-    may = _recorded(a for i, a in enumerate(x.inputs) if i in operation.shares)
-    must_not = _recorded(a for i, a in enumerate(x.inputs) if i not in operation.shares)
-    memories = [_memory(a) for a in must_not]
-    return [a for a in may if not any(_memory(a) is m for m in memories)]
-
-
-def _recorded(inputs: Any) -> list[Recorded]:
-    """Return the inputs that are not constants."""
-    found: list[Recorded] = []
-    for a in inputs:
-        if isinstance(a, list | tuple):
-            found += _recorded(a)
-        elif _varies(a):
-            found.append(a)
-    return found
-
-
-def _memory(x: Recorded) -> Recorded:
-    """Return the value whose memory this one lies in."""
-    while x.operation is not None and x.operation.is_view:
-        x = x.inputs[0]
-    return x
-
-
-def _in_order(made: Recorded) -> list[Recorded]:
-    """Return all that goes into a result, in the order of making."""
-    found, waiting = {}, [made]
-    while waiting:
-        x = waiting.pop()
-        if x.number not in found:
-            found[x.number] = x
-            waiting += _recorded(x.inputs)
-    return [found[n] for n in sorted(found)]

@@ -1,8 +1,8 @@
 """The activations that rise smoothly from one limit to another, and the sigmoid's integral."""
 
-from xpnn._arrays import elementwise
 from xpnn._halves import magnitude, positive_part
 from xpnn._types import Array, Namespace
+from xpnn._ways import elementwise
 from xpnn.errors import XpnnValueError
 
 

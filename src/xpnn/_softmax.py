@@ -1,6 +1,6 @@
 """softmax, log_softmax and logsumexp, each shifted by the largest entry of its slice.
 
-All three are written for the last axis; `Slices` brings the axes of a call there and back.
+Written for one axis; several are brought to the end, as one, and back.
 """
 
 import functools
@@ -10,11 +10,17 @@ from collections.abc import Callable
 from xpnn._arrays import device_of, prepare
 from xpnn._axes import Axis, Slices, slices_of
 from xpnn._types import Array, Namespace
+from xpnn._ways import Known, compute
 from xpnn.errors import XpnnValueError
 
 
+def _kind(x: Array, axis: Axis) -> tuple[object, ...]:
+    """What tells one kind of call of an array and an axis from another."""
+    return (type(x), getattr(x, "dtype", None), axis, type(axis), getattr(x, "ndim", None))
+
+
 def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
-    """Make a public function that keeps the shape of a formula for the last axis."""
+    """Make a public function of a formula for one axis that keeps the shape."""
     name = formula.__name__
 
     @functools.wraps(formula)
@@ -26,16 +32,24 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         where: Array | None = None,
         xp: Namespace | None = None,
     ) -> Array:
+        key = _kind(x, axis) if xp is None and where is None else None
+        way = None if key is None else known.find(key)
+        if way is not None:
+            return way(x, None)
         ready = prepare(name, xp, where, x=x)
-        return ready.compute(run, slices=slices_of(name, axis, tuple(x.shape)))
+        slices = slices_of(name, axis, tuple(x.shape))
+        if slices.single is None:
+            return compute(ready, of_slices, slices=slices)
+        return known.compute(ready, key, axis=slices.single)
 
-    def run(x: Array, mask: Array | None, *, slices: Slices, xp: Namespace) -> Array:
-        flat = slices.flatten(x, xp)
-        if flat.shape[-1] == 0:
-            return x
-        mask = None if mask is None else slices.flatten(mask, xp)
-        return slices.restore(formula(flat, where=mask, xp=xp), xp)
+    def run(x: Array, mask: Array | None, *, axis: int, xp: Namespace) -> Array:
+        return x if x.shape[axis] == 0 else formula(x, axis=axis, where=mask, xp=xp)
 
+    def of_slices(x: Array, mask: Array | None, *, slices: Slices, xp: Namespace) -> Array:
+        flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
+        return slices.restore(run(flat, mask, axis=-1, xp=xp), xp)
+
+    known = Known(name, run)
     return function
 
 
@@ -92,18 +106,18 @@ def softmax(
     """
     if where is not None:
         x = xp.where(where, x, -math.inf)
-    m = xp.max(x, axis=-1, keepdims=True)
+    m = xp.max(x, axis=axis, keepdims=True)
     if where is None:
         e = xp.exp(x - m)
-        return e / xp.sum(e, axis=-1, keepdims=True)
-    some = xp.any(where, axis=-1, keepdims=True)
+        return e / xp.sum(e, axis=axis, keepdims=True)
+    some = xp.any(where, axis=axis, keepdims=True)
     e = xp.exp(x - xp.where(some, m, 0.0))
-    total = xp.where(some, xp.sum(e, axis=-1, keepdims=True), 1.0)
+    total = xp.where(some, xp.sum(e, axis=axis, keepdims=True), 1.0)
     return xp.where(where, e / total, 0.0)
 
 
 def first_largest(x: Array, xp: Namespace) -> Array:
-    """Return the index of the first largest entry of each slice, or of the first NaN; axis kept.
+    """Return the index of the first largest entry along the last axis, or of the first NaN; axis kept.
 
     As xp.argmax, whose gradient nobody needs, but which JAX refuses for float64 in places.
     """
@@ -112,20 +126,21 @@ def first_largest(x: Array, xp: Namespace) -> Array:
     return xp.min(xp.where(largest, index, x.shape[-1]), axis=-1, keepdims=True)
 
 
-def _others(d: Array, xp: Namespace) -> Array:
-    """Sum of exp(d), less 1, over the last axis, of differences from the largest entry; axis kept.
+def _others(d: Array, axis: Axis, xp: Namespace) -> Array:
+    """Sum of exp(d), less 1, of differences from the largest entry along an axis, which is kept.
 
     The largest entries give exp(0), which is 1 exactly: taken off each, and all but one of them added
     in the end, they leave the digits of the rest, which log(1 + small) would lose and log1p keeps.
     The derivatives, of every order, are those of the exponentials, ties or not.
     """
-    top = xp.astype(d == 0, d.dtype)
-    ties = xp.sum(top, axis=-1, keepdims=True) - 1
-    return xp.sum(xp.exp(d) - top, axis=-1, keepdims=True) + ties
+    e = xp.exp(d)
+    top = xp.floor(e)
+    ties = xp.sum(top, axis=axis, keepdims=True) - 1
+    return xp.sum(e - top, axis=axis, keepdims=True) + ties
 
 
 def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
-    """Where one largest entry of each slice stands, and that entry.
+    """Where one largest entry along the last axis stands, and that entry.
 
     One, not all that are equal, as each has a weight of its own.
     """
@@ -184,8 +199,8 @@ def log_softmax(
     """
     if where is not None:
         x = xp.where(where, x, -math.inf)
-    d = x - xp.max(x, axis=-1, keepdims=True)  # NaN where that is infinite, and the slice with it
-    y = d - xp.log1p(_others(d, xp))
+    d = x - xp.max(x, axis=axis, keepdims=True)  # NaN where that is infinite, and the slice with it
+    y = d - xp.log1p(_others(d, axis, xp))
     return y if where is None else xp.where(where, y, -math.inf)
 
 
@@ -255,27 +270,48 @@ def logsumexp(
     >>> float(xpnn.logsumexp(np.asarray([0.0, -40.0])))
     4.248354255291589e-18
     """
+    alone = b is None and where is None and xp is None and not return_sign
+    key = (*_kind(x, axis), keepdims) if alone else None
+    way = None if key is None else _known.find(key)
+    if way is not None:
+        return way(x, None)
     ready = prepare("logsumexp", xp, where, x=x, b=b)
+    if b is None and not return_sign:
+        ready = ready._replace(arrays=[x, ready.arrays[-1]])
+        slices = slices_of("logsumexp", axis, tuple(x.shape))
+        if slices.single is not None:
+            return _known.compute(ready, key, axis=slices.single, keepdims=keepdims)
+        return compute(ready, _of_slices, slices=slices, keepdims=keepdims)
     shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
     slices = slices_of("logsumexp", axis, shape)
-    results = ready.compute(_of_slices, slices=slices, keepdims=keepdims, return_sign=return_sign)
-    return (results[0], results[1]) if return_sign else results[0]
+    options = {"slices": slices, "keepdims": keepdims, "return_sign": return_sign}
+    y = compute(ready, _of_weighted_slices, **options)
+    return y if return_sign else y[0]
+
+
+def _logsumexp(x: Array, where: Array | None, *, axis: int, keepdims: bool, xp: Namespace) -> Array:
+    if x.shape[axis] == 0:
+        return xp.sum(x, axis=axis, keepdims=keepdims) - math.inf
+    if where is not None:
+        x = xp.where(where, x, -math.inf)
+    m = xp.max(x, axis=axis, keepdims=True)
+    finite = xp.isfinite(m)
+    y = m + xp.log1p(_others(x - xp.where(finite, m, 0.0), axis, xp))
+    # An infinite m stands for itself, unless it hides NaN: JAX's largest of NaN and infinity does.
+    is_nan = xp.any(xp.isnan(x), axis=axis, keepdims=True)
+    y = xp.where(finite | is_nan, y, m)
+    return y if keepdims else xp.squeeze(y, axis=axis)
+
+
+_known = Known("logsumexp", _logsumexp)
 
 
 def _of_slices(
-    x: Array,
-    b: Array | None,
-    mask: Array | None,
-    *,
-    slices: Slices,
-    keepdims: bool,
-    return_sign: bool,
-    xp: Namespace,
-) -> tuple[Array, ...]:
-    given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
-    flat = (None if a is None else slices.flatten(a, xp) for a in given)
-    results = _logsumexp(*flat, return_sign=return_sign, xp=xp)
-    return tuple(xp.reshape(y, slices.kept) for y in results) if keepdims else results
+    x: Array, mask: Array | None, *, slices: Slices, keepdims: bool, xp: Namespace
+) -> Array:
+    flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
+    y = _logsumexp(flat, mask, axis=-1, keepdims=False, xp=xp)
+    return xp.reshape(y, slices.kept) if keepdims else y
 
 
 def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -288,8 +324,25 @@ def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(m if n == 1 else n for n, m in zip(*padded, strict=True))
 
 
-def _logsumexp(
-    x: Array, b: Array | None, where: Array | None, /, *, return_sign: bool, xp: Namespace
+def _of_weighted_slices(
+    x: Array,
+    b: Array | None,
+    mask: Array | None,
+    *,
+    slices: Slices,
+    keepdims: bool,
+    return_sign: bool,
+    xp: Namespace,
+) -> tuple[Array, ...]:
+    b = xp.ones_like(x) if b is None else b
+    given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
+    flat = (None if a is None else slices.flatten(a, xp) for a in given)
+    results = _weighted(*flat, return_sign=return_sign, xp=xp)
+    return tuple(xp.reshape(y, slices.kept) for y in results) if keepdims else results
+
+
+def _weighted(
+    x: Array, b: Array, where: Array | None, /, *, return_sign: bool, xp: Namespace
 ) -> tuple[Array, ...]:
     """Sum over the last axis: (log of the sum,) or (log of its absolute value, its sign)."""
     if x.shape[-1] == 0:
@@ -297,31 +350,23 @@ def _logsumexp(
         return (nothing - math.inf, nothing) if return_sign else (nothing - math.inf,)
     if where is not None:
         x = xp.where(where, x, -math.inf)
-    counted = x if b is None else xp.where(b != 0, x, -math.inf)
-    is_k, m = _largest(counted, xp) if b is not None else (None, xp.max(x, axis=-1, keepdims=True))
+    counted = xp.where(b != 0, x, -math.inf)
+    is_k, m = _largest(counted, xp)
     # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf);
     # NaN stays, as not every library's largest of NaN and infinity is NaN.
     equal = xp.where(counted == m, xp.zeros_like(x), xp.where(xp.isnan(x), x, -math.inf))
     d = xp.where(xp.isfinite(m), x - m, equal)
-    if b is None:
-        ratio = xp.squeeze(_others(d, xp), axis=-1)
-        log_of_weight = 0.0
-    else:
-        # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
-        fits = d <= math.log(float(xp.finfo(d.dtype).max))
-        d = xp.where((b != 0) | fits, d, -math.inf)
-        b = b if where is None else xp.where(where, b, 0.0)
-        b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
-        b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
-        ratio = xp.sum(xp.where(is_k, 0.0, b * xp.exp(d)), axis=-1) / b_k_or_1
-        log_of_weight = xp.log(xp.abs(b_k))
+    # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
+    fits = d <= math.log(float(xp.finfo(d.dtype).max))
+    d = xp.where((b != 0) | fits, d, -math.inf)
+    b = b if where is None else xp.where(where, b, 0.0)
+    b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
+    b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
+    ratio = xp.sum(xp.where(is_k, 0.0, b * xp.exp(d)), axis=-1) / b_k_or_1
     m = xp.squeeze(m, axis=-1)
     # |1 + ratio| = 1 + (-2 - ratio) where ratio < -1.
-    y = m + log_of_weight + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))
-    if b is None and not return_sign:
-        return (y,)
-    total = 1 + ratio if b is None else b_k * (1 + ratio)
-    total = xp.where(m == -math.inf, 0.0, total)
+    y = m + xp.log(xp.abs(b_k)) + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))
+    total = xp.where(m == -math.inf, 0.0, b_k * (1 + ratio))
     sign = xp.astype(total > 0, y.dtype) - xp.astype(total < 0, y.dtype)
     if return_sign:
         return y, xp.where(xp.isnan(y), y, sign)

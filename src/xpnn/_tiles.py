@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from xpnn._recorder import Program, Recorded
+from xpnn._program import Program
+from xpnn._recorder import Recorded
 from xpnn._types import Values
 
 _lock = threading.Lock()
@@ -137,7 +138,9 @@ class Tiled:
         With `columns`, those for one of shape (..., columns).
         """
         count = x.shape[self._axis]
-        if count == 1 or x.nbytes <= _LITTLE:
+        if count == 1:
+            return self._run(x, 1, 1)
+        if x.nbytes <= _LITTLE:
             return self._run(x, count, self._rounded_up(count, count))
         if self._limits is None:
             self._limits = self._measured(x)
@@ -172,16 +175,16 @@ class Tiled:
         if program is None:
             program = self._programs[key] = self._record(x, size, workspace.memory())
         if count == size:
-            program.input[...] = x
-            program()
-            result = program.result
-        else:
-            some = self._at(slice(0, count))
-            program.input[some] = x
-            program()
-            result = program.result[some]
+            if y is None:
+                return program.run(x)
+            program.run_into(y, x)
+            return y
+        some = self._at(slice(0, count))
+        program.input[some] = x
+        program()
+        result = program.result[some]
         if y is None:
-            return result.copy()
+            return np.array(result)
         y[...] = result
         return y
 

@@ -1,0 +1,265 @@
+"""The ways that the formula of a public function runs, found once for each kind of array.
+
+As it is written; compiled; recorded and in tiles; by a kernel of the library's own; reproducibly.
+A way is called with the arrays of the formula and the mask, None where there is none.
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+from xpnn._arrays import Library, Prepared, library_of_namespace, prepare
+from xpnn._kernels import Kernel, kernel_of, with_own_values
+from xpnn._recorder import Recorded
+from xpnn._recorder import namespace as recording
+from xpnn._tiles import Tiled
+from xpnn._transfer import is_numpy
+from xpnn._types import Array, DType, Namespace, Values
+
+Way = Callable[..., Any]
+Options = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """A formula as it is written, with its options, and the dtypes around it."""
+
+    library: Library
+    formula: Callable[..., Any]
+    options: tuple[tuple[str, Any], ...]
+    computing: str
+    """Name of the dtype to compute in."""
+    result: DType
+
+    def __call__(self, *given: Array | None) -> Any:
+        """Return formula(*arrays, mask, xp=..., **options), rounded once; a tuple where that is one."""
+        *arrays, mask = given
+        xp = self.library.xp
+        with self.library.guard(self.computing):
+            dtype = getattr(xp, self.computing)
+            arrays = [a if a is None else self._as(a, dtype) for a in arrays]
+            y = self.formula(*arrays, mask, xp=xp, **dict(self.options))
+            if isinstance(y, tuple):
+                return tuple(self._as(part, self.result) for part in y)
+            return self._as(y, self.result)
+
+    def _as(self, y: Array, dtype: DType) -> Array:
+        return y if y.dtype == dtype else self.library.xp.astype(y, dtype)
+
+
+def compute(ready: Prepared, formula: Callable[..., Any], **options: Any) -> Any:
+    """Return the formula of what `prepare` gave, and of the options."""
+    return _way(_step(ready, formula, options), plain=ready.plain)(*ready.arrays)
+
+
+def _step(ready: Prepared, formula: Callable[..., Any], options: Options) -> Step:
+    return Step(ready.library, formula, tuple(options.items()), ready.computing, ready.result)
+
+
+def _way(step: Step, *, plain: bool) -> Way:
+    if step.library.reproducible is not None:
+        return functools.partial(_reproducibly, step)
+    if not plain and step.library.compiled is not None:
+        with contextlib.suppress(TypeError):  # an option is an array, which has no hash
+            return _compiled(step)
+    return cast("Way", step)
+
+
+def _reproducibly(step: Step, *arrays: Array | None) -> Any:
+    return step.library.reproducible.run(step, arrays)  # type: ignore[union-attr]
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(step: Step) -> Way:
+    assert step.library.compiled is not None  # noqa: S101 -- for the types
+    return step.library.compiled(step.__call__, step.computing)
+
+
+# Functions of one array
+
+
+class Known:
+    """A public function's ways for the kinds of arrays that it was called with, without `xp`."""
+
+    def __init__(self, function: str, formula: Callable[..., Any]) -> None:
+        self.function, self._formula = function, formula
+        self.ways: dict[Any, Way] = {}
+        self._faster: dict[str, Callable[..., Any]] = {}
+
+    def find(self, key: tuple[Any, ...]) -> Way | None:
+        """Return the way for arrays of this kind, if there were any."""
+        try:
+            return self.ways.get(key)
+        except TypeError:  # an option without a hash
+            return None
+
+    def compute(self, ready: Prepared, key: tuple[Any, ...] | None, **options: Any) -> Any:
+        """Return the formula of what `prepare` gave; remember how under the key.
+
+        A key is for calls with one array and neither mask nor `xp`.
+        """
+        step = _step(ready, self._formula, options)
+        x: Any = ready.arrays[0]
+        # What integers become depends on the device, too.
+        if key is None or step.result != x.dtype:
+            return _way(step, plain=ready.plain)(*ready.arrays)
+        way = self._quickest(step, x)
+        with contextlib.suppress(TypeError):  # an option without a hash
+            _remember(self.ways, key, way)
+        return way(*ready.arrays)
+
+    def _quickest(self, step: Step, x: Array) -> Way:
+        if is_numpy(x):
+            return AlongAxis(step) if "axis" in dict(step.options) else Elementwise(step)
+        library = step.library
+        if library.compiled is not None:
+            return _way(step._replace(formula=self._with_own_values(library)), plain=False)
+        kernel = kernel_of(library.xp, self.function)
+        if kernel is None or x.dtype != getattr(library.xp, step.computing):
+            return _way(step, plain=False)
+        return cast("Way", _ByKernel(kernel, step, dict(step.options)))
+
+    def _with_own_values(self, library: Library) -> Callable[..., Any]:
+        if library.name not in self._faster:  # one, as it is compiled once for each
+            self._faster[library.name] = with_own_values(library.xp, self.function, self._formula)
+        return self._faster[library.name]
+
+
+_MOST = 256
+"""Kinds of arrays that a function remembers."""
+
+
+def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) >= _MOST:
+        known.clear()
+    known[key] = value
+
+
+class _ByKernel(NamedTuple):
+    """A kernel where it fits, and the formula where not."""
+
+    kernel: Kernel
+    step: Step
+    options: Options
+
+    def __call__(self, x: Array, mask: None) -> Array:
+        if self.kernel.fits(x, **self.options):
+            return self.kernel.compute(x, **self.options)
+        return self.step(x, mask)
+
+
+Formula = TypeVar("Formula", bound=Callable[..., Array])
+
+
+def elementwise(formula: Formula) -> Formula:
+    """Make a public function of a formula of one array: `formula(x, /, *, ..., xp)`.
+
+    The formula gets a floating array, 32 bits or more, and its namespace; the public function
+    takes any real array, infers the namespace, and returns the dtype that it got.
+    """
+    name = formula.__name__
+
+    @functools.wraps(formula)
+    def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
+        key = (type(x), getattr(x, "dtype", None), *options.items()) if xp is None else None
+        way = None if key is None else known.find(key)
+        if way is not None:
+            return way(x, None)
+        return known.compute(prepare(name, xp, x=x), key, **options)
+
+    def run(x: Array, _: None, *, xp: Namespace, **options: Any) -> Array:
+        # Where the namespace has the function itself, such as the correctly rounded tanh.
+        own = hasattr(xp, "rounded_once") and name in xp.rounded_once
+        return getattr(xp, name)(x) if own else formula(x, xp=xp, **options)
+
+    known = Known(name, run)
+    return cast("Formula", function)
+
+
+_CACHE, _LEAST = 7 * 2**20, 2**22
+"""Bytes of the buffers of a tile, at most; and from which on threads pay."""
+_WIDEST = 2**19
+"""Bytes of a slice along an axis from which on it is computed as written: it would not fit."""
+_SMALL = 2**16
+"""Bytes of an array up to which recording takes longer than computing it as written once."""
+
+
+def _recorded(step: Step) -> Callable[[Recorded], Recorded]:
+    there = step._replace(library=library_of_namespace(recording))
+    return lambda x: there(x, None)
+
+
+class Elementwise:
+    """A function of each element of a NumPy array, in tiles."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._tiled = Tiled(_recorded(step), _CACHE, _LEAST)
+
+    def __call__(self, x: Values, mask: None) -> Values:
+        """Compute it."""
+        if x.ndim == 0 or x.size == 0:
+            return self._step(x, mask)  # type: ignore[no-any-return]
+        if x.flags.c_contiguous or not x.flags.f_contiguous:
+            return self._tiled(x.reshape(-1)).reshape(x.shape)
+        return self._tiled(x.T.reshape(-1)).reshape(x.shape[::-1]).T
+
+
+class _Shape(NamedTuple):
+    """What to do with arrays of a shape."""
+
+    tiled: Tiled
+    flat: tuple[int, int]
+    """Shape as rows or columns."""
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+class AlongAxis:
+    """A function of each slice of a NumPy array along an axis, the first or the last, in tiles."""
+
+    def __init__(self, step: Step) -> None:
+        self._step, self._axis = step, dict(step.options)["axis"]
+        self._tiled: dict[tuple[int, bool], Tiled] = {}
+        self._shapes: dict[tuple[int, ...], _Shape | None] = {}
+
+    def __call__(self, x: Values, mask: None) -> Values:
+        """Compute it."""
+        known = self._shapes.get(x.shape) or self._look(x)
+        if known is None:
+            return self._step(x, mask)  # type: ignore[no-any-return]
+        tiled, flat, before, after = known
+        if flat == x.shape:
+            y = tiled(x)
+            return y if y.ndim == 2 else y[()]
+        y = tiled(x.reshape(flat))
+        kept = y.shape[:-1] if after else y.shape[1:]
+        return y.reshape((*before, *kept, *after))[()]
+
+    def _look(self, x: Values) -> _Shape | None:
+        """Return what to do; None where the array is computed as written."""
+        before, (length, *others) = x.shape[: self._axis], x.shape[self._axis :]
+        after = tuple(others)
+        rows, columns = math.prod(before), math.prod(after)
+        fits = 0 < length * x.itemsize <= _WIDEST and rows * columns > 0
+        first = x.shape not in self._shapes and x.nbytes <= _SMALL
+        found = None
+        if fits and 1 in (rows, columns) and not first:
+            tiled = self._tiled_for(length, in_rows=columns == 1)
+            found = (
+                _Shape(tiled, (rows, length), before, ())
+                if columns == 1
+                else _Shape(tiled, (length, columns), before, after)
+            )
+        _remember(self._shapes, x.shape, found)
+        return found
+
+    def _tiled_for(self, length: int, *, in_rows: bool) -> Tiled:
+        found = self._tiled.get((length, in_rows))
+        if found is None:
+            options = {**dict(self._step.options), "axis": 1 if in_rows else 0}
+            step = self._step._replace(options=tuple(options.items()))
+            found = Tiled(_recorded(step), _CACHE, _LEAST, columns=not in_rows)
+            _remember(self._tiled, (length, in_rows), found)
+        return found
