@@ -104,7 +104,7 @@ def test_as_many_threads_as_the_user_gave_the_blas(limit, small_tiles, monkeypat
             started.append(workers)
             super().__init__(workers)
 
-    monkeypatch.setattr(_tiles, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", Pool)
     network = golden_cases.network((9, 7, 4), "float32")
     with threadpool_limits(limit, user_api="blas"):
         network(golden_cases.normal(1, 500, 9, dtype="float32"), xp=RXP)

@@ -1,15 +1,14 @@
 """xpnn: one neural-network forward pass for every array library."""
 
-from xpnn._backends import Backend, backends
+import importlib as _importlib
+import typing as _typing
+
 from xpnn._dense import Dense
 from xpnn._erf import erf
-from xpnn._error_bound import error_bound, expected_error
 from xpnn._exponential import celu, elu, selu
 from xpnn._gated import gelu, mish, silu
 from xpnn._linear import linear
-from xpnn._load import load
 from xpnn._network import Network
-from xpnn._parity import explain, parity
 from xpnn._piecewise import (
     hard_sigmoid,
     hard_swish,
@@ -20,10 +19,16 @@ from xpnn._piecewise import (
     relu6,
     step,
 )
-from xpnn._reproducible import reproducible
 from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
 from xpnn._softmax import log_softmax, logsumexp, softmax
 from xpnn.errors import NotReproducibleError, XpnnError, XpnnTypeError, XpnnValueError
+
+if _typing.TYPE_CHECKING:
+    from xpnn._backends import Backend, backends
+    from xpnn._error_bound import error_bound, expected_error
+    from xpnn._load import load
+    from xpnn._parity import explain, parity
+    from xpnn._reproducible import reproducible
 
 __version__ = "0.1.0"
 
@@ -67,3 +72,27 @@ __all__ = [
     "step",
     "tanh",
 ]
+
+_WHEN_ASKED_FOR = {
+    "Backend": "_backends",
+    "backends": "_backends",
+    "error_bound": "_error_bound",
+    "expected_error": "_error_bound",
+    "explain": "_parity",
+    "load": "_load",
+    "parity": "_parity",
+    "reproducible": "_reproducible",
+}
+"""Where the names stand that not every program needs: importing all takes three times as long."""
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(_importlib.import_module(f"xpnn.{_WHEN_ASKED_FOR[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,11 +4,9 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from xpnn import _fast, _forward, _model_file, _pytree
-from xpnn._analysis import Pass
-from xpnn._analysis import certain as find_certain
+from xpnn import _fast, _forward, _pytree
 from xpnn._arrays import Library, common_library, device_of, library
 from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
@@ -19,8 +17,10 @@ from xpnn._transfer import destination, is_numpy, to_native, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
+if TYPE_CHECKING:
+    from xpnn._analysis import Pass
+
 Class = str | int
-Analysed = TypeVar("Analysed")
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -190,9 +190,9 @@ class Network:
         return self._rows("network", _forward.outputs, x, xp)
 
     def logits(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
-        """Return what the output layer's sigmoid or softmax would be taken of; see `__call__`.
+        """Return what the output layer's sigmoid or softmax would be taken of, or an identity output.
 
-        An identity output is returned as it is; ValueError for other activations.
+        ValueError for other activations; see `__call__`.
         """
         if self.output not in LOG_PROBA and self.output != "identity":
             raise self._no_classes("logits")
@@ -241,7 +241,9 @@ class Network:
         classes = self._rows("network.classify", _forward.classes, x, xp)
         if not certain:
             return classes
-        return classes, self._analysed("network.classify", find_certain, x, xp)
+        from xpnn import _analysis  # noqa: PLC0415 -- few programs need it
+
+        return classes, self._analysed("network.classify", _analysis.certain, x, xp)
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
@@ -301,10 +303,11 @@ class Network:
 
         Notes
         -----
-        A safetensors file with the weights and biases, and the rest as JSON in its metadata, as
-        docs/format.md says. bfloat16, which NumPy lacks, is stored as float32, which holds its
-        values exactly.
+        A safetensors file with JSON in its metadata, as docs/format.md says. bfloat16, which NumPy
+        lacks, is stored as float32, which holds its values exactly.
         """
+        from xpnn import _model_file  # noqa: PLC0415 -- takes a tenth of importing xpnn
+
         layers, tensors = [], {}
         for i, layer in enumerate(self.layers):
             name, options = parse_activation(layer.activation)
@@ -331,13 +334,12 @@ class Network:
         if y is not None:
             return y
         found, layers, forward = self._start(function, part, x, xp)
-        if found.reproducible is None:
-            if xp is not None:
-                return forward(found, layers, x)
-            lasting = self.follows or layers is self.layers
-            return _fast.run(found, forward, layers, x, self._copies if lasting else None)
-        remembered = self._copies if self.follows else None
-        return found.reproducible.row_by_row(forward, layers, x, remembered)
+        remembered = self._copies if self.follows or layers is self.layers else None
+        if found.reproducible is not None:
+            return found.reproducible.row_by_row(forward, layers, x, remembered)
+        if xp is not None:
+            return forward(found, layers, x)
+        return _fast.run(found, forward, layers, x, remembered)
 
     def _start(
         self,
@@ -368,14 +370,16 @@ class Network:
     def _analysed(
         self,
         function: str,
-        analysis: Callable[[Pass, Array, Namespace], Analysed],
+        analysis: "Callable[[Pass, Array, Namespace], Any]",
         x: Array,
         xp: Namespace | None,
         *,
         dtype: str | None = None,
         of: str = "output",
-    ) -> Analysed:
+    ) -> Any:
         """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
+        from xpnn._analysis import Pass  # noqa: PLC0415
+
         found, name = self._checked(function, x, xp)
         if found.reproducible is not None:
             x, found = to_native(x, found)
@@ -397,9 +401,9 @@ class Network:
             weight = self.layers[0].weight
             where = f"{library(weight).name} weights"
             where += " that follow the input" if self.follows else f" on {device_of(weight)}"
-            names = layer_dtypes(self.layers)
+            names = "/".join(sorted(layer_dtypes(self.layers)))
             head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
-            head += f"{self.parameters:,} parameters, {'/'.join(sorted(names))}, {where}"
+            head += f"{self.parameters:,} parameters, {names}, {where}"
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
             return f"Network({self.layers!r})"
         lines = [head]

@@ -8,12 +8,10 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from xpnn._program import Program
 from xpnn._recorder import Recorded
@@ -27,6 +25,8 @@ _threads = 1
 
 @functools.cache
 def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415
+
     return ThreadpoolController().select(user_api="blas")  # takes half a millisecond
 
 
@@ -61,7 +61,9 @@ def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int
     if count <= shortest:
         f(slice(0, count))
         return
-    with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+    from concurrent import futures  # noqa: PLC0415 -- as much time as four of xpnn's own files
+
+    with _one_thread_each() as threads, futures.ThreadPoolExecutor(threads) as pool:
         each = 1 << (-(-count // threads)).bit_length() - 1
         size = min(max(each, shortest), largest)
         tiles = [slice(i, min(i + size, count)) for i in range(0, count, size)]

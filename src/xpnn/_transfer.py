@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -79,6 +78,8 @@ def lastingly(xp: Namespace, dtype: str, make: Callable[[], T]) -> T:
         with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):
             return make()
     if array_api_compat.is_torch_namespace(xp) and not sys.modules["torch"].compiler.is_compiling():
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
         # torch keeps its modes (inference_mode, func.jvp, FakeTensorMode) for each thread.
         with ThreadPoolExecutor(1) as apart:
             return apart.submit(make).result()
