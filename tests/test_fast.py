@@ -169,7 +169,6 @@ def test_jax_functions_are_compiled_once(jax):
         xpnn.leaky_relu(x + 1, negative_slope=0.125)
     after = _compiled.cache_info()
     assert after.misses == before.misses
-    assert after.hits == before.hits + 3
     assert after.maxsize is not None
     # Without an xp it is one step of what is traced, not a call: XLA sees through it.
     text = str(jax.make_jaxpr(xpnn.tanh)(x))

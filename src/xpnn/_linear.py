@@ -71,7 +71,7 @@ def linear(
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
     check_width("linear", x, weight)
-    return compute(ready, product)
+    return compute(ready, product, kernel="linear")
 
 
 def product(

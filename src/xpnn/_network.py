@@ -250,10 +250,10 @@ class Network:
     ) -> list[tuple[Array, Array]]:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
         found, layers, forward = self._start("network.layer_outputs", _forward.outputs, x, xp)
-        z, outputs = forward.enter(found, x), []
+        z, outputs, xp = forward.enter(found, x), [], xp and found.xp
         for layer in layers:
-            a = layer.linear(z, xp=found.xp)
-            z = layer.activate(a, xp=found.xp)
+            a = layer.linear(z, xp=xp)
+            z = layer.activate(a, xp=xp)
             outputs.append((forward.leave(found, x, a), forward.leave(found, x, z)))
         return outputs
 

@@ -284,8 +284,9 @@ def logsumexp(
         return compute(ready, _of_slices, slices=slices, keepdims=keepdims)
     shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
     slices = slices_of("logsumexp", axis, shape)
-    options = {"slices": slices, "keepdims": keepdims, "return_sign": return_sign}
-    y = compute(ready, _of_weighted_slices, **options)
+    y = compute(
+        ready, _of_weighted_slices, slices=slices, keepdims=keepdims, return_sign=return_sign
+    )
     return y if return_sign else y[0]
 
 

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
+import numpy as np
+
 from xpnn._arrays import Library, Prepared, library_of_namespace, prepare
 from xpnn._kernels import Kernel, kernel_of, with_own_values
 from xpnn._recorder import Recorded
 from xpnn._recorder import namespace as recording
 from xpnn._tiles import Tiled
-from xpnn._transfer import is_numpy
 from xpnn._types import Array, DType, Namespace, Values
 
 Way = Callable[..., Any]
@@ -48,9 +49,17 @@ class Step(NamedTuple):
         return y if y.dtype == dtype else self.library.xp.astype(y, dtype)
 
 
-def compute(ready: Prepared, formula: Callable[..., Any], **options: Any) -> Any:
-    """Return the formula of what `prepare` gave, and of the options."""
-    return _way(_step(ready, formula, options), plain=ready.plain)(*ready.arrays)
+def compute(
+    ready: Prepared, formula: Callable[..., Any], kernel: str | None = None, **options: Any
+) -> Any:
+    """Return the formula of what `prepare` gave, and of the options; `kernel` is its name."""
+    step = _step(ready, formula, options)
+    if kernel is not None and not ready.plain:
+        found, (*arrays, _) = kernel_of(ready.library.xp, kernel), ready.arrays
+        dtypes = {None if a is None else a.dtype for a in arrays} - {None}
+        if dtypes == {getattr(ready.library.xp, ready.computing)} and found and found.fits(*arrays):
+            return found.compute(*arrays)
+    return _way(step, plain=ready.plain)(*ready.arrays)
 
 
 def _step(ready: Prepared, formula: Callable[..., Any], options: Options) -> Step:
@@ -110,7 +119,7 @@ class Known:
         return way(*ready.arrays)
 
     def _quickest(self, step: Step, x: Array) -> Way:
-        if is_numpy(x):
+        if type(x) in {np.ndarray, np.memmap}:  # others may mean something else by an operation
             return AlongAxis(step) if "axis" in dict(step.options) else Elementwise(step)
         library = step.library
         if library.compiled is not None:
@@ -214,6 +223,7 @@ class _Shape(NamedTuple):
     """Shape as rows or columns."""
     before: tuple[int, ...]
     after: tuple[int, ...]
+    in_rows: bool
 
 
 class AlongAxis:
@@ -229,13 +239,12 @@ class AlongAxis:
         known = self._shapes.get(x.shape) or self._look(x)
         if known is None:
             return self._step(x, mask)  # type: ignore[no-any-return]
-        tiled, flat, before, after = known
+        tiled, flat, before, after, in_rows = known
         if flat == x.shape:
-            y = tiled(x)
-            return y if y.ndim == 2 else y[()]
+            return tiled(x)
         y = tiled(x.reshape(flat))
-        kept = y.shape[:-1] if after else y.shape[1:]
-        return y.reshape((*before, *kept, *after))[()]
+        kept = y.shape[1:] if in_rows else y.shape[:-1]
+        return y.reshape((*before, *kept, *after))
 
     def _look(self, x: Values) -> _Shape | None:
         """Return what to do; None where the array is computed as written."""
@@ -246,12 +255,9 @@ class AlongAxis:
         first = x.shape not in self._shapes and x.nbytes <= _SMALL
         found = None
         if fits and 1 in (rows, columns) and not first:
-            tiled = self._tiled_for(length, in_rows=columns == 1)
-            found = (
-                _Shape(tiled, (rows, length), before, ())
-                if columns == 1
-                else _Shape(tiled, (length, columns), before, after)
-            )
+            in_rows = columns == 1
+            flat = (rows, length) if in_rows else (length, columns)
+            found = _Shape(self._tiled_for(length, in_rows=in_rows), flat, before, after, in_rows)
         _remember(self._shapes, x.shape, found)
         return found
 
