@@ -58,19 +58,20 @@ def run(
         ready = tuple(_Ready.of(layer, found) for layer in layers)
         way = functools.partial(_run_ready, found, forward, ready)
     if remembered is not None:
-        remembered[_kind(forward.part, x)] = way
+        remembered.setdefault((forward.part, type(x)), {})[_kind(x)] = way
     return way(x)
 
 
 def again(part: Part, x: Array, remembered: dict[Any, Any]) -> Array | None:
     """Return what the way of an array like x before gives; None if there was none."""
-    way = remembered.get(_kind(part, x))
+    ways = remembered.get((part, type(x)))  # apart, as torch.compile cannot compare NumPy's dtypes
+    way = None if ways is None else ways.get(_kind(x))
     return None if way is None else way(x)
 
 
-def _kind(part: Part, x: Array) -> tuple[Any, ...]:
-    width = getattr(x, "shape", ())[-1:]
-    return (part, type(x), getattr(x, "dtype", None), width, getattr(x, "device", None))
+def _kind(x: Array) -> tuple[Any, ...]:
+    """What tells one kind of arrays of a type from another."""
+    return (getattr(x, "dtype", None), getattr(x, "shape", ())[-1:], getattr(x, "device", None))
 
 
 # On NumPy

@@ -16,7 +16,7 @@ from xpnn.errors import XpnnValueError
 
 def _kind(x: Array, axis: Axis) -> tuple[object, ...]:
     """What tells one kind of call of an array and an axis from another."""
-    return (type(x), getattr(x, "dtype", None), axis, type(axis), getattr(x, "ndim", None))
+    return (getattr(x, "dtype", None), axis, type(axis), getattr(x, "ndim", None))
 
 
 def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -33,7 +33,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         xp: Namespace | None = None,
     ) -> Array:
         key = _kind(x, axis) if xp is None and where is None else None
-        way = None if key is None else known.find(key)
+        way = None if key is None else known.find(x, key)
         if way is not None:
             return way(x, None)
         ready = prepare(name, xp, where, x=x)
@@ -272,7 +272,7 @@ def logsumexp(
     """
     alone = b is None and where is None and xp is None and not return_sign
     key = (*_kind(x, axis), keepdims) if alone else None
-    way = None if key is None else _known.find(key)
+    way = None if key is None else _known.find(x, key)
     if way is not None:
         return way(x, None)
     ready = prepare("logsumexp", xp, where, x=x, b=b)

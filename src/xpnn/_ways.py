@@ -93,13 +93,16 @@ class Known:
 
     def __init__(self, function: str, formula: Callable[..., Any]) -> None:
         self.function, self._formula = function, formula
-        self.ways: dict[Any, Way] = {}
+        self.ways: dict[type, dict[Any, Way]] = {}
         self._faster: dict[str, Callable[..., Any]] = {}
 
-    def find(self, key: tuple[Any, ...]) -> Way | None:
-        """Return the way for arrays of this kind, if there were any."""
+    def find(self, x: Array, key: tuple[Any, ...]) -> Way | None:
+        """Return the way for arrays like x and a key that has all else, if there were any."""
+        ways = self.ways.get(type(x))  # apart, as torch.compile cannot compare NumPy's dtypes
+        if ways is None:
+            return None
         try:
-            return self.ways.get(key)
+            return ways.get(key)
         except TypeError:  # an option without a hash
             return None
 
@@ -115,7 +118,7 @@ class Known:
             return _way(step, plain=ready.plain)(*ready.arrays)
         way = self._quickest(step, x)
         with contextlib.suppress(TypeError):  # an option without a hash
-            _remember(self.ways, key, way)
+            _remember(self.ways.setdefault(type(x), {}), key, way)
         return way(*ready.arrays)
 
     def _quickest(self, step: Step, x: Array) -> Way:
@@ -171,8 +174,8 @@ def elementwise(formula: Formula) -> Formula:
 
     @functools.wraps(formula)
     def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
-        key = (type(x), getattr(x, "dtype", None), *options.items()) if xp is None else None
-        way = None if key is None else known.find(key)
+        key = (getattr(x, "dtype", None), *options.items()) if xp is None else None
+        way = None if key is None else known.find(x, key)
         if way is not None:
             return way(x, None)
         return known.compute(prepare(name, xp, x=x), key, **options)
