@@ -17,8 +17,11 @@ from xpnn._types import Array, Namespace
 
 Part = Callable[[Layers, Array, Namespace], Array]
 
-_CACHE, _LEAST = 2**22, 2**20
-"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay."""
+_CACHE, _LEAST = 7 * 2**20, 12 * 2**20
+"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay.
+
+A thread waits for Python between two operations: the longer each is, the less that costs.
+"""
 
 
 @functools.lru_cache(maxsize=256)

@@ -255,7 +255,7 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
             return found
 
         def steps(out: Values, x: Values) -> list[Step]:
-            if axis == -1 and x.ndim == 2 and 1 < x.shape[1] <= _FEW and x.size > MANY:
+            if axis in {-1, 1} and x.ndim == 2 and 1 < x.shape[1] <= _FEW and x.size > MANY:
                 return _by_columns(ufunc, out.reshape(-1), x)
             if x.size == x.shape[axis]:
                 return [(ufunc.reduce, (x.reshape(-1), 0, None, out.reshape(())))]

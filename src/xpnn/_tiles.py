@@ -56,7 +56,8 @@ def _one_thread_each() -> Iterator[int]:
 def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int) -> None:
     """Call f for slices that make up `count`, on threads; for all at once up to `shortest`.
 
-    Slices are a power of two long, at most `largest`, and not shorter, as threads would not pay.
+    Slices are a power of two long, at most `largest`, itself one, and not much shorter than
+    `shortest`, as threads would not pay.
     """
     if count <= shortest:
         f(slice(0, count))
@@ -64,8 +65,8 @@ def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int
     from concurrent import futures  # noqa: PLC0415 -- as much time as four of xpnn's own files
 
     with _one_thread_each() as threads, futures.ThreadPoolExecutor(threads) as pool:
-        each = 1 << (-(-count // threads)).bit_length() - 1
-        size = min(max(each, shortest), largest)
+        each = max(-(-count // threads), shortest)
+        size = min(1 << each.bit_length() - 1, largest)
         tiles = [slice(i, min(i + size, count)) for i in range(0, count, size)]
         for _ in pool.map(f, tiles):
             pass
@@ -201,9 +202,8 @@ class Tiled:
         """Return the least and most rows of a tile."""
         some = max(_SOME * x.shape[self._axis] // x.size, 2)  # not one, which needs fewer buffers
         nbytes = self._record(x, some).nbytes
-        rows = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
-        least, most = (1 << n.bit_length() - 1 for n in rows)
-        return least, most
+        least, most = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
+        return least, 1 << most.bit_length() - 1
 
     def _result_for(self, x: Values, count: int) -> Values:
         like = self._run(x[self._at(slice(0, 1))], 1, 1)

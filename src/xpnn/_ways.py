@@ -189,8 +189,8 @@ def elementwise(formula: Formula) -> Formula:
     return cast("Formula", function)
 
 
-_CACHE, _LEAST = 7 * 2**20, 2**22
-"""Bytes of the buffers of a tile, at most; and from which on threads pay."""
+_CACHE, _LEAST = 7 * 2**20, 12 * 2**20
+"""Bytes of the buffers of a tile, at most; and from which on threads pay; as in `_fast`."""
 _WIDEST = 2**19
 """Bytes of a slice along an axis from which on it is computed as written: it would not fit."""
 _SMALL = 2**16
