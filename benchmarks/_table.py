@@ -71,6 +71,18 @@ def goals(results: list[Result]) -> str:
     return rows_of(rows)
 
 
+BEGIN, END = "<!-- goals: written by benchmarks/speed.py -->", "<!-- end of goals -->"
+
+
+def with_goals(text: str, results: list[Result]) -> str:
+    """A page with the goals between its two marks."""
+    start, mark, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        raise ValueError(f"expected the marks {BEGIN} and {END}")
+    return f"{start}{BEGIN}\n\n{goals(results)}\n\n{END}{after}"
+
+
 def ratio_of(result: Result, peer: str) -> str:
     """A ratio, and whether its goal is met."""
     ratio = f"{result['ratios'][peer]['ratio']:.2f}"

@@ -102,6 +102,32 @@ def test_along_an_axis_in_tiles(name, small_tiles):
             assert_same(function(array, axis=axis), function(array, axis=axis, xp=np))
 
 
+@pytest.mark.parametrize("name", ALONG)
+@pytest.mark.parametrize("shape", [(3000, 5), (9000, 64), (3000, 65)])
+def test_few_long_columns(name, shape, small_tiles, monkeypatch):
+    kinds = []
+    right = _ways.AlongAxis._tiled_for
+    monkeypatch.setattr(
+        _ways.AlongAxis,
+        "_tiled_for",
+        lambda self, n, kind: kinds.append(kind) or right(self, n, kind),
+    )
+    function, x = getattr(xpnn, name), numbers(shape, "float32")
+    exact = function(x.astype("float64"), axis=0, xp=np).astype("float32")
+    kinds.clear()
+    y = function(x, axis=0)
+    assert y.flags.c_contiguous
+    assert kinds == ["turned" if shape[1] <= 64 else "columns"]
+    # NumPy adds rows one after the other, but the numbers of a row in pairs.
+    rtol = np.finfo("float32").eps * (20 if shape[1] <= 64 else shape[0])
+    np.testing.assert_allclose(y, exact, rtol=rtol)
+    np.testing.assert_allclose(function(x[:, :2], axis=0), function(x, axis=0)[:, :2], rtol=rtol)
+    if name == "logsumexp":
+        y = function(x, axis=0, keepdims=True)
+        assert y.shape == (1, shape[1])
+        np.testing.assert_allclose(y[0], exact, rtol=rtol)
+
+
 def test_slices_with_nan_and_infinities(small_tiles):
     x = numbers((600, 5), "float32")
     x[::7, 1], x[::5, 2], x[::3] = np.nan, np.inf, -np.inf

@@ -109,8 +109,8 @@ _idle: list[_Workspace] = []
 
 _LITTLE = 2**13
 """Bytes of an input that is a tile whatever its formula needs beside it."""
-_SOME = 2**14
-"""Elements by which the memory of a row is measured."""
+_SOME = 256
+"""Rows by which the memory of one is measured, if they are not long."""
 
 
 class Tiled:
@@ -129,26 +129,28 @@ class Tiled:
         least: int,
         *,
         columns: bool = False,
+        turned: bool = False,
     ) -> None:
         self._formula, self._cache, self._least = formula, cache, least
-        self._axis = -1 if columns else 0
+        self._axis, self._turned = -1 if columns else 0, turned
         self._programs: dict[tuple[int, int], Program] = {}
         self._limits: tuple[int, int] | None = None
 
     def __call__(self, x: Values) -> Values:
         """Return the rows of the formula for an array of shape (rows, ...), rows > 0.
 
-        With `columns`, those for one of shape (..., columns).
+        With `columns`, those for one of shape (..., columns). Where it is `turned`, x is the
+        transpose of an array, and the result lies in memory as that does.
         """
         count = x.shape[self._axis]
         if count == 1:
             return self._run(x, 1, 1)
-        if x.nbytes <= _LITTLE:
+        if x.nbytes <= _LITTLE and not self._turned:
             return self._run(x, count, self._rounded_up(count, count))
         if self._limits is None:
             self._limits = self._measured(x)
         shortest, largest = self._limits
-        if count <= shortest:
+        if count <= shortest and not self._turned:
             return self._run(x, count, self._rounded_up(count, shortest))
         y = self._result_for(x, count)
 
@@ -200,15 +202,16 @@ class Tiled:
 
     def _measured(self, x: Values) -> tuple[int, int]:
         """Return the least and most rows of a tile."""
-        some = max(_SOME * x.shape[self._axis] // x.size, 2)  # not one, which needs fewer buffers
-        nbytes = self._record(x, some).nbytes
+        some = min(max(2**16 * x.shape[self._axis] // x.size, 2), _SOME)  # one needs fewer buffers
+        same = functools.cache(lambda size: np.empty(size, np.uint8))  # as it is never run
+        nbytes = self._record(x, some, same).nbytes
         least, most = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
         return least, 1 << most.bit_length() - 1
 
     def _result_for(self, x: Values, count: int) -> Values:
         like = self._run(x[self._at(slice(0, 1))], 1, 1)
         shape = (count, *like.shape[1:]) if self._axis == 0 else (*like.shape[:-1], count)
-        return np.empty(shape, like.dtype)
+        return np.empty(shape, like.dtype, "F" if self._turned else "C")
 
     @staticmethod
     def _rounded_up(count: int, shortest: int) -> int:

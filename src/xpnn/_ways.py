@@ -189,10 +189,12 @@ def elementwise(formula: Formula) -> Formula:
     return cast("Formula", function)
 
 
-_CACHE, _LEAST = 7 * 2**20, 12 * 2**20
+_CACHE, _LEAST = 6 * 2**20, 12 * 2**20
 """Bytes of the buffers of a tile, at most; and from which on threads pay; as in `_fast`."""
-_WIDEST = 2**19
+_WIDEST = 2**21
 """Bytes of a slice along an axis from which on it is computed as written: it would not fit."""
+_FEW = 64
+"""Columns up to which long ones are taken as rows."""
 _SMALL = 2**16
 """Bytes of an array up to which recording takes longer than computing it as written once."""
 
@@ -226,49 +228,61 @@ class _Shape(NamedTuple):
     """Shape as rows or columns."""
     before: tuple[int, ...]
     after: tuple[int, ...]
-    in_rows: bool
+    kind: str
+
+    def __call__(self, x: Values) -> Values:
+        if self.kind == "turned":
+            y = self.tiled(x.reshape(self.flat).T).T
+        elif self.flat == x.shape:
+            return self.tiled(x)
+        else:
+            y = self.tiled(x.reshape(self.flat))
+        kept = y.shape[1:] if self.kind == "rows" else y.shape[:-1]
+        return y.reshape((*self.before, *kept, *self.after))
 
 
 class AlongAxis:
-    """A function of each slice of a NumPy array along an axis, the first or the last, in tiles."""
+    """A function of each slice of a NumPy array along an axis, the first or the last, in tiles.
+
+    Slices along the last axis are rows, those along the first columns; a few long columns are the rows
+    of the transposed array, as NumPy takes short rows one by one.
+    """
 
     def __init__(self, step: Step) -> None:
         self._step, self._axis = step, dict(step.options)["axis"]
-        self._tiled: dict[tuple[int, bool], Tiled] = {}
+        self._tiled: dict[tuple[int, str], Tiled] = {}
         self._shapes: dict[tuple[int, ...], _Shape | None] = {}
 
     def __call__(self, x: Values, mask: None) -> Values:
         """Compute it."""
         known = self._shapes.get(x.shape) or self._look(x)
-        if known is None:
-            return self._step(x, mask)  # type: ignore[no-any-return]
-        tiled, flat, before, after, in_rows = known
-        if flat == x.shape:
-            return tiled(x)
-        y = tiled(x.reshape(flat))
-        kept = y.shape[1:] if in_rows else y.shape[:-1]
-        return y.reshape((*before, *kept, *after))
+        return self._step(x, mask) if known is None else known(x)
 
     def _look(self, x: Values) -> _Shape | None:
         """Return what to do; None where the array is computed as written."""
         before, (length, *others) = x.shape[: self._axis], x.shape[self._axis :]
-        after = tuple(others)
-        rows, columns = math.prod(before), math.prod(after)
+        rows, columns = math.prod(before), math.prod(others)
         fits = 0 < length * x.itemsize <= _WIDEST and rows * columns > 0
         first = x.shape not in self._shapes and x.nbytes <= _SMALL
         found = None
         if fits and 1 in (rows, columns) and not first:
-            in_rows = columns == 1
-            flat = (rows, length) if in_rows else (length, columns)
-            found = _Shape(self._tiled_for(length, in_rows=in_rows), flat, before, after, in_rows)
+            kind = "rows" if columns == 1 else "columns"
+            if columns > 1 and columns <= _FEW and length > _SMALL // x.itemsize:
+                kind = "turned"
+            flat = (rows, length) if columns == 1 else (length, columns)
+            found = _Shape(self._tiled_for(length, kind), flat, before, tuple(others), kind)
         _remember(self._shapes, x.shape, found)
         return found
 
-    def _tiled_for(self, length: int, *, in_rows: bool) -> Tiled:
-        found = self._tiled.get((length, in_rows))
+    def _tiled_for(self, length: int, kind: str) -> Tiled:
+        found = self._tiled.get((length, kind))
         if found is None:
-            options = {**dict(self._step.options), "axis": 1 if in_rows else 0}
+            options = {**dict(self._step.options), "axis": 0 if kind == "columns" else 1}
             step = self._step._replace(options=tuple(options.items()))
-            found = Tiled(_recorded(step), _CACHE, _LEAST, columns=not in_rows)
-            _remember(self._tiled, (length, in_rows), found)
+            found = Tiled(
+                *(_recorded(step), _CACHE, _LEAST),
+                columns=kind == "columns",
+                turned=kind == "turned",
+            )
+            _remember(self._tiled, (length, kind), found)
         return found
