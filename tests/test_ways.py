@@ -121,7 +121,7 @@ def test_few_long_columns(name, shape, small_tiles, monkeypatch):
     # NumPy adds rows one after the other, but the numbers of a row in pairs.
     rtol = np.finfo("float32").eps * (20 if shape[1] <= 64 else shape[0])
     np.testing.assert_allclose(y, exact, rtol=rtol)
-    np.testing.assert_allclose(function(x[:, :2], axis=0), function(x, axis=0)[:, :2], rtol=rtol)
+    np.testing.assert_allclose(function(x[:, :2], axis=0), exact[..., :2], rtol=rtol)
     if name == "logsumexp":
         y = function(x, axis=0, keepdims=True)
         assert y.shape == (1, shape[1])

@@ -25,6 +25,8 @@ class Kernel(NamedTuple):
     """`compute(*arrays, **options)`, as the public function takes them."""
     fits: Callable[..., bool] = _always
     """Whether it gives the formula's numbers for these arrays and options."""
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    """The dtypes for which it does."""
 
 
 _PIECE = 2**18
@@ -38,16 +40,16 @@ def _of_torch() -> Kernels:
     torch = sys.modules["torch"]
     functional = torch.nn.functional
 
+    forward_ad, functorch = torch.autograd.forward_ad, torch._C._functorch  # noqa: SLF001
+
     def for_inference(x: Array, **_: object) -> bool:
-        """Whether x is float32 on the CPU, and neither derivatives nor transforms are at work."""
+        """Whether x is on the CPU, and neither derivatives nor transforms are at work."""
         return (
-            not torch.compiler.is_compiling()
-            and x.dtype is torch.float32
-            and x.device.type == "cpu"
+            x.is_cpu
+            and not torch.compiler.is_compiling()
             and not (x.requires_grad and torch.is_grad_enabled())
-            and type(x) in {torch.Tensor, torch.nn.Parameter}
-            and torch.autograd.forward_ad._current_level < 0  # noqa: SLF001
-            and not torch._C._functorch.is_functorch_wrapped_tensor(x)  # noqa: SLF001
+            and forward_ad._current_level < 0  # noqa: SLF001
+            and not functorch.is_functorch_wrapped_tensor(x)
         )
 
     def in_double(compute: Callable[[Array], Array]) -> Callable[..., Array]:
@@ -72,7 +74,7 @@ def _of_torch() -> Kernels:
         return approximate == "none" and for_inference(x)
 
     return {
-        "gelu": Kernel(in_double(gelu), is_exact),
+        "gelu": Kernel(in_double(gelu), is_exact, ("float32",)),
         "linear": Kernel(
             lambda x, weight, bias: torch.addmm(bias, x, weight),
             lambda x, _, bias: bias is not None and x.ndim == 2,
@@ -82,7 +84,7 @@ def _of_torch() -> Kernels:
         "log_sigmoid": Kernel(functional.logsigmoid),
         # In float32 it is zero from -88.8 on, where float32 goes to -103.9. float64 has those numbers,
         # but the derivative is zero from 36 on. Likewise gelu, which loses its lower tail.
-        "sigmoid": Kernel(in_double(torch.Tensor.sigmoid_), for_inference),
+        "sigmoid": Kernel(in_double(torch.Tensor.sigmoid_), for_inference, ("float32",)),
         "softmax": Kernel(lambda x, *, axis: torch.softmax(x, axis)),
     }
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from xpnn._arrays import Library, Prepared, library_of_namespace, prepare
+from xpnn._dtypes import dtype_name
 from xpnn._kernels import Kernel, kernel_of, with_own_values
 from xpnn._recorder import Recorded
 from xpnn._recorder import namespace as recording
@@ -56,8 +57,8 @@ def compute(
     step = _step(ready, formula, options)
     if kernel is not None and not ready.plain:
         found, (*arrays, _) = kernel_of(ready.library.xp, kernel), ready.arrays
-        dtypes = {None if a is None else a.dtype for a in arrays} - {None}
-        if dtypes == {getattr(ready.library.xp, ready.computing)} and found and found.fits(*arrays):
+        dtypes = {dtype_name(a.dtype) for a in arrays if a is not None}
+        if dtypes == {ready.computing} and found is not None and found.fits(*arrays):
             return found.compute(*arrays)
     return _way(step, plain=ready.plain)(*ready.arrays)
 
@@ -128,7 +129,7 @@ class Known:
         if library.compiled is not None:
             return _way(step._replace(formula=self._with_own_values(library)), plain=False)
         kernel = kernel_of(library.xp, self.function)
-        if kernel is None or x.dtype != getattr(library.xp, step.computing):
+        if kernel is None or dtype_name(x.dtype) not in kernel.dtypes:
             return _way(step, plain=False)
         return cast("Way", _ByKernel(kernel, step, dict(step.options)))
 
