@@ -135,7 +135,7 @@ def arm64(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """On a machine with a GPU, in the environment at hand: the tests on CUDA, by all three."""
+    """On a machine with a GPU, in the environment at hand: the tests on CUDA by all three; speed."""
     session.run(
         "python", "-m", "pytest", "--xp-backend", "torch", "--xp-device", "cuda", external=True
     )
@@ -143,6 +143,7 @@ def gpu(session: nox.Session) -> None:
         "python", "-m", "pytest", "--xp-backend", "jax", "--xp-device", "gpu", external=True
     )
     session.run("python", "-m", "pytest", "--xp-backend", "cupy", external=True)
+    session.run("python", "benchmarks/gpu.py", "--write", external=True)
 
 
 @nox.session(default=False)

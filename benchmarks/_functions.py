@@ -1,5 +1,6 @@
 """The functions, by xpnn and by what people would call instead."""
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -55,51 +56,57 @@ def _scipy(case: Function) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: function(x, axis=case.axis)
 
 
-def by_hand(case: Function) -> Callable[[np.ndarray], np.ndarray]:
-    """What people write with NumPy: stable, and as short as can be."""
-    from scipy import special
-
+def by_hand(case: Function, xp: Any = np) -> Callable[[Any], Any]:
+    """What people write with NumPy, or with CuPy: stable, and as short as can be."""
     axis = case.axis
 
-    def softmax(x: np.ndarray) -> np.ndarray:
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True))
-        return e / np.sum(e, axis=axis, keepdims=True)
+    def softmax(x: Any) -> Any:
+        e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+        return e / xp.sum(e, axis=axis, keepdims=True)
 
-    def log_softmax(x: np.ndarray) -> np.ndarray:
-        d = x - np.max(x, axis=axis, keepdims=True)
-        return d - np.log(np.sum(np.exp(d), axis=axis, keepdims=True))
+    def log_softmax(x: Any) -> Any:
+        d = x - xp.max(x, axis=axis, keepdims=True)
+        return d - xp.log(xp.sum(xp.exp(d), axis=axis, keepdims=True))
 
-    def logsumexp(x: np.ndarray) -> np.ndarray:
-        m = np.max(x, axis=axis, keepdims=True)
-        return np.squeeze(m, axis=axis) + np.log(np.sum(np.exp(x - m), axis=axis))
+    def logsumexp(x: Any) -> Any:
+        m = xp.max(x, axis=axis, keepdims=True)
+        return xp.squeeze(m, axis=axis) + xp.log(xp.sum(xp.exp(x - m), axis=axis))
 
-    def sigmoid(x: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-x))
+    def sigmoid(x: Any) -> Any:
+        return 1 / (1 + xp.exp(-x))
 
-    def gelu(x: np.ndarray) -> np.ndarray:
+    def gelu(x: Any) -> Any:
+        special = importlib.import_module("scipy.special" if xp is np else "cupyx.scipy.special")
         return 0.5 * x * (1 + special.erf(x / math.sqrt(2)))
 
     written = (softmax, log_softmax, logsumexp, sigmoid, gelu)
     return {f.__name__: f for f in written}[case.name]
 
 
-def _on_torch(case: Function, given: np.ndarray) -> list[Contender]:
+def by_torch(case: Function) -> Callable[[Any], Any]:
+    """PyTorch's own function."""
     import torch
 
-    x = torch.from_numpy(given)
-    mine, axis = ours(case), case.axis
-    theirs = {
+    axis = case.axis
+    return {
         "softmax": lambda x: torch.nn.functional.softmax(x, dim=axis),
         "log_softmax": lambda x: torch.nn.functional.log_softmax(x, dim=axis),
         "logsumexp": lambda x: torch.logsumexp(x, dim=axis),
         "sigmoid": torch.sigmoid,
         "gelu": torch.nn.functional.gelu,
     }[case.name]
+
+
+def _on_torch(case: Function, given: np.ndarray) -> list[Contender]:
+    import torch
+
+    x = torch.from_numpy(given)
+    mine, theirs = ours(case), by_torch(case)
     found = [
         Contender("xpnn", lambda: mine(x), None),
         Contender("torch.nn.functional", lambda: theirs(x)),
     ]
-    if case.dtype == "float32" and case.shape in COMPILED_SHAPES and axis != 0:
+    if case.dtype == "float32" and case.shape in COMPILED_SHAPES and case.axis != 0:
         my_compiled = torch.compile(mine, dynamic=False)
         their_compiled = torch.compile(theirs, dynamic=False)
         found += [
@@ -109,18 +116,25 @@ def _on_torch(case: Function, given: np.ndarray) -> list[Contender]:
     return found
 
 
-def _on_jax(case: Function, given: np.ndarray) -> list[Contender]:
+def by_jax_nn(case: Function) -> Callable[[Any], Any]:
+    """JAX's own function."""
     import jax
 
-    x = jax.numpy.asarray(given)
-    mine, axis = ours(case), case.axis
-    theirs = {
+    axis = case.axis
+    return {
         "softmax": lambda x: jax.nn.softmax(x, axis=axis),
         "log_softmax": lambda x: jax.nn.log_softmax(x, axis=axis),
         "logsumexp": lambda x: jax.nn.logsumexp(x, axis=axis),
         "sigmoid": jax.nn.sigmoid,
         "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     }[case.name]
+
+
+def _on_jax(case: Function, given: np.ndarray) -> list[Contender]:
+    import jax
+
+    x = jax.numpy.asarray(given)
+    mine, theirs = ours(case), by_jax_nn(case)
     my_jitted, their_jitted = jax.jit(mine), jax.jit(theirs)
     return [
         Contender("xpnn", lambda: mine(x).block_until_ready(), None),

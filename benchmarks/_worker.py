@@ -20,6 +20,8 @@ from _cases import KERAS, Case, Function, cases
 from _peers import ONNX_THREADS
 from _timing import Contender, Effort, measure
 
+from xpnn._transfer import to_numpy
+
 PACKAGES = (
     *("xpnn", "numpy", "scipy", "scikit-learn", "onnxruntime", "torch", "jax", "keras"),
     "array-api-compat",
@@ -70,7 +72,7 @@ def check_same(name: str, contenders: Sequence[Contender]) -> None:
     Half, because that tells one formula from another, and how far each is from exact is
     docs/accuracy.md's to say. The first 1,000 rows are enough: all are computed alike.
     """
-    first, *others = ((c, np.asarray(c.call())) for c in contenders)
+    first, *others = ((c, to_numpy(c.call())) for c in contenders)
     wanted = first[1]
     epsilon = float(np.finfo(wanted.dtype).eps)
     for c, got in others:

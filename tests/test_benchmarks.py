@@ -228,3 +228,25 @@ def test_the_committed_page_is_of_the_committed_results():
 
     document = json.loads((BENCHMARKS / "speed.json").read_text(encoding="utf-8"))
     assert page(document) == (BENCHMARKS / "speed.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_the_benchmark_of_gpus_runs_without_one(library, request, monkeypatch, capsys):
+    request.getfixturevalue(library)
+    import gpu
+
+    pattern = "^(softmax/64x1000/.*|10-512-.*rows=1)$"
+    arguments = ["--library", library, "--device", "cpu", "--quick", "--only", pattern]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *arguments, "--seconds", "0.01", "--rounds", "3"])
+    assert gpu.main() == 0
+    page = capsys.readouterr().out
+    assert page.count("% of the bandwidth") == 2  # printed as it comes, and in the table
+    assert page.count("% of the arithmetic") == 2
+
+
+def test_the_readme_has_the_goals_of_the_committed_results():
+    import _table
+
+    results = json.loads((BENCHMARKS / "speed.json").read_text(encoding="utf-8"))["results"]
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    assert _table.with_goals(readme, results) == readme
