@@ -109,6 +109,8 @@ def test_float64_inside_is_for_inference_only(torch, used, name):
     torch.func.grad(lambda x: function(x).sum())(x)
     torch.func.vmap(function)(x)
     torch.func.jvp(function, (x,), (x,))
+    with torch.autograd.forward_ad.dual_level():
+        function(torch.autograd.forward_ad.make_dual(x, x))
     assert used == [name]
     with torch.no_grad():
         function(x.clone().requires_grad_())
@@ -167,3 +169,13 @@ def test_only_the_fast_way_takes_kernels(backend, monkeypatch):
     desired = to_numpy(xpnn.softmax(x))
     monkeypatch.setattr("xpnn._ways.kernel_of", kernel_of)
     np.testing.assert_allclose(to_numpy(xpnn.softmax(x, xp=library(x).xp)), desired)
+
+
+def test_integers_become_what_the_default_is_then(torch):
+    x = torch.asarray([1, 2])
+    assert xpnn.sigmoid(x).dtype == torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert xpnn.sigmoid(x).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -186,6 +186,9 @@ def test_a_program_computes_what_the_formula_does(chosen, data):
             program.input[:] = x
             program()
             np.testing.assert_array_equal(program.result, formula(x, np), strict=True)
+            y = np.full_like(program.result, np.nan)
+            program.run_into(y, -x)  # in the places of the buffers
+            np.testing.assert_array_equal(y, formula(-x, np), strict=True)
 
 
 def test_memory_of_a_program_does_not_grow_with_the_formula():

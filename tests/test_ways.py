@@ -70,7 +70,8 @@ def test_elementwise_in_tiles(name, small_tiles):
     for array in (x, x.T, x[::2], x[:, 1:], x[::-1], np.asfortranarray(x), x.reshape(30, 10, 41)):
         y = function(array)
         assert_same(y, function(array, xp=np))
-        assert y.flags.c_contiguous or y.flags.f_contiguous
+        assert y.flags.c_contiguous or (array.flags.f_contiguous and y.flags.f_contiguous)
+    assert function(x.T).flags.f_contiguous
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
