@@ -445,3 +445,20 @@ def test_empty_width(backend):
     network = xpnn.Network([xpnn.Dense(np.zeros((0, 2)), np.asarray([1.0, 2.0]))])
     got = backend.numpy(network(backend.asarray(np.zeros((3, 0)))), shape=(3, 2), dtype="float64")
     np.testing.assert_array_equal(got, [[1.0, 2.0]] * 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_that_stay_may_change(torch, dtype):
+    """Trained in place; in x's own dtype, and in another, where each call makes a copy of them."""
+    x = torch.asarray(X, dtype=torch.float64)
+    network = book().to(torch, dtype=dtype)
+    for layer in network.layers:
+        layer.weight.requires_grad_()
+    before = network(x)
+    for _ in "12":  # each with a record of its own
+        network(x).sum().backward()
+    assert network.layers[0].weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        network.layers[-1].weight.mul_(2)
+        network.layers[-1].bias.mul_(2)
+    np.testing.assert_allclose(network(x).detach(), 2 * before.detach(), rtol=1e-6)

@@ -164,6 +164,10 @@ OPERATIONS = [
     lambda xp, a, b: xp.clip(a, min=xp.min(b, axis=1, keepdims=True), max=1.0),
     lambda xp, a, b: xp.where(a[:, :1] > 0.0, b, a),
     lambda xp, a, b: xp.where(a > b, a[::-1, :], a),
+    lambda xp, a, b: xp.where(a >= 0.0, a, -a),
+    lambda xp, a, b: xp.where(a >= 1.0, a, -a),
+    lambda xp, a, b: xp.where(a >= 0.0, a, -b),
+    lambda xp, a, b: xp.where(b >= 0.0, a, -a),
     lambda xp, a, b: xp.where(~(a < b) | xp.isnan(b), a, -b),
 ]  # fmt: skip
 
