@@ -9,8 +9,8 @@ from _goals import GOALS, LIMITS, Goal, Limit, Result, goal_of, quantity
 
 HOW = """\
 Written by `nox -s bench`. A ratio is the peer's time to xpnn's in the same round: above 1, xpnn is
-faster. Every round calls each contender twice, one after the other, and times the second call, after
-a pause in which other libraries' threads come to rest; short calls are repeated for a millisecond;
+faster. Every round calls each contender twice, one after the other, and times the second call, once
+other libraries' threads have come to rest; short calls are repeated for a millisecond;
 ratios and times are medians over the rounds. Each result is compared with xpnn's before it is timed.
 A time is one call's. 'Within the spread': a quarter of the rounds reached the goal.
 """

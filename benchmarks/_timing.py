@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PAUSE = 0.03
-"""Seconds before each measurement: OpenBLAS's threads, and others', spin for about 25 ms after
-their work, and would take a core from the next contender."""
+PAUSE = 0.01
+"""Seconds between two looks whether all threads rest."""
+
+RESTING, PATIENCE = 0.1, 0.5
+"""The part of a pause that other threads may compute, and the seconds for which they are waited for:
+OpenBLAS's threads, and others', spin for 25 to 200 ms after their work, and would take a core from
+the next contender."""
 
 SAMPLE = 1e-3
 """Seconds that a sample lasts at least: shorter calls are repeated."""
@@ -55,7 +59,7 @@ def measure(
     start = clock()
     for done in itertools.count(1):
         for c in contenders[:: 1 if done % 2 else -1]:
-            time.sleep(PAUSE)
+            _rest()
             taken[c.name].append(_timed(c.call, repeats[c.name], clock))
         if done >= effort.rounds or (done >= effort.least and clock() - start > effort.seconds):
             break
@@ -71,6 +75,15 @@ def measure(
             if c.against
         },
     }
+
+
+def _rest() -> None:
+    """Wait until the other threads of the process rest."""
+    for _ in range(round(PATIENCE / PAUSE)):
+        before = time.process_time()
+        time.sleep(PAUSE)
+        if time.process_time() - before <= RESTING * PAUSE:
+            return
 
 
 def _quartiles(values: list[float]) -> dict[str, float]:

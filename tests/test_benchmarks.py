@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr("_timing.PAUSE", 0)
+    monkeypatch.setattr("_timing._rest", lambda: None)
     return Clock()
 
 
@@ -82,6 +84,21 @@ def test_short_calls_are_repeated(clock):
     assert found["seconds"]["xpnn"] == pytest.approx(1e-6)
     assert found["ratios"]["peer"]["ratio"] == pytest.approx(3)
     assert clock.now > 3 * 2 * 2 * 1e-3  # rounds, contenders, samples, seconds
+
+
+def test_a_measurement_waits_for_other_threads():
+    import _timing
+
+    end = time.perf_counter() + 0.15
+
+    def spin():
+        while time.perf_counter() < end:
+            pass
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    _timing._rest()
+    assert not thread.is_alive()
 
 
 def test_the_budget_of_time_ends_a_measurement(clock):
