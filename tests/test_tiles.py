@@ -164,7 +164,7 @@ OPERATIONS = [
     lambda xp, a, b: xp.clip(a, min=xp.min(b, axis=1, keepdims=True), max=1.0),
     lambda xp, a, b: xp.where(a[:, :1] > 0.0, b, a),
     lambda xp, a, b: xp.where(a > b, a[::-1, :], a),
-    lambda xp, a, b: (a + b)[::-1, :],
+    lambda xp, a, b: (xp.concat([a, b], axis=1) * 1.5)[:, 2:6],
     lambda xp, a, b: xp.where(a >= 0.0, a, -a),
     lambda xp, a, b: xp.where(a >= 1.0, a, -a),
     lambda xp, a, b: xp.where(a >= 0.0, a, -b),
