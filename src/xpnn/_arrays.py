@@ -130,6 +130,12 @@ def _jax_compiled(f: Callable[..., Any], dtype: str) -> Callable[..., Any]:
     return function
 
 
+def is_compiling() -> bool:
+    """Whether torch.compile is at work on what runs."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.compiler.is_compiling())
+
+
 def library_of_namespace(xp: Namespace) -> Library:
     """Return the library whose namespace is `xp`, given as its users know it (`torch`) or wrapped."""
     for known, found in _namespaces:  # no dict, as torch.compile cannot compare modules

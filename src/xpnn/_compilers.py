@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from xpnn._arrays import device_of, library, library_of_namespace
+from xpnn._arrays import device_of, is_compiling, library, library_of_namespace
 from xpnn._transfer import from_numpy
 from xpnn._types import Array, Namespace, Values
 from xpnn.errors import XpnnTypeError
@@ -143,17 +143,24 @@ def _numpy_to_host(a: Array) -> Values | None:
     return a if type(a) is np.ndarray else None
 
 
+def torch_takes_values_alone(a: Array) -> bool:
+    """Whether `a` is on the CPU, and neither derivatives, transforms nor the compiler are at work."""
+    torch = sys.modules["torch"]
+    return (
+        a.is_cpu
+        and not torch.compiler.is_compiling()
+        and not (a.requires_grad and torch.is_grad_enabled())
+        and torch.autograd.forward_ad._current_level < 0  # noqa: SLF001
+        and not torch._C._functorch.is_functorch_wrapped_tensor(a)  # noqa: SLF001
+    )
+
+
 def _torch_to_host(a: Array) -> Values | None:
     torch = sys.modules["torch"]
-    if torch.compiler.is_compiling():
-        return None
     ordinary = (
         type(a) in {torch.Tensor, torch.nn.Parameter}
-        and a.device.type == "cpu"
+        and torch_takes_values_alone(a)
         and a.dtype is not torch.bfloat16
-        and not (a.requires_grad and torch.is_grad_enabled())
-        and not torch._C._functorch.is_functorch_wrapped_tensor(a)  # noqa: SLF001
-        and torch.autograd.forward_ad.unpack_dual(a).tangent is None
     )
     return a.numpy(force=True) if ordinary else None
 
@@ -259,10 +266,6 @@ def _torch_whole(f: Function, *, fullgraph: bool = True, backend: str = "aot_eag
     return function
 
 
-def _torch_is_at_work() -> bool:
-    return bool(sys.modules["torch"].compiler.is_compiling())
-
-
 def compiler_of(xp: Namespace) -> Compiler:
     """Return what is known of the compiler of the library whose namespace is `xp`."""
     if array_api_compat.is_jax_namespace(xp):
@@ -282,7 +285,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             keep=None,
             with_rule=_torch_with_rule,
             operator=_torch_operator,
-            is_at_work=_torch_is_at_work,
+            is_at_work=is_compiling,
             as_one=None,
             in_rows=_in_rows,
             to_host=_torch_to_host,

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpnn import _pytree
-from xpnn._arrays import Library, library, library_of_namespace
+from xpnn._arrays import Library, is_compiling, library, library_of_namespace
 from xpnn._dense import Dense
 from xpnn._forward import Forward, Layers
-from xpnn._kernels import is_compiling, kernel_of
+from xpnn._kernels import kernel_of
 from xpnn._linear import product
 from xpnn._recorder import Recorded, namespace
 from xpnn._tiles import Tiled

@@ -39,18 +39,10 @@ Kernels = dict[str, Kernel]
 def _of_torch() -> Kernels:
     torch = sys.modules["torch"]
     functional = torch.nn.functional
-
-    forward_ad, functorch = torch.autograd.forward_ad, torch._C._functorch  # noqa: SLF001
+    from xpnn._compilers import torch_takes_values_alone  # noqa: PLC0415 -- for torch alone
 
     def for_inference(x: Array, **_: object) -> bool:
-        """Whether x is on the CPU, and neither derivatives nor transforms are at work."""
-        return (
-            x.is_cpu
-            and not torch.compiler.is_compiling()
-            and not (x.requires_grad and torch.is_grad_enabled())
-            and forward_ad._current_level < 0  # noqa: SLF001
-            and not functorch.is_functorch_wrapped_tensor(x)
-        )
+        return torch_takes_values_alone(x)
 
     def in_double(compute: Callable[[Array], Array]) -> Callable[..., Array]:
         """Compute in float64 and round; many numbers piece by piece, which takes less memory."""
@@ -137,8 +129,3 @@ def with_own_values(
         return values(x)
 
     return with_own
-
-
-def is_compiling() -> bool:
-    """Whether torch.compile is at work on what runs."""
-    return "torch" in sys.modules and bool(sys.modules["torch"].compiler.is_compiling())

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 import array_api_compat
 import numpy as np
 
-from xpnn._arrays import Library, device_of, jax_numbers, library, library_of_namespace
+from xpnn._arrays import (
+    Library,
+    device_of,
+    is_compiling,
+    jax_numbers,
+    library,
+    library_of_namespace,
+)
 from xpnn._dtypes import computing_float, dtype_name
 from xpnn._types import Array, Device, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -77,7 +84,7 @@ def lastingly(xp: Namespace, dtype: str, make: Callable[[], T]) -> T:
     if array_api_compat.is_jax_namespace(xp):
         with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):
             return make()
-    if array_api_compat.is_torch_namespace(xp) and not sys.modules["torch"].compiler.is_compiling():
+    if array_api_compat.is_torch_namespace(xp) and not is_compiling():
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
         # torch keeps its modes (inference_mode, func.jvp, FakeTensorMode) for each thread.

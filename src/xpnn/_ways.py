@@ -268,7 +268,7 @@ class AlongAxis:
         found = None
         if fits and 1 in (rows, columns) and not first:
             kind = "rows" if columns == 1 else "columns"
-            if columns > 1 and columns <= _FEW and length > _SMALL // x.itemsize:
+            if 1 < columns <= _FEW and length > _SMALL // x.itemsize:
                 kind = "turned"
             flat = (rows, length) if columns == 1 else (length, columns)
             found = _Shape(self._tiled_for(length, kind), flat, before, tuple(others), kind)
@@ -280,10 +280,7 @@ class AlongAxis:
         if found is None:
             options = {**dict(self._step.options), "axis": 0 if kind == "columns" else 1}
             step = self._step._replace(options=tuple(options.items()))
-            found = Tiled(
-                *(_recorded(step), _CACHE, _LEAST),
-                columns=kind == "columns",
-                turned=kind == "turned",
-            )
+            whole, columns, turned = _recorded(step), kind == "columns", kind == "turned"
+            found = Tiled(whole, _CACHE, _LEAST, columns=columns, turned=turned)
             _remember(self._tiled, (length, kind), found)
         return found

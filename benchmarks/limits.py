@@ -1,0 +1,97 @@
+"""What holds the speed up: the parts of a network's time, and the other ways that docs/speed.md names.
+
+    python benchmarks/limits.py [networks] [tiles] [threads] [torch]
+
+Prints milliseconds, the least of several calls; on a machine with AVX-512 run `networks` with
+OPENBLAS_CORETYPE=SkylakeX in the environment, too. It needs what speed.py needs, without Keras.
+"""
+
+import sys
+import timeit
+from collections.abc import Callable
+from typing import Any
+
+import _networks
+import _peers
+import numpy as np
+import threadpoolctl
+from _cases import Network
+
+import xpnn
+from xpnn import _fast, _ways
+
+WIDE = (10, 512, 512, 512, 512, 1000)
+DIGITS, SMALL = (784, 50, 100, 10), (64, 32, 10)
+TILES = (2, 4, 7, 14, 28)
+
+
+def least(call: Callable[[], Any], number: int = 3) -> str:
+    """Milliseconds of a call, warm."""
+    call()
+    return f"{min(timeit.repeat(call, number=number, repeat=7)) / number * 1e3:.4g} ms"
+
+
+def networks() -> None:
+    """Whole networks, and their products alone."""
+    found = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+    print("BLAS kernels:", {p["architecture"] for p in found})
+    for case in (Network(w, n) for w in (DIGITS, SMALL, WIDE) for n in (1, 10_000)):
+        layers, x, mine = _networks.layers_of(case), _networks.sample(case), _networks.ours(case)
+        hand, onnx = _peers.by_hand(layers, np), _peers.onnx_runtime(layers)
+
+        def products(x: Any = x, layers: Any = layers) -> Any:
+            for weight, _ in layers:
+                x = x @ weight
+            return x
+
+        calls = {"xpnn": mine, "by hand": hand, "ONNX Runtime": onnx}
+        times = {name: least(lambda c=c, x=x: c(x)) for name, c in calls.items()}
+        print(case.id, times | {"products alone": least(products)})
+
+
+def tiles() -> None:
+    """The 512-wide network, 10,000 rows, with tiles of other sizes."""
+    case = Network(WIDE, 10_000)
+    x = _networks.sample(case)
+    for mib in TILES:
+        _fast._CACHE = mib * 2**20  # noqa: SLF001
+        network = _networks.ours(case)
+        print(f"tiles of {mib} MiB:", least(lambda network=network: network(x), 1))
+
+
+def threads() -> None:
+    """sigmoid of 64,000 numbers on one thread, and on as many as the BLAS has."""
+    x = np.random.default_rng(0).standard_normal((64, 1000)).astype("float32")
+    print("one thread:", least(lambda: xpnn.sigmoid(x), 100))
+    _ways._CACHE = _ways._LEAST = 2**19  # noqa: SLF001
+    for cell in xpnn.sigmoid.__closure__ or ():
+        if isinstance(cell.cell_contents, _ways.Known):
+            cell.cell_contents.ways.clear()
+    print("tiles on threads:", least(lambda: xpnn.sigmoid(x), 100))
+
+
+def torch() -> None:
+    """Ways to a sigmoid of float32 with its lower tail, of 4 million numbers; and gelu."""
+    import torch
+
+    x = torch.randn(4096, 1000)
+    ways = {
+        "torch.sigmoid, without the tail": torch.sigmoid,
+        "xpnn": xpnn.sigmoid,
+        "the formula": lambda x: xpnn.sigmoid(x, xp=torch),
+        "exp below -87": lambda x: torch.where(x < -87, torch.exp(x), torch.sigmoid(x)),
+        "NumPy's program": lambda x: torch.from_numpy(xpnn.sigmoid(x.numpy())),
+        "xpnn.gelu": xpnn.gelu,
+        "the formula of gelu": lambda x: xpnn.gelu(x, xp=torch),
+        "torch.nn.functional.gelu": torch.nn.functional.gelu,
+    }
+    with torch.inference_mode():
+        for name, call in ways.items():
+            print(f"{name}:", least(lambda call=call: call(x)))
+
+
+if __name__ == "__main__":
+    PARTS = {f.__name__: f for f in (networks, tiles, threads, torch)}
+    for part in sys.argv[1:] or PARTS:
+        print(f"\n{part}")
+        PARTS[part]()
