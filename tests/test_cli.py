@@ -226,7 +226,7 @@ def test_an_interrupted_run_leaves_nothing(number, tmp_path):
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         for _ in range(600):
-            if list(tmp_path.glob(".y.npy.*")):
+            if list(tmp_path.glob(".xpnn-*.part")):
                 break
             time.sleep(0.05)
         assert running.poll() is None

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as safetensors_save
 
 import xpnn
-from xpnn import models
+from xpnn import _model_file, models
 from xpnn._transfer import to_numpy
 
 WEIGHT = np.asarray([[0.1, 0.2, 0.3], [-1.5, 2.5, 1e-30]], "float32")
@@ -169,6 +170,98 @@ def test_mode_of_the_file_is_what_umask_says(path, umask):
     finally:
         os.umask(old)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o755, 0o200])
+def test_what_is_replaced_keeps_its_mode(path, mode):
+    path.touch()
+    path.chmod(mode)
+    with _model_file.replacing(path) as file:
+        part = next(p for p in path.parent.iterdir() if p != path)
+        assert part.stat().st_mode & 0o077 == 0  # nobody else reads it meanwhile
+        file.write(b"new")
+    assert path.stat().st_mode & 0o777 == mode
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="attributes of files are Linux's")
+def test_what_is_replaced_keeps_its_attributes(path):
+    path.touch()
+    try:
+        os.setxattr(path, "user.note", b"mine")
+    except OSError:
+        pytest.skip("this file system keeps no attributes")
+    network().save(path)
+    assert os.getxattr(path, "user.note") == b"mine"
+
+
+def test_the_umask_of_the_process_is_left_alone(path, monkeypatch):
+    """It belongs to all threads: files that another one makes meanwhile would be open to all."""
+    monkeypatch.setattr(os, "umask", None)
+    network().save(path)
+    network().save(path)
+
+
+def test_a_read_only_file_stays(path):
+    path.write_text("old")
+    path.chmod(0o444)
+    with pytest.raises(PermissionError, match=f"read-only.*{re.escape(path.name)}"):
+        network().save(path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "dangling"])
+@pytest.mark.parametrize("relative", [True, False], ids=["relative", "absolute"])
+def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(tmp_path, there, relative):
+    (tmp_path / "far").mkdir()
+    target = tmp_path / "far" / "m.safetensors"
+    if there:
+        target.write_text("old")
+    link = tmp_path / "link"
+    link.symlink_to(Path("far", target.name) if relative else target)
+    again = tmp_path / "again"
+    again.symlink_to("link")
+    network().save(again)
+    assert again.is_symlink()
+    assert link.is_symlink()
+    assert xpnn.load(target).parameters == 14
+    assert [p.name for p in target.parent.iterdir()] == [target.name]
+
+
+def test_another_hard_link_keeps_the_old_content(path):
+    path.write_text("old")
+    path.with_name("other").hardlink_to(path)
+    network().save(path)
+    assert path.with_name("other").read_text() == "old"
+    assert xpnn.load(path).parameters == 14
+
+
+@pytest.mark.parametrize("letter", ["m", "ü"])
+@pytest.mark.parametrize("length", [240, 241, 254, 255])
+def test_names_as_long_as_they_can_be(tmp_path, letter, length):
+    width = len(letter.encode())
+    name = letter * (length // width) + "m" * (length % width)
+    network().save(tmp_path / name)
+    network().save(tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_is_not_replaced(path):
+    os.mkfifo(path)
+    with pytest.raises(PermissionError, match="pipe"):
+        network().save(path)
+    assert path.is_fifo()
+
+
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="a"):
+        network().save(tmp_path / "a")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_save_where_there_is_no_folder(tmp_path):

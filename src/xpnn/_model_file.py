@@ -4,11 +4,13 @@
 field is checked before a network is made of it.
 """
 
+import errno
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -37,22 +39,84 @@ class Model(NamedTuple):
 
 @contextmanager
 def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` when the block ends well, and vanishes if not."""
-    path = Path(path)
-    # Beside its place, so that the renaming stays within one file system.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    """Open a file that takes the place of `path` when the block ends well, and vanishes if not.
+
+    A symbolic link stays: the file that it points to is replaced. What is replaced keeps its mode,
+    and its owner and access lists as far as this process may set them; other hard links to it keep
+    the old content. PermissionError if nobody may write to it, or it is no file.
+    """
+    place = Path(os.path.realpath(path))
+    old = _replaceable(path)
+    # Beside its place, so that the renaming stays within one file system; of a short name, since
+    # that of `path` may be as long as names can be.
+    part = place.with_name(f".xpnn-{secrets.token_hex(8)}.part")
+    # The system applies the umask to a new file. One in place of another is its owner's alone until
+    # it gets the mode of the other.
+    mode = 0o666 if old is None else 0o600
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with _opened(part, mode, path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)  # mkstemp makes it readable for its owner alone
-        Path(name).replace(path)
+        if old is not None:
+            _take_after(part, place, old)
+        part.replace(place)
+        _sync(place.parent)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def _replaceable(path: str | PathLike[str]) -> os.stat_result | None:
+    """Return what is known of the file to replace; None if there is none."""
+    try:
+        old = os.stat(path)  # noqa: PTH116 -- of what a link points to, a link to a pipe too
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(old.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(old.st_mode):
+        raise PermissionError(errno.EACCES, "it is a device or a pipe", str(path))
+    # The administrator may write to any file; one without a single write bit is meant to stay.
+    if not (old.st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise PermissionError(errno.EACCES, "it is read-only", str(path))
+    return old
+
+
+def _opened(part: Path, mode: int, path: str | PathLike[str]) -> IO[bytes]:
+    try:
+        return open(part, "x+b", opener=lambda name, flags: os.open(name, flags, mode))
+    except OSError as error:  # name the file that was asked for
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _take_after(part: Path, place: Path, old: os.stat_result) -> None:
+    """Give the new file the owner, mode and access lists of the one that it replaces."""
+    mode = old.st_mode & 0o777
+    now = part.stat()
+    if (now.st_uid, now.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.chown(part, old.st_uid, old.st_gid)
+        except OSError:
+            with suppress(OSError):
+                os.chown(part, -1, old.st_gid)
+    if part.stat().st_gid != old.st_gid:
+        mode &= ~0o070 | ((mode & 0o007) << 3)  # another group may do no more than everybody
+    part.chmod(mode)
+    if hasattr(os, "listxattr"):  # access lists are attributes on Linux
+        for name in os.listxattr(place):
+            with suppress(OSError):
+                os.setxattr(part, name, os.getxattr(place, name))
+
+
+def _sync(folder: Path) -> None:
+    """Bring the new name to the disk, where folders can be opened for that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write(path: str | PathLike[str], model: Model) -> None:
