@@ -70,8 +70,32 @@ class Recorded:
     def __array_namespace__(self, *, api_version: str | None = None) -> "RecordingNamespace":
         return namespace
 
+    __array_ufunc__ = None
+    """NumPy's arrays and scalars leave an operator with this on its right to this class."""
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Values:
-        return np.array(self.value, dtype=dtype, copy=copy)
+        return np.array(self._fixed("an array"), dtype=dtype, copy=copy)
+
+    def __bool__(self) -> bool:
+        return bool(self._fixed("a truth value"))
+
+    def __int__(self) -> int:
+        return int(self._fixed("an int"))
+
+    def __float__(self) -> float:
+        return float(self._fixed("a float"))
+
+    def __index__(self) -> int:
+        return int(self._fixed("an index").__index__())
+
+    def _fixed(self, what: str) -> Values:
+        """Return the value of a constant: that of all else is another in each run."""
+        if varies(self):
+            raise TypeError(
+                f"a formula that is recorded made {what} of values that each call computes anew; "
+                "write it with functions of its namespace"
+            )
+        return self.value
 
     def __getitem__(self, key: Any) -> "Recorded":
         if all(isinstance(k, _VIEWING) for k in (key if isinstance(key, tuple) else (key,))):
@@ -143,9 +167,13 @@ def _same_if_equal(a: Any) -> Any:
 
 
 def spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    """Return a constant as an array of the shape of a small result, which NumPy takes faster."""
+    """Return a constant as an array of the shape of a small result, which NumPy takes faster.
+
+    Only where it takes the dtype of the other input: a scalar of NumPy's has a dtype of its own.
+    """
     dtypes = {a.dtype for a in inputs if isinstance(a, Recorded)}
-    if len(dtypes) > 1 or next(iter(dtypes)).kind != "f":
+    own = {np.asarray(constant).dtype} if type(constant) not in (int, float) else set()
+    if len(dtypes | own) > 1 or next(iter(dtypes)).kind != "f":
         return constant
     return np.array(np.broadcast_to(np.asarray(constant, next(iter(dtypes))), shape))
 
@@ -154,13 +182,15 @@ def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
     if _is_magnitude(condition, a, b):
         return namespace.abs(a)  # type: ignore[no-any-return]
     value = np.where(*map(value_of, (condition, a, b)))
+    # What is chosen from is converted by an operation of its own, or it would be here, once for all.
+    a, b = (_astype(v, value.dtype) if varies(v) and v.dtype != value.dtype else v for v in (a, b))
     whole = condition.shape == value.shape and {np.shape(a), np.shape(b)} <= {(), value.shape}
     bits = _BITS.get(value.dtype)
     if not whole or not varies(condition) or bits is None or value.size <= MANY:
         return _record(_WHERE, value, condition, a, b)
-    mask = condition.made.get("mask")
+    mask = condition.made.get(bits)
     if mask is None:
-        mask = condition.made["mask"] = _record(_MASK, stand_in(value.shape, bits), condition)
+        mask = condition.made[bits] = _record(_MASK, stand_in(value.shape, bits), condition)
     return _record(_SELECT_BITS, value, mask, a, b)
 
 
