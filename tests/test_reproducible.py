@@ -336,9 +336,10 @@ def test_elementary_functions_of_binary32_are_correctly_rounded(name):
         assert float(y) == oracle.single(oracle.fraction(exact))
 
 
-# Found by tools/exhaustive.py: the results are within 2**-30 units of a midpoint of binary32.
+# Found by tools/exhaustive.py: the results are within 2**-29 units of a midpoint of binary32.
 HARD = {
     "exp2": ["0x1.853a6ep-9", "-0x1.e7526ep-6"],
+    "sinh": ["0x1.250bfep-11"],
 }
 
 

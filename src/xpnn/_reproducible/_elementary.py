@@ -155,8 +155,42 @@ def tanh(x: Array, xp: Namespace) -> Pair:
     return xp.where(small, x, y), xp.where(small, tail, y_low)
 
 
+def _exp_of_single_as_pair(x: Array, xp: Namespace) -> Pair:
+    """exp(x) for abs(x) <= 90: two numbers, the second up to 1/128 of the first."""
+    high, low, k = exp(x, xp)
+    p = power_of_two(k, xp)
+    return high * p, low * p
+
+
+_SINH_NEAR_0 = [1 / math.factorial(n) for n in range(15, 2, -2)]
+
+
+def sinh_of_single(a: Array, xp: Namespace) -> Pair:
+    """sinh(a) for 0 <= a <= 90."""
+    up, up_low = _exp_of_single_as_pair(a, xp)
+    down, down_low = _exp_of_single_as_pair(-a, xp)
+    y, error = two_sum(up, -down)
+    small = a < 0.25
+    near = xp.where(small, a, 0.0)
+    square = near * near
+    tail = (near * square) * polynomial(square, _SINH_NEAR_0)
+    return xp.where(small, a, 0.5 * y), xp.where(small, tail, 0.5 * (error + (up_low - down_low)))
+
+
+def cosh_of_single(a: Array, xp: Namespace) -> Pair:
+    """cosh(a) for 0 <= a <= 90."""
+    up, up_low = _exp_of_single_as_pair(a, xp)
+    down, down_low = _exp_of_single_as_pair(-a, xp)
+    y, error = two_sum(up, down)
+    return 0.5 * y, 0.5 * (error + (up_low + down_low))
+
+
+LEAST_LOGARITHM = -708.3964185322641
+"""The least number of binary64 whose exponential is normal."""
+
+
 def sigmoid(x: Array, xp: Namespace) -> Array:
-    """1 / (1 + exp(-x)) for abs(x) < 709."""
+    """1 / (1 + exp(-x)) for abs(x) <= -LEAST_LOGARITHM."""
     high, low, k = exp(-xp.abs(x), xp)
     w = (high + low) * power_of_two(k, xp)
     return xp.where(x >= 0.0, 1.0, w) / (w + 1.0)

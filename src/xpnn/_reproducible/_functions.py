@@ -32,11 +32,6 @@ def _two(high: Array, low: Array, single: bool, xp: Namespace) -> Array:
     return to_single_from_two(high, low, xp) if single else nearest(high + low, single, xp)
 
 
-def _scaled(high: Array, low: Array, k: Array, single: bool, xp: Namespace) -> Array:
-    y = high + low
-    return to_single(y * power_of_two(k, xp), xp) if single else scale(y, k, xp)
-
-
 def _inside(x: Array, low: float, high: float, xp: Namespace) -> Array:
     """x from low to high, 0 for NaN."""
     return xp.clip(xp.where(xp.isnan(x), 0.0, x), low, high)
@@ -58,8 +53,8 @@ def exp(x: Array, single: bool, xp: Namespace) -> Array:
     """exp(x)."""
     if single:
         return to_single(_elementary.exp_of_single(xp.clip(x, -104.0, 89.0), xp), xp)
-    z = _inside(x, -746.0, 710.0, xp)
-    return _with_nan(x, _scaled(*_elementary.exp(z, xp), single, xp), xp)
+    high, low, k = _elementary.exp(_inside(x, -746.0, 710.0, xp), xp)
+    return _with_nan(x, scale(high + low, k, xp), xp)
 
 
 def exp2(x: Array, single: bool, xp: Namespace) -> Array:
@@ -111,20 +106,25 @@ def tanh(x: Array, single: bool, xp: Namespace) -> Array:
 def sinh(x: Array, single: bool, xp: Namespace) -> Array:
     """(exp(x) - exp(-x)) / 2."""
     a = _inside(xp.abs(x), 0.0, 90.0 if single else 711.0, xp)
-    high, low, k = _elementary.exp(a, xp)
-    far = _scaled(high, low, k - 1.0, single, xp)
-    high, low = _elementary.expm1(xp.where(a < 40.0, a, 0.0), xp)
-    e = high + low
-    near = nearest(0.5 * (e + e / (e + 1.0)), single, xp)
-    y = xp.where(a < 40.0, near, far)
+    if single:
+        y = _two(*_elementary.sinh_of_single(a, xp), single, xp)
+    else:
+        high, low, k = _elementary.exp(a, xp)
+        far = scale(high + low, k - 1.0, xp)
+        high, low = _elementary.expm1(xp.where(a < 40.0, a, 0.0), xp)
+        e = high + low
+        near = nearest(0.5 * (e + e / (e + 1.0)), single, xp)
+        y = xp.where(a < 40.0, near, far)
     return _with_nan(x, xp.where(x < 0.0, -y, y), xp)
 
 
 def cosh(x: Array, single: bool, xp: Namespace) -> Array:
     """(exp(x) + exp(-x)) / 2."""
     a = _inside(xp.abs(x), 0.0, 90.0 if single else 711.0, xp)
+    if single:
+        return _with_nan(x, _two(*_elementary.cosh_of_single(a, xp), single, xp), xp)
     high, low, k = _elementary.exp(a, xp)
-    far = _scaled(high, low, k - 1.0, single, xp)
+    far = scale(high + low, k - 1.0, xp)
     e = (high + low) * power_of_two(xp.clip(k, 0.0, 100.0), xp)
     near = nearest(0.5 * (e + 1.0 / e), single, xp)
     return _with_nan(x, xp.where(a < 40.0, near, far), xp)
@@ -134,8 +134,9 @@ def sigmoid(x: Array, single: bool, xp: Namespace) -> Array:
     """1 / (1 + exp(-x))."""
     if single:
         return to_single(_elementary.sigmoid_of_single(xp.clip(x, -104.0, 104.0), xp), xp)
-    z = _inside(x, -709.0, 709.0, xp)
-    return _with_nan(x, nearest(_elementary.sigmoid(z, xp), single, xp), xp)
+    least = _elementary.LEAST_LOGARITHM
+    y = _elementary.sigmoid(_inside(x, least, -least, xp), xp)
+    return _with_nan(x, xp.where(x < least, 0.0, y), xp)
 
 
 def erf(x: Array, single: bool, xp: Namespace) -> Array:

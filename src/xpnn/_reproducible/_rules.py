@@ -85,7 +85,21 @@ def _power(xp: Namespace, g: Array, y: Array, x: Array, *, n: int) -> tuple[Arra
 
 def _logaddexp(g: Array, y: Array, a: Array, b: Array) -> tuple[Array, Array]:
     xp = y.__array_namespace__()
-    return g * xp.sigmoid(a - b), g * xp.sigmoid(b - a)
+    d = xp.where(a == b, 0.0, a - b)  # of two infinities, too
+    return g * xp.sigmoid(d), g * xp.sigmoid(-d)
+
+
+def _tanh(xp: Namespace, x: Array, y: Array) -> Array:
+    # Not 1 - y * y, which has no digits left where y is near 1.
+    e = 1.0 / xp.cosh(x)
+    return e * e
+
+
+def _erf(xp: Namespace, x: Array, y: Array) -> Array:
+    # The square of u is exact wherever the result is not 0; that of x is off by x * x units.
+    x = xp.clip(x, -40.0, 40.0)
+    u = xp.round(x * 256.0) / 256.0
+    return 2 / math.sqrt(math.pi) * (xp.exp(-(u * u)) * xp.exp(-((x - u) * (x + u))))
 
 
 def _astype(xp: Namespace, g: Array, y: Array, x: Array, *, to: str) -> tuple[Array]:
@@ -110,15 +124,15 @@ RULES: dict[str, Rule] = {
     "negative": lambda xp, g, y, x: (-g,),
     "exp": _one(lambda xp, x, y: y),
     "exp2": _one(lambda xp, x, y: y * math.log(2)),
-    "expm1": _one(lambda xp, x, y: y + 1.0),
+    "expm1": _one(lambda xp, x, y: xp.exp(x)),
     "log": _one(lambda xp, x, y: 1.0 / x),
-    "log2": _one(lambda xp, x, y: 1.0 / (x * math.log(2))),
-    "log10": _one(lambda xp, x, y: 1.0 / (x * math.log(10))),
+    "log2": _one(lambda xp, x, y: 1 / math.log(2) / x),
+    "log10": _one(lambda xp, x, y: 1 / math.log(10) / x),
     "log1p": _one(lambda xp, x, y: 1.0 / (x + 1.0)),
-    "tanh": _one(lambda xp, x, y: (1.0 - y) * (1.0 + y)),
+    "tanh": _one(_tanh),
     "sinh": _one(lambda xp, x, y: xp.cosh(x)),
     "cosh": _one(lambda xp, x, y: xp.sinh(x)),
     "sigmoid": _one(lambda xp, x, y: y * xp.sigmoid(-x)),
-    "erf": _one(lambda xp, x, y: 2 / math.sqrt(math.pi) * xp.exp(-(x * x))),
+    "erf": _one(_erf),
     "sqrt": _one(lambda xp, x, y: 0.5 / y),
 }
