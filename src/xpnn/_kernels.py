@@ -32,6 +32,9 @@ class Kernel(NamedTuple):
 _PIECE = 2**18
 """Numbers that are made float64 at a time."""
 
+_ADDED = 128
+"""Terms up to which a kernel may add one after the other: some 5 units in the last place."""
+
 Kernels = dict[str, Kernel]
 """By the name of the function that they compute."""
 
@@ -65,6 +68,11 @@ def _of_torch() -> Kernels:
     def is_exact(x: Array, *, approximate: str = "none") -> bool:
         return approximate == "none" and for_inference(x)
 
+    def is_short(x: Array, *, axis: int) -> bool:
+        # On the CPU the terms are added one after the other, along the last axis in eight lanes.
+        lanes = 8 if axis == x.ndim - 1 else 1
+        return x.shape[axis] <= _ADDED * lanes or not x.is_cpu
+
     return {
         "gelu": Kernel(in_double(gelu), is_exact, ("float32",)),
         "linear": Kernel(
@@ -77,7 +85,7 @@ def _of_torch() -> Kernels:
         # In float32 it is zero from -88.8 on, where float32 goes to -103.9. float64 has those numbers,
         # but the derivative is zero from 36 on. Likewise gelu, which loses its lower tail.
         "sigmoid": Kernel(in_double(torch.Tensor.sigmoid_), for_inference, ("float32",)),
-        "softmax": Kernel(lambda x, *, axis: torch.softmax(x, axis)),
+        "softmax": Kernel(lambda x, *, axis: torch.softmax(x, axis), is_short),
     }
 
 

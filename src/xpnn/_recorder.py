@@ -5,6 +5,7 @@ What an operation is made of here is how fast a program runs that is laid out of
 
 import functools
 import itertools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -61,6 +62,16 @@ class Recorded:
     def dtype(self) -> Any:
         """dtype of the elements."""
         return self.value.dtype
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes between neighbours along each axis, in memory of its own; 0 in another's."""
+        if self.operation is None or self.operation.is_view:
+            return (0,) * self.ndim
+        sizes = itertools.accumulate(
+            reversed(self.shape), operator.mul, initial=self.dtype.itemsize
+        )
+        return tuple(sizes)[-2::-1]
 
     @property
     def device(self) -> str:

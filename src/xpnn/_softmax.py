@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from xpnn._arrays import device_of, prepare
 from xpnn._axes import Axis, Slices, slices_of
+from xpnn._sums import sum_along
 from xpnn._types import Array, Namespace
 from xpnn._ways import Known, compute
 from xpnn.errors import XpnnValueError
@@ -89,7 +90,8 @@ def softmax(
     Notes
     -----
     The largest entry m of each slice is taken off first, so nothing overflows. The relative error
-    is a few units in the last place plus the rounding of x - m, ``abs(x - m)`` half units.
+    is a few units in the last place plus the rounding of x - m, ``abs(x - m)`` half units, along
+    every axis of any length: the exponentials are added in pairs.
 
     References
     ----------
@@ -109,10 +111,10 @@ def softmax(
     m = xp.max(x, axis=axis, keepdims=True)
     if where is None:
         e = xp.exp(x - m)
-        return e / xp.sum(e, axis=axis, keepdims=True)
+        return e / sum_along(e, axis, xp)
     some = xp.any(where, axis=axis, keepdims=True)
     e = xp.exp(x - xp.where(some, m, 0.0))
-    total = xp.where(some, xp.sum(e, axis=axis, keepdims=True), 1.0)
+    total = xp.where(some, sum_along(e, axis, xp), 1.0)
     return xp.where(where, e / total, 0.0)
 
 
@@ -135,8 +137,8 @@ def _others(d: Array, axis: Axis, xp: Namespace) -> Array:
     """
     e = xp.exp(d)
     top = xp.floor(e)
-    ties = xp.sum(top, axis=axis, keepdims=True) - 1
-    return xp.sum(e - top, axis=axis, keepdims=True) + ties
+    ties = sum_along(top, axis, xp) - 1
+    return sum_along(e - top, axis, xp) + ties
 
 
 def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
@@ -363,7 +365,8 @@ def _weighted(
     b = b if where is None else xp.where(where, b, 0.0)
     b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
     b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
-    ratio = xp.sum(xp.where(is_k, 0.0, b * xp.exp(d)), axis=-1) / b_k_or_1
+    others = sum_along(xp.where(is_k, 0.0, b * xp.exp(d)), -1, xp)
+    ratio = xp.squeeze(others, axis=-1) / b_k_or_1
     m = xp.squeeze(m, axis=-1)
     # |1 + ratio| = 1 + (-2 - ratio) where ratio < -1.
     y = m + xp.log(xp.abs(b_k)) + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))

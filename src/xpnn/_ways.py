@@ -196,8 +196,8 @@ _WIDEST = 2**21
 """Bytes of a slice along an axis from which on it is computed as written: it would not fit."""
 _FEW = 64
 """Columns up to which long ones are taken as rows."""
-_SMALL = 2**16
-"""Bytes of an array up to which recording takes longer than computing it as written once."""
+_LONG = 2**16
+"""Bytes from which on a column is long."""
 
 
 def _recorded(step: Step) -> Callable[[Recorded], Recorded]:
@@ -264,11 +264,10 @@ class AlongAxis:
         before, (length, *others) = x.shape[: self._axis], x.shape[self._axis :]
         rows, columns = math.prod(before), math.prod(others)
         fits = 0 < length * x.itemsize <= _WIDEST and rows * columns > 0
-        first = x.shape not in self._shapes and x.nbytes <= _SMALL
         found = None
-        if fits and 1 in (rows, columns) and not first:
+        if fits and 1 in (rows, columns):
             kind = "rows" if columns == 1 else "columns"
-            if 1 < columns <= _FEW and length > _SMALL // x.itemsize:
+            if 1 < columns <= _FEW and length * x.itemsize > _LONG:
                 kind = "turned"
             flat = (rows, length) if columns == 1 else (length, columns)
             found = _Shape(self._tiled_for(length, kind), flat, before, tuple(others), kind)
