@@ -301,6 +301,166 @@ def test_progress_only_on_a_terminal(terminal, tmp_path):
     assert b"rows" in seen
 
 
+# Files that are one, and options that mean nothing
+
+
+def same(kind, path):
+    """Return another path to the file at `path`."""
+    other = path.with_name(f"other{path.suffix}")
+    if kind == "hard link":
+        other.hardlink_to(path)
+    elif kind == "symbolic link":
+        other.symlink_to(path.name)
+    return {
+        "name": path,
+        "relative": Path("..", path.parent.name, path.name),
+        "absolute": path.absolute(),
+    }.get(kind, other)
+
+
+@pytest.mark.parametrize("kind", ["name", "relative", "absolute", "hard link", "symbolic link"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("predict m.npy.csv x.csv -o", "OUT and MODEL"),
+        ("predict m.npy.csv x.csv --reproducible --receipt", "--receipt and MODEL"),
+        ("parity m.npy.csv x.csv --html", "--html and MODEL"),
+        ("predict m.npy.csv x.csv -o", "OUT and INPUT"),
+        ("predict m.npy.csv x.csv --reproducible --receipt", "--receipt and INPUT"),
+        ("parity m.npy.csv x.csv --html", "--html and INPUT"),
+    ],
+)
+def test_what_is_read_is_not_written(arguments, words, kind, fails, tmp_path):
+    (tmp_path / "in").mkdir()
+    os.chdir(tmp_path / "in")
+    xpnn.Network([xpnn.Dense(np.ones((2, 1)))]).save("m.npy.csv")
+    Path("x.csv").write_text("1,2\n")
+    before = {p: p.read_bytes() for p in map(Path, ["m.npy.csv", "x.csv"])}
+    read = Path("x.csv" if "INPUT" in words else "m.npy.csv").absolute()
+    text = fails(*arguments.split(), same(kind, read), "--force")
+    assert f"expected {words} to be two files, got one" in text
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.parametrize("receipt", ["y.csv", "./y.csv", "Y.CSV", "link", "dangling"])
+def test_a_receipt_beside_its_results(receipt, fails, tmp_path):
+    (tmp_path / "link").symlink_to("y.csv")
+    Path("dangling").symlink_to(tmp_path / "y.csv")
+    command = ["predict", "-o", "y.csv", "--reproducible", "--receipt", receipt]
+    assert "OUT and --receipt to be two files, got one" in fails(*command)
+    assert {p.name for p in tmp_path.iterdir()} == {"link", "dangling"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("predict --force", "expected --out or --receipt with --force"),
+        ("parity --force", "expected --html with --force"),
+        *((f"{c} --key a", "expected INPUT with --key") for c in ("predict", "parity", "verify r")),
+        ("predict --header", "expected INPUT with --header"),
+        ("predict --no-header", "expected INPUT with --header"),
+        ("predict digits x.npy --key a", "--key is for .npz and .safetensors, got .npy"),
+        ("parity digits x.csv --key a", "--key is for .npz and .safetensors, got .csv"),
+        ("predict digits x.npy --no-header", "--header and --no-header are for .csv, got .npy"),
+        ("predict -o y.npy --format csv", "expected a name that ends in .csv, got '.npy'"),
+        ("predict -o y --format json", "expected --format npy or csv, got 'json'"),
+        ("predict -o y", "or say --format npy or csv"),
+        ("predict --reproducible --receipt /dev/null --force", "got a pipe or a device"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(arguments, words, run, tmp_path):
+    np.save("x.npy", X[:3])
+    np.savetxt("x.csv", X[:3], delimiter=",")
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"x.npy", "x.csv"}
+
+
+def test_batch_size_of_the_sample(run):
+    assert run("predict", "--batch-size", 7).stdout == run("predict").stdout
+
+
+# Pipes
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv"])
+@pytest.mark.parametrize(
+    ("from_", "into"),
+    [
+        ("-", "- | cat > y"),
+        ("/dev/stdin", "/dev/stdout | cat > y"),
+        ("<(cat x)", ">(cat > y)"),
+        ("- < x", "- > y"),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="these are POSIX's")
+def test_pipes_in_and_out(kind, into, from_, tmp_path):
+    desired = xpnn.load("digits").classify(X[:5])
+    if kind == "npy":
+        np.save(tmp_path / "x.npy", X[:5])
+    else:
+        np.savetxt(tmp_path / "x.csv", X[:5], delimiter=",")
+    (tmp_path / f"x.{kind}").rename(tmp_path / "x")
+    command = (
+        f"'{sys.executable}' -m xpnn.cli predict digits {from_} --classes --format {kind} -o {into}"
+    )
+    subprocess.run(["bash", "-c", f"cat x | {command}"], cwd=tmp_path, check=True)
+    for _ in range(100):  # bash does not wait for >(cat)
+        if (tmp_path / "y").exists() and (tmp_path / "y").stat().st_size:
+            break
+        time.sleep(0.05)
+    got = np.load(tmp_path / "y") if kind == "npy" else np.loadtxt(tmp_path / "y", dtype=int)
+    np.testing.assert_array_equal(got, desired)
+
+
+@pytest.mark.parametrize("command", ["predict", "info", "predict --help"])
+def test_nobody_reads(command):
+    command = f"'{sys.executable}' -m xpnn.cli {command} | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    assert done.stderr == ""
+
+
+# Rows that are not numbers
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid", "several sigmoids"])
+@pytest.mark.parametrize("way", [[], ["--reproducible"]])
+def test_a_row_of_nan_has_no_class(output, way, run, backend):
+    count = {"softmax": 3, "sigmoid": 1, "several sigmoids": 2}[output]
+    names = {"softmax": ["a", "b", "c"], "sigmoid": ["no", "yes"]}.get(output)
+    # Finite rows that overflow on the way have none, either.
+    weights = [np.asarray([[1e308, 0.0], [0.0, 1.0]]), np.ones((2, count)) * [[-1.0], [1.0]]]
+    activation = output.split()[-1].removesuffix("s")
+    xpnn.Network.from_weights(
+        weights, None, hidden="identity", output=activation, classes=names
+    ).save("m.safetensors")
+    x = np.asarray([[0.0, 1.0], [np.nan, 1.0], [0.0, np.nan], [1e308, np.inf], [0.0, -1.0]])
+    np.save("x.npy", x)
+    command = ["predict", "m.safetensors", "x.npy", "--classes", *way, "--backend", backend.name]
+    assert run(*command, "-o", "y.npy").exit_code == 0
+    y = np.load("y.npy").reshape(5, -1)
+    assert (y[1:4] == -1).all()
+    assert (y[[0, 4]] >= 0).all()
+    result = run(*command)
+    lines = result.stdout.splitlines()
+    empty = '""' if y.shape[1] == 1 else ","
+    assert lines[1:4] == [empty] * 3
+    assert lines[0] == {"softmax": "a", "sigmoid": "yes"}.get(output, "1,1")
+    assert "rows without a class, as their output is NaN: 3\n" in result.stderr
+
+
+def test_header_of_a_csv_file(run, fails):
+    names = [*map(str, range(784))]
+    np.savetxt("x.csv", X[:3], "%d", delimiter=",", header=",".join(names), comments="")
+    assert "--no-header or --header" in fails("predict", "digits", "x.csv", "--classes")
+    assert run("predict", "digits", "x.csv", "--classes", "--header").stdout.count("\n") == 3
+    assert run("predict", "digits", "x.csv", "--classes", "--no-header").stdout.count("\n") == 4
+    command = ["predict", "digits", "x.csv", "--header", "--reproducible", "--receipt", "r.json"]
+    assert run(*command).exit_code == 0
+    assert run("verify", "r.json", "digits", "x.csv", "--header").exit_code == 0
+
+
 # Reproducible
 
 
@@ -443,7 +603,7 @@ def test_parity_says_what_is_not_there(run, monkeypatch):
         (["--backend", "tensorflow"], "expected a backend of numpy"),
         (["--dtype", "int8"], "expected dtype to be one of"),
         (["--of", "proba"], "of: expected 'output'"),
-        (["digits", "wide.npy"], r"x of shape (..., 784)"),
+        (["digits", "wide.npy"], "wide.npy: expected rows of 784 numbers"),
         (["digits", "empty.npy"], "at least one row"),
         (["nothing.safetensors"], "is not there"),
     ],

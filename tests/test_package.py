@@ -24,7 +24,7 @@ ROOMS = (
     {"_reproducible"},
     {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
     | {"_softmax", "_linear", "_activations", "_slopes"},
-    {"_model_file", "_rows", "models"},
+    {"_model_file", "_rows", "_npy_rows", "_csv_rows", "_streams", "_written_rows", "models"},
     {"_dense", "_placement", "_forward", "_fast", "_analysis", "_network"},
     {"_load"},
     {"_expectation", "_error_bound", "_reference", "_standard", "_faults", "_layers_alone"}
@@ -32,7 +32,7 @@ ROOMS = (
     {"cli"},
     {"testing"},
 )
-MAY_NAME_A_BACKEND = ROOMS[0] | ROOMS[1] | {"_model_file", "_rows", "models", "cli", "testing"}
+MAY_NAME_A_BACKEND = ROOMS[0] | ROOMS[1] | ROOMS[4] | {"cli", "testing"}
 
 
 def room(module):

@@ -297,15 +297,9 @@ class Network:
         Parameters
         ----------
         path : str or path
-            A file, by custom named .safetensors; replaced if it is there, with its mode kept.
+            A file, by custom named .safetensors; replaced if it is there. OSError if it cannot be.
         metadata : mapping of str to str, optional
             Notes to keep with it, such as where it came from.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written: no folder, no room, read-only, a device. What was there
-            stays.
 
         Notes
         -----

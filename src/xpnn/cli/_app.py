@@ -1,6 +1,7 @@
 """The commands, their options, and the one place where an error becomes a line of text."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -30,11 +31,21 @@ Input = Annotated[
     Path | None,
     typer.Argument(
         metavar="INPUT",
-        help="A .npy, .npz, .safetensors or .csv file; default the sample shipped with MODEL.",
+        help="A .npy, .npz, .safetensors or .csv file, or - for .npy or CSV from standard input; "
+        "default the sample shipped with MODEL.",
         show_default=False,
     ),
 ]
 Key = Annotated[str | None, typer.Option(help="Which array of a .npz or .safetensors INPUT.")]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line of a .csv INPUT is a header. By default it is one if each of its "
+        "cells begins with a letter; 0,1,2,... is refused, as it may be either.",
+        show_default=False,
+    ),
+]
 Backend = Annotated[str, typer.Option(help="numpy, torch, jax, ...")]
 Device = Annotated[str | None, typer.Option(help="A device of the backend, such as cpu or cuda:0.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")]
@@ -52,8 +63,16 @@ def run() -> None:
     # A program started with its output closed has None here.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # ? for a character that it has not
+            stream.reconfigure(errors="replace")
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # of --help and --version
+        _drop_output()
+        sys.exit(0)
     except typer.Abort:
         sys.exit(128 + signal.SIGINT)
     except _UsageError as error:
@@ -115,6 +134,12 @@ def _main(
     pass
 
 
+def _check_input(input_: Path | None, key: str | None, header: bool | None) -> None:
+    """Refuse what would say nothing of the sample."""
+    if input_ is None and (key is not None or header is not None):
+        raise typer.BadParameter(f"expected INPUT with {'--header' if key is None else '--key'}")
+
+
 @app.command()
 def predict(
     model: Model = "digits",
@@ -122,14 +147,25 @@ def predict(
     *,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="A .npy or .csv file; default standard output, as CSV."),
+        typer.Option(
+            "-o", "--out", help="A .npy or .csv file, or a pipe; default -, standard output."
+        ),
+    ] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option("--format", help="npy or csv; default by OUT's name, csv on standard output."),
     ] = None,
     key: Key = None,
+    header: Header = None,
     backend: Backend = "numpy",
     device: Device = None,
     proba: Annotated[bool, typer.Option("--proba", help="Write probabilities.")] = False,
     classes: Annotated[
-        bool, typer.Option("--classes", help="Write the class of each row.")
+        bool,
+        typer.Option(
+            "--classes",
+            help="Write the class of each row; an empty name, in .npy -1, where the output is NaN.",
+        ),
     ] = False,
     logits: Annotated[
         bool, typer.Option("--logits", help="Write the output without its softmax or sigmoid.")
@@ -162,13 +198,17 @@ def predict(
         raise typer.BadParameter(f"expected one of --{' and --'.join(kinds)}, got both")
     if receipt is not None and not reproducible:
         raise typer.BadParameter("expected --reproducible with --receipt")
+    if force and out is None and receipt is None:
+        raise typer.BadParameter("expected --out or --receipt with --force")
+    _check_input(input_, key, header)
     kind = kinds[0] if kinds else None
     with _one_line():
-        job = _predict.Job(model, input_, key, backend, device, kind, reproducible)
-        if input_ is None and out is None and receipt is None and not kinds:
-            _show.show(job, Console())
+        job = _predict.Job(model, input_, key, header, backend, device, kind, reproducible)
+        if all(option is None for option in (input_, out, as_, receipt, kind)):
+            _show.show(job, Console(), batch_size)
         else:
-            _predict.predict(job, out, batch_size, force=force, receipt=receipt)
+            target = _predict.Target(out or Path("-"), as_, receipt, force)
+            _predict.predict(job, target, batch_size)
 
 
 @app.command()
@@ -178,6 +218,7 @@ def verify(
     input_: Input = None,
     *,
     key: Key = None,
+    header: Header = None,
     backend: Backend = "numpy",
     device: Device = None,
     batch_size: BatchSize = 8192,
@@ -185,8 +226,9 @@ def verify(
     """Run a reproducible prediction again; say whether it is the same, to the last bit."""
     from xpnn.cli import _predict
 
+    _check_input(input_, key, header)
     with _one_line():
-        job = _predict.Job(model, input_, key, backend, device, None)
+        job = _predict.Job(model, input_, key, header, backend, device, None)
         same = _predict.verify(job, receipt, batch_size)
     raise typer.Exit(0 if same else 1)
 
@@ -197,6 +239,7 @@ def parity(
     input_: Input = None,
     *,
     key: Key = None,
+    header: Header = None,
     backend: Annotated[
         list[str] | None,
         typer.Option(help="numpy, torch, jax, ...; may be given several times; default all."),
@@ -225,13 +268,19 @@ def parity(
     """Hold all backends to the exact results, inside a computed bound; exit status 1 if one fails."""
     from xpnn.cli import _files, _parity, _predict
 
+    if force and html is None:
+        raise typer.BadParameter("expected --html with --force")
+    _check_input(input_, key, header)
     with _one_line():
+        job = _predict.Job(model, input_, key, header, "numpy", None, None)
         if html is not None:
             _parity.check_plots()
+            _files.check_apart({"--html": html}, job.files)
             _files.check_free(html, force=force)
-        job = _predict.Job(model, input_, key, "numpy", None, None)
         question = _parity.Question(rows, of, backend, device, dtype)
-        report = _parity.report_on(job.network(), job.rows(), question)
+        network, opened = job.network(), job.rows()
+        job.check_width(network, opened)
+        report = _parity.report_on(network, opened, question)
         if html is not None:
             _files.write(html, _parity.page(report), force=force)
         if as_json:

@@ -1,8 +1,12 @@
 """Files that commands write beside their results: whole or not at all, and never over another."""
 
+import itertools
+import os
+import unicodedata
 from pathlib import Path
 
 from xpnn._model_file import replacing
+from xpnn._streams import is_standard, is_stream
 from xpnn.errors import XpnnValueError
 
 
@@ -18,7 +22,32 @@ def write(path: Path, text: str, *, force: bool) -> None:
 
 def check_free(path: Path, *, force: bool) -> None:
     """Raise ValueError if there is something already, or no folder for it."""
+    if is_stream(path):
+        raise XpnnValueError(f"{path}: cannot be written: expected a file, got a pipe or a device")
     if not path.parent.is_dir():
         raise XpnnValueError(f"{path}: cannot be written: there is no folder {path.parent}")
     if path.exists() and not (force and path.is_file()):
         raise XpnnValueError(f"{path}: is there already; replace it with --force")
+
+
+def check_apart(written: dict[str, Path | None], read: dict[str, Path | None]) -> None:
+    """Raise ValueError if a file that is written is also read, or written twice."""
+    places = {**written, **read}
+    for (one, first), (other, second) in itertools.combinations(places.items(), 2):
+        if first is None or second is None or (one in read and other in read):
+            continue
+        if _same(first, second):
+            raise XpnnValueError(f"{first}: expected {one} and {other} to be two files, got one")
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Whether two paths mean one file: by links, or by names where case or accents say nothing."""
+    if is_standard(first) or is_standard(second):
+        return False
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return not (first.exists() or second.exists()) and _place(first) == _place(second)
+
+
+def _place(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from xpnn._network import Network
+from xpnn._npy_rows import Rows
 from xpnn._parity import parity
 from xpnn._plot import check as check_plots
 from xpnn._report import HEADS, Report
-from xpnn._rows import Rows
 from xpnn.cli._text import one_line
 
 __all__ = ["Question", "as_json", "check_plots", "page", "report_on", "show"]
@@ -56,7 +56,7 @@ class Question(NamedTuple):
 
 def report_on(network: Network, rows: Rows, question: Question) -> Report:
     """Read the first rows, and hold the backends to the exact results."""
-    x = next(iter(rows.pieces(question.rows)))
+    x = next(rows.pieces(question.rows))
     x = np.array(x, dtype=x.dtype.newbyteorder("="))  # not a read-only map in another byte order
     _, of, backends, devices, dtypes = question
     return parity(network, x, of=of, backends=backends, devices=devices, dtypes=dtypes)

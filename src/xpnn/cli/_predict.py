@@ -14,12 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from xpnn import models
 from xpnn._arrays import library
 from xpnn._backends import open_backend
+from xpnn._csv_rows import text_of
 from xpnn._load import find, load
 from xpnn._network import Network
+from xpnn._npy_rows import Numbers, Rows, rows_of
 from xpnn._reproducible import GUARANTEE, reproducible
-from xpnn._rows import Numbers, Rows, read_rows, rows_of, text_of, write_rows
+from xpnn._rows import read_rows
+from xpnn._streams import is_standard
 from xpnn._transfer import to_numpy
 from xpnn._types import Array, Namespace
+from xpnn._written_rows import output_format, write_rows
 from xpnn.cli import _files, _receipt
 from xpnn.cli._text import one_line
 from xpnn.errors import XpnnValueError
@@ -31,6 +35,7 @@ class Job(NamedTuple):
     model: str
     input: Path | None
     key: str | None
+    header: bool | None
     backend: str
     device: str | None
     kind: str | None
@@ -51,13 +56,30 @@ class Job(NamedTuple):
     def rows(self) -> Rows:
         """Open the input, or the sample that comes with a shipped network."""
         if self.input is not None:
-            return read_rows(self.input, key=self.key)
+            return read_rows(self.input, key=self.key, header=self.header)
         if self.model not in models.names():
             raise XpnnValueError(
                 f"expected INPUT after MODEL, a .npy, .npz, .safetensors or .csv file: only "
                 f"{', '.join(models.names())} comes with a sample"
             )
         return rows_of(models.sample(self.model)[0], f"sample of {self.model}")
+
+    def check_width(self, network: Network, rows: Rows) -> None:
+        """Raise ValueError unless the rows are as wide as the network takes them."""
+        width = network.layers[0].weight.shape[0]
+        if rows.width != width:
+            raise XpnnValueError(
+                f"{rows.source}: expected rows of {width} numbers for the network {self.model}, "
+                f"got {rows.width}"
+            )
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """What is read, by what the command's help calls it."""
+        try:
+            return {"MODEL": find(self.model), "INPUT": self.input}
+        except (XpnnValueError, FileNotFoundError):  # which network() says better
+            return {"INPUT": self.input}
 
     def runner(self, network: Network) -> Callable[[Numbers], Numbers]:
         """Return the function from rows to results, run by the backend on the device."""
@@ -90,32 +112,55 @@ def _proba(network: Network, x: Array, *, xp: Namespace | None) -> Array:
     return (xp or library(x).xp).exp(log_p)
 
 
+def _classes(network: Network, x: Array, *, xp: Namespace | None) -> Numbers:
+    """Return the class of each row, -1 where a logit is NaN, which says nothing of the class."""
+    classes = to_numpy(network.classify(x, xp=xp))
+    nan = np.isnan(to_numpy(network.logits(x, xp=xp)))
+    # After several sigmoids each has a class of its own.
+    return np.where(nan if nan.shape == classes.shape else nan.any(axis=-1), -1, classes)
+
+
+class Target(NamedTuple):
+    """Where the results go."""
+
+    out: Path
+    format: str | None
+    receipt: Path | None
+    force: bool
+
+
 _METHODS: dict[str | None, Callable[..., Array]] = {
     None: Network.__call__,
     "proba": _proba,
-    "classes": Network.classify,
+    "classes": _classes,
     "logits": Network.logits,
 }
 
 
-def predict(
-    job: Job, out: Path | None, batch_size: int, *, force: bool, receipt: Path | None = None
-) -> None:
-    """Write the results to `out`, or as CSV to standard output; say their digest if reproducible."""
+def predict(job: Job, target: Target, batch_size: int) -> None:
+    """Write the results, and the receipt; say their digest if reproducible."""
+    out, receipt = target.out, target.receipt
+    _files.check_apart({"OUT": out, "--receipt": receipt}, job.files)
     if receipt is not None:
-        _files.check_free(receipt, force=force)
+        _files.check_free(receipt, force=target.force)
     network, rows = job.network(), job.rows()
-    record = _receipt.Record()
-    with _sink(out, network, force=force) as write:
-        for x, y in results(job, network, rows, batch_size, quiet=out is None):
+    record, unknown = _receipt.Record(), 0
+    with _sink(job, target, network) as write:
+        for x, y in results(job, network, rows, batch_size, quiet=is_standard(out)):
             write(y)
+            if job.kind == "classes":
+                unknown += int((y.reshape(len(y), -1) < 0).any(axis=-1).sum())
             if job.reproducible:
                 record.update(x, y)
+    aside = sys.stderr if is_standard(out) else sys.stdout
+    if unknown:
+        words = f"xpnn: rows without a class, as their output is NaN: {unknown:,}"
+        print(words, file=sys.stderr)  # noqa: T201
     if job.reproducible:
-        print(f"sha256 {record.output.hexdigest()}", file=sys.stderr if out is None else sys.stdout)
+        print(f"sha256 {record.output.hexdigest()}", file=aside)
     if receipt is not None:
         content = json.dumps(summary(job, record), indent=2) + "\n"
-        _files.write(receipt, content, force=force)
+        _files.write(receipt, content, force=target.force)
 
 
 def summary(job: Job, record: _receipt.Record) -> dict[str, Any]:
@@ -160,12 +205,7 @@ def results(
     job: Job, network: Network, rows: Rows, batch_size: int, *, quiet: bool
 ) -> Iterator[tuple[Numbers, Numbers]]:
     """Give rows and results, piece by piece."""
-    width = network.layers[0].weight.shape[0]
-    if rows.width != width:
-        raise XpnnValueError(
-            f"{rows.source}: expected rows of {width} numbers for the network {job.model}, "
-            f"got {rows.width}"
-        )
+    job.check_width(network, rows)
     run = job.runner(network)
     # Rows that appear on the terminal are progress enough.
     watched = sys.stderr.isatty() and not (quiet and sys.stdout.isatty())
@@ -176,20 +216,30 @@ def results(
 
 
 @contextlib.contextmanager
-def _sink(
-    out: Path | None, network: Network, *, force: bool
-) -> Iterator[Callable[[Numbers], None]]:
-    names = None if network.classes is None else np.asarray(network.classes)
+def _sink(job: Job, target: Target, network: Network) -> Iterator[Callable[[Numbers], None]]:
+    out, kind = target.out, output_format(target.out, target.format)
+    terminal = is_standard(out) and sys.stdout.isatty()
+    if terminal and kind == "npy":
+        raise XpnnValueError("expected --format csv on a terminal, got npy, which is no text")
+    named = job.kind == "classes" and kind == "csv"
 
     def text(y: Numbers) -> Numbers:
-        named = names is not None and y.dtype.kind == "i" and y.ndim == 1
-        return names[y] if named else y  # type: ignore[index]
+        return _names(network, y) if named else y
 
-    if out is None:
+    if terminal:
         yield lambda y: _print(text_of(text(y)))
         return
-    with write_rows(out, force=force) as write:
-        yield (lambda y: write(text(y))) if out.suffix.lower() == ".csv" else write
+    with write_rows(out, force=target.force, as_=kind) as write:
+        yield lambda y: write(text(y))
+
+
+def _names(network: Network, y: Numbers) -> Numbers:
+    """Return the names of classes, those of rows without a class empty."""
+    if network.classes is None or y.ndim > 1:
+        names = y.astype(str)
+    else:
+        names = np.asarray([*map(str, network.classes), ""])[y]
+    return np.where(y < 0, "", names)
 
 
 def _print(text: str) -> None:

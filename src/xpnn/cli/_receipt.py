@@ -9,7 +9,7 @@ from typing import Any
 
 import xpnn
 from xpnn._digest import Digest
-from xpnn._rows import Numbers
+from xpnn._npy_rows import Numbers
 from xpnn.errors import XpnnValueError
 
 FORMAT = 1

@@ -1,13 +1,14 @@
 """What `xpnn predict` shows without arguments: digits, drawn, beside their probabilities."""
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from xpnn import models
 from xpnn._digest import digest
-from xpnn._rows import Numbers
-from xpnn.cli._predict import Job
+from xpnn._npy_rows import Numbers
+from xpnn.cli._predict import Job, results
 
 _SHADES = " .:-=+*#%@"
 _SIDE = 28
@@ -15,12 +16,12 @@ _BAR = 30  # at most; all around it takes 42 columns
 _SHOWN = 3
 
 
-def show(job: Job, console: Console) -> None:
+def show(job: Job, console: Console, batch_size: int) -> None:
     """Draw a few digits of the sample beside bars of their probabilities; say how many are right."""
     network = job.network()
     rows = job.rows()
-    x = next(rows.pieces(rows.total or 1))
-    probabilities = job.runner(network)(x)
+    pieces = list(results(job, network, rows, batch_size, quiet=True))
+    x, probabilities = (np.concatenate(part) for part in zip(*pieces, strict=True))
     labels = models.sample(job.model)[1]
     classes = probabilities.argmax(axis=-1)
     for i in _chosen(probabilities):

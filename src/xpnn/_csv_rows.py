@@ -1,0 +1,123 @@
+"""CSV: what is a number, what is a header, and how rows become text."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+
+from xpnn.errors import XpnnValueError
+
+Line = tuple[int, list[str]]
+"""The number of a line, and its cells."""
+
+_MISSING = frozenset(
+    "na n/a n.a. #n/a #na <na> nan null nil none missing -nan 1.#ind -1.#ind 1.#qnan -1.#qnan".split()
+)
+"""What programs write where a number is missing."""
+
+_NO_NAMES = _MISSING | {"true", "false"}
+"""Words that may stand in a row, and so are not taken for the name of a column."""
+
+
+@contextmanager
+def lines_of(file: IO[bytes], name: str) -> Iterator[Iterator[Line]]:
+    """Give the lines of a file of UTF-8; empty ones may stand at its end alone."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, strict=True)
+
+    def lines() -> Iterator[Line]:
+        empty = None
+        for cells in reader:
+            if not cells:
+                empty = empty or reader.line_num
+            elif empty is not None:
+                raise XpnnValueError(f"{name}, line {empty}: expected numbers, got an empty line")
+            else:
+                yield reader.line_num, cells
+
+    try:
+        yield lines()
+    finally:
+        text.detach()
+
+
+def is_header(line: Line, wanted: bool | None, name: str) -> bool:
+    """Whether the first line holds names and no numbers; ValueError where that cannot be told."""
+    _, cells = line
+    if wanted is not None:
+        return wanted
+    where = f"{name}, line {line[0]}"
+    if [cell.strip() for cell in cells] == [str(i) for i in range(len(cells))]:
+        few = ",".join(cells[:3]) + ("..." if len(cells) > 3 else "")
+        raise XpnnValueError(
+            f"{where}: {few} may be a row or the numbers of the columns; say which with "
+            "--no-header or --header"
+        )
+    if all(map(_is_name, cells)):
+        return True
+    if any(number(cell) is None for cell in cells):
+        bad = next(cell for cell in cells if number(cell) is None)
+        raise XpnnValueError(
+            f"{where}: expected numbers alone or names alone, {_got(bad)}; if it is a header, say "
+            "--header"
+        )
+    return False
+
+
+def number(cell: str) -> float | None:
+    """Return a cell's number: decimal, ASCII, finite as written, or nan or inf; None for no number."""
+    try:
+        value = float(cell) if cell.isascii() and "_" not in cell else None
+    except ValueError:
+        return None
+    # A number that is too large for binary64 is not infinity.
+    return None if value is not None and math.isinf(value) and "n" not in cell.lower() else value
+
+
+def _is_name(cell: str) -> bool:
+    """Whether a cell is the name of a column: what begins otherwise may be a number, oddly written."""
+    text = cell.strip().lower()
+    return (
+        (text[:1].isalpha() or text[:1] == "_") and text not in _NO_NAMES and number(cell) is None
+    )
+
+
+def numbers(line: Line, width: int, name: str) -> list[float]:
+    """Return the numbers of a row; ValueError if one is none, or there are not as many as before."""
+    where, cells = f"{name}, line {line[0]}", line[1]
+    if len(cells) != width:
+        raise XpnnValueError(f"{where}: expected {width} numbers as before, got {len(cells)}")
+    text = "".join(cells)
+    try:
+        values = list(map(float, cells)) if text.isascii() and "_" not in text else None
+    except ValueError:
+        values = None
+    if values is None or math.inf in values or -math.inf in values:
+        for cell in cells:
+            if number(cell) is None:
+                raise XpnnValueError(f"{where}: expected a number, {_got(cell)}")
+    return values  # type: ignore[return-value]
+
+
+def _got(cell: str) -> str:
+    text = cell.strip()
+    if not text:
+        return "got an empty cell"
+    words = f"got {cell[:40]!r}"
+    if text.lower() in _MISSING:
+        return f"{words}; a number that is missing is written nan"
+    if any(c in text for c in ";\t|"):
+        return f"{words}; commas go between numbers"
+    return words
+
+
+def text_of(values: np.ndarray[Any, Any]) -> str:
+    """Write rows as CSV: each number in the fewest digits that give it back."""
+    cells = values.reshape(len(values), -1).astype(str)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(cells.tolist())
+    return text.getvalue()

@@ -1,0 +1,104 @@
+"""Where bytes come from: files, and pipes, which can be read only once."""
+
+import io
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from xpnn.errors import XpnnValueError
+
+
+class _Rewound(io.RawIOBase):
+    """A stream that starts again from its first byte, as long as it remembers what was read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._seen, self._at = stream, bytearray(), 0
+        self.remembers = True
+
+    def rewind(self) -> None:
+        self._at = 0
+
+    def close_all(self) -> None:
+        self._stream.close()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part: Any = self._seen[self._at : self._at + len(buffer)]
+        if not part:
+            part = self._stream.read1(len(buffer))  # type: ignore[attr-defined]
+            if self.remembers:
+                self._seen += part
+        self._at += len(part)
+        buffer[: len(part)] = part
+        return len(part)
+
+
+class Source(NamedTuple):
+    """Bytes to read from their start: their head several times, all of them once."""
+
+    name: str
+    path: Path
+    stream: _Rewound | None
+    """None for a file, which is opened again each time."""
+
+    @contextmanager
+    def head(self) -> Iterator[IO[bytes]]:
+        """Open it to look at its first bytes."""
+        if self.stream is None:
+            with self.path.open("rb") as file:
+                yield file
+            return
+        self.stream.rewind()
+        file = io.BufferedReader(self.stream)
+        try:
+            yield file
+        finally:
+            file.detach()
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open it to read all of it."""
+        if self.stream is not None:
+            self.stream.remembers = False
+        try:
+            with self.head() as file:
+                yield file
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close a pipe that was opened for this."""
+        if self.stream is not None and not is_standard(self.path):
+            self.stream.close_all()
+
+
+def is_standard(path: Path) -> bool:
+    """Whether the path means the stream that the process was started with."""
+    return str(path) in {"-", "/dev/stdin", "/dev/stdout"}
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the path is a pipe or device, which is read and written from one end to the other."""
+    if is_standard(path):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def source(path: Path) -> Source:
+    """Return what to read at a path; `-` is standard input."""
+    if is_standard(path):
+        return Source("standard input", path, _Rewound(sys.stdin.buffer))
+    if is_stream(path):
+        return Source(str(path), path, _Rewound(path.open("rb")))
+    if not path.is_file():
+        raise XpnnValueError(f"{path}: expected an input file, which is not there")
+    return Source(str(path), path, None)
