@@ -200,9 +200,18 @@ def test_options(name, backend, dtype):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda x: xpnn.gelu(x, approximate="fast"), "'none' or 'tanh', got 'fast'"),
-        (lambda x: xpnn.celu(x, alpha=0), "celu: expected alpha other than 0"),
-        (lambda x: xpnn.softplus(x, beta=0), "softplus: expected beta > 0, got 0"),
+        (
+            lambda x: xpnn.gelu(x, approximate="fast"),
+            "gelu: expected approximate to be 'none' or 'tanh', got 'fast'",
+        ),
+        (
+            lambda x: xpnn.celu(x, alpha=0),
+            "celu: expected alpha to be a finite number other than 0",
+        ),
+        (
+            lambda x: xpnn.softplus(x, beta=0),
+            "softplus: expected beta to be a finite number greater than 0, got 0",
+        ),
     ],
 )
 def test_bad_options(call, words, backend):

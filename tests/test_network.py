@@ -303,8 +303,9 @@ def test_repr(torch):
         ("gelu(approximate='none')", "gelu"),
         ("gelu( approximate = 'tanh' )", "gelu(approximate='tanh')"),
         ("leaky_relu(negative_slope=0.2)", "leaky_relu(negative_slope=0.2)"),
-        ("elu(alpha=2)", "elu(alpha=2)"),
-        ("softplus(beta=2, threshold=20)", "softplus(beta=2, threshold=20)"),
+        ("elu(alpha=2)", "elu(alpha=2.0)"),
+        (" relu ", "relu"),
+        ("softplus(beta=2, threshold=20)", "softplus(beta=2.0, threshold=20.0)"),
         ("softplus(threshold=None)", "softplus"),
     ],
 )
@@ -314,7 +315,7 @@ def test_activation_options(text, canonical, backend):
     x = backend.asarray([-1.5, 2.0])
     name, _, rest = text.partition("(")
     options = eval(f"dict({rest or ')'}")
-    direct = backend.numpy(getattr(xpnn, name)(x, **options), shape=(2,), dtype="float64")
+    direct = backend.numpy(getattr(xpnn, name.strip())(x, **options), shape=(2,), dtype="float64")
     layer = backend.numpy(xpnn.Network([dense])(x), shape=(2,), dtype="float64")
     np.testing.assert_array_equal(layer, direct)
 
@@ -325,8 +326,8 @@ def test_activation_options(text, canonical, backend):
         ("swish", ValueError, "expected one of identity, .* got 'swish'"),
         ("gelu(fast=True)", ValueError, "gelu: expected options approximate, got 'fast'"),
         ("relu(alpha=1)", ValueError, "relu: expected options none, got 'alpha'"),
-        ("elu(alpha='x')", TypeError, "elu: expected alpha like 1.0, got 'x'"),
-        ("elu(alpha=True)", TypeError, "elu: expected alpha like 1.0, got True"),
+        ("elu(alpha='x')", TypeError, "elu: expected alpha to be a finite number, got 'x'"),
+        ("elu(alpha=True)", TypeError, "elu: expected alpha to be a finite number, got True"),
         ("elu(2)", ValueError, "expected a form like"),
         ("elu(alpha=__import__('os'))", ValueError, "expected a form like"),
         ("elu(alpha=1", ValueError, "expected a form like"),

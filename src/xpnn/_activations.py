@@ -6,7 +6,13 @@ float16 and bfloat16 are computed in float32 and rounded once. NaN gives NaN. Bo
 values, and what is no array, are a TypeError. Nothing overflows, and nothing branches on values,
 so that all trace under jit, vmap and compile. Derivatives are found by `x`'s own library.
 
-To add one, write the function in the file where its kin stand and add it to this table.
+Options are finite numbers or words: Python's, NumPy's, or arrays without an axis, which mean the same. An
+option that is traced by a compiler, or by which derivatives are taken (a tensor with requires_grad), is
+an array of x's own library that takes part like x; its value is not checked, as nobody knows it yet, and
+it does not change the dtype of the result.
+
+To add one, write the function in the file where its kin stand, decorated with what its options may be,
+and add it to this table.
 """
 
 from collections.abc import Callable

@@ -2,8 +2,9 @@
 
 import math
 import operator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from xpnn._dtypes import dtype_name
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -56,23 +57,35 @@ class Slices(NamedTuple):
         return y
 
 
+def plain_axis(function: str, axis: Any) -> Axis:
+    """Return the `axis` of a call as Python's own integers; TypeError if it is of none."""
+    if axis is None or type(axis) is int:
+        return axis
+    try:
+        return tuple(map(_index, axis)) if isinstance(axis, tuple) else _index(axis)
+    except TypeError:
+        raise XpnnTypeError(
+            f"{function}: expected axis to be an integer, a tuple of integers or None, got {axis!r}"
+        ) from None
+
+
+def _index(i: Any) -> int:
+    dtype = getattr(i, "dtype", None)
+    if isinstance(i, bool) or (dtype is not None and dtype_name(dtype) == "bool"):
+        raise TypeError
+    return operator.index(i)
+
+
 def slices_of(function: str, axis: Axis, shape: tuple[int, ...]) -> Slices:
     """Read the `axis` of a call; TypeError or ValueError if there is no such axis."""
-    ndim = len(shape)
+    ndim, axis = len(shape), plain_axis(function, axis)
     if axis is None:
         return Slices(shape, tuple(range(ndim)))
     given = axis if isinstance(axis, tuple) else (axis,)
     if ndim == 0 and given in {(-1,), (0,)}:
         return Slices(shape, ())  # as torch, NumPy and SciPy take it
     axes = []
-    for i in given:
-        try:
-            index = operator.index(i)
-        except TypeError:
-            raise XpnnTypeError(
-                f"{function}: expected axis to be an integer, a tuple of integers or None, "
-                f"got {axis!r}"
-            ) from None
+    for index in given:
         if not -ndim <= index < ndim:
             raise XpnnValueError(
                 f"{function}: expected axis between {-ndim} and {ndim - 1} for an array of shape "

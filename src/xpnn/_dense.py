@@ -2,30 +2,19 @@
 
 import ast
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from xpnn import _pytree
+from xpnn import _options, _pytree
 from xpnn._activations import ACTIVATIONS
 from xpnn._arrays import common_library
 from xpnn._dtypes import FLOATS, dtype_name
 from xpnn._linear import check_weight, linear
+from xpnn._options import Options
 from xpnn._transfer import read_only
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
-
-Options = dict[str, Any]
-
-
-def activation_options(name: str) -> Options:
-    """Return the options of an activation that a layer can set, with their defaults."""
-    if name not in ACTIVATIONS:
-        raise XpnnValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
-    parameters = inspect.signature(ACTIVATIONS[name]).parameters.values()
-    taken = {"x", "xp", "axis", "where"}
-    return {p.name: p.default for p in parameters if p.name not in taken}
 
 
 def parse_activation(text: str) -> tuple[str, Options]:
@@ -36,44 +25,34 @@ def parse_activation(text: str) -> tuple[str, Options]:
             f"'leaky_relu(negative_slope=0.2)', got {type(text).__qualname__}"
         )
     name, bracket, _ = text.partition("(")
-    options = activation_options(name.strip())
     if not bracket:
-        return name, options
+        return with_defaults(name.strip(), {})
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError  # noqa: TRY301 -- worded below
         given = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise XpnnValueError(
             f"activation: expected a form like 'leaky_relu(negative_slope=0.2)', got {text!r}"
         ) from None
-    return name.strip(), {**options, **check_options(name.strip(), given)}
+    return with_defaults(name.strip(), given)
 
 
-def check_options(name: str, given: Options) -> Options:
-    """Return `given` if `name` has these options, with values of their kind."""
-    options = activation_options(name)
-    for key, value in given.items():
-        if key not in options:
-            known = ", ".join(options) or "none"
-            raise XpnnValueError(f"activation {name}: expected options {known}, got {key!r}")
-        default = options[key]
-        kinds = (str,) if isinstance(default, str) else (int, float)
-        if value == default and type(value) is type(default):
-            continue
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise XpnnTypeError(
-                f"activation {name}: expected {key} like {default!r}, got {value!r}"
-            )
-    return given
+def with_defaults(name: str, given: Options) -> tuple[str, Options]:
+    """Return the name of an activation and all its options; an error if they cannot be."""
+    if name not in ACTIVATIONS:
+        raise XpnnValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    _options.check_names(name, given, XpnnValueError)
+    defaults = {n: option.default for n, option in _options.options_of(name).items()}
+    return name, {**defaults, **_options.check(name, given)}
 
 
 def format_activation(name: str, options: Options) -> str:
     """Return the shortest text that `parse_activation` takes for this activation."""
-    check_options(name, options)
-    defaults = activation_options(name)
-    changed = [f"{k}={options[k]!r}" for k, v in defaults.items() if options.get(k, v) != v]
+    name, options = with_defaults(name, options)
+    defaults = {n: option.default for n, option in _options.options_of(name).items()}
+    changed = [f"{n}={value!r}" for n, value in options.items() if value != defaults[n]]
     return f"{name}({', '.join(changed)})" if changed else name
 
 

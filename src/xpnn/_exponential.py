@@ -1,11 +1,11 @@
 """The activations that are x above 0 and an exponential below."""
 
+from xpnn._options import Number
 from xpnn._types import Array, Namespace
 from xpnn._ways import elementwise
-from xpnn.errors import XpnnValueError
 
 
-@elementwise
+@elementwise(alpha=Number())
 def elu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     """Exponential linear unit: x where x > 0, otherwise alpha * (exp(x) - 1).
 
@@ -77,7 +77,7 @@ def selu(x: Array, /, *, xp: Namespace = None) -> Array:
     return scale * elu(x, alpha=alpha, xp=xp)
 
 
-@elementwise
+@elementwise(alpha=Number("other than 0, by which x is divided", lambda alpha: alpha != 0))
 def celu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     """Continuously differentiable exponential linear unit.
 
@@ -115,6 +115,4 @@ def celu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     >>> xpnn.celu(np.asarray([-2.0, 0.0, 2.0]), alpha=1.0)
     array([-0.86466472,  0.        ,  2.        ])
     """
-    if alpha == 0:
-        raise XpnnValueError("celu: expected alpha other than 0, by which x is divided, got 0")
     return xp.where(x > 0, x, alpha * xp.expm1(xp.where(x > 0, 0.0, x) / alpha))

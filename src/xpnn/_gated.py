@@ -8,9 +8,9 @@ import math
 
 from xpnn._erf import FAR, normal_tail_times
 from xpnn._halves import at_most, magnitude, positive_part
+from xpnn._options import Choice
 from xpnn._types import Array, Namespace
 from xpnn._ways import elementwise
-from xpnn.errors import XpnnValueError
 
 
 def _times_logistic_tail(a: Array, u: Array, xp: Namespace) -> Array:
@@ -58,7 +58,7 @@ def silu(x: Array, /, *, xp: Namespace = None) -> Array:
     return positive_part(x, xp) - _times_logistic_tail(a, a, xp)
 
 
-@elementwise
+@elementwise(approximate=Choice("none", "tanh"))
 def gelu(x: Array, /, *, approximate: str = "none", xp: Namespace = None) -> Array:
     """Gaussian error linear unit, x * P(Z < x) for a standard normal Z.
 
@@ -101,11 +101,9 @@ def gelu(x: Array, /, *, approximate: str = "none", xp: Namespace = None) -> Arr
     a = magnitude(x, xp)
     if approximate == "none":
         tail = normal_tail_times(a, xp)
-    elif approximate == "tanh":
+    else:
         a = at_most(a, FAR, xp)
         tail = _times_logistic_tail(a, math.sqrt(8 / math.pi) * a * (1 + 0.044715 * (a * a)), xp)
-    else:
-        raise XpnnValueError(f"gelu: expected approximate='none' or 'tanh', got {approximate!r}")
     return positive_part(x, xp) - tail
 
 

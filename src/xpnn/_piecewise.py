@@ -1,5 +1,6 @@
 """The activations made of straight lines and parabolas."""
 
+from xpnn._options import Number
 from xpnn._types import Array, Namespace
 from xpnn._ways import elementwise
 
@@ -125,7 +126,7 @@ def relu6(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(x <= 0, 0.0, xp.where(x >= 6, 6.0, x))
 
 
-@elementwise
+@elementwise(negative_slope=Number())
 def leaky_relu(x: Array, /, *, negative_slope: float = 0.01, xp: Namespace = None) -> Array:
     """Leaky rectified linear unit: x where x > 0, otherwise negative_slope * x.
 

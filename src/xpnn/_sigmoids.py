@@ -1,9 +1,9 @@
 """The activations that rise smoothly from one limit to another, and the sigmoid's integral."""
 
 from xpnn._halves import magnitude, positive_part
+from xpnn._options import Number
 from xpnn._types import Array, Namespace
 from xpnn._ways import elementwise
-from xpnn.errors import XpnnValueError
 
 
 @elementwise
@@ -129,7 +129,7 @@ def softsign(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(small, near / (1 + magnitude(near, xp)), xp.where(x >= 0, far, -far))
 
 
-@elementwise
+@elementwise(beta=Number("greater than 0", lambda beta: beta > 0), threshold=Number())
 def softplus(
     x: Array, /, *, beta: float = 1.0, threshold: float | None = None, xp: Namespace = None
 ) -> Array:
@@ -167,9 +167,8 @@ def softplus(
     >>> xpnn.softplus(np.asarray([-2.0, 0.0, 2.0]))
     array([0.12692801, 0.69314718, 2.12692801])
     """
-    if not beta > 0:
-        raise XpnnValueError(f"softplus: expected beta > 0, got {beta}")
-    scaled = x if beta == 1 else x * beta
+    plain = type(beta) is float and beta == 1  # a traced one has no value yet
+    scaled = x if plain else x * beta
     y = positive_part(scaled, xp) + xp.log1p(xp.exp(-magnitude(scaled, xp)))
-    y = y if beta == 1 else y / beta
-    return y if threshold is None else xp.where(scaled > threshold, x, y)
+    y = y if plain else y / beta
+    return y if threshold is None else xp.where(xp.greater(scaled, threshold), x, y)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 from xpnn._arrays import device_of, prepare
-from xpnn._axes import Axis, Slices, slices_of
+from xpnn._axes import Axis, Slices, plain_axis, slices_of
 from xpnn._sums import sum_along
 from xpnn._types import Array, Namespace
 from xpnn._ways import Known, compute
@@ -17,7 +17,7 @@ from xpnn.errors import XpnnValueError
 
 def _kind(x: Array, axis: Axis) -> tuple[object, ...]:
     """What tells one kind of call of an array and an axis from another."""
-    return (getattr(x, "dtype", None), axis, type(axis), getattr(x, "ndim", None))
+    return (getattr(x, "dtype", None), axis, getattr(x, "ndim", None))
 
 
 def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -33,6 +33,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         where: Array | None = None,
         xp: Namespace | None = None,
     ) -> Array:
+        axis = plain_axis(name, axis)
         key = _kind(x, axis) if xp is None and where is None else None
         way = None if key is None else known.find(x, key)
         if way is not None:
@@ -272,6 +273,7 @@ def logsumexp(
     >>> float(xpnn.logsumexp(np.asarray([0.0, -40.0])))
     4.248354255291589e-18
     """
+    axis, keepdims, return_sign = plain_axis("logsumexp", axis), bool(keepdims), bool(return_sign)
     alone = b is None and where is None and xp is None and not return_sign
     key = (*_kind(x, axis), keepdims) if alone else None
     way = None if key is None else _known.find(x, key)

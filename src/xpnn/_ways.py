@@ -8,13 +8,22 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 
-from xpnn._arrays import Library, Prepared, library_of_namespace, prepare
+from xpnn._arrays import (
+    Library,
+    Prepared,
+    common_library,
+    is_compiling,
+    library_of_namespace,
+    prepare,
+)
 from xpnn._dtypes import dtype_name
 from xpnn._kernels import Kernel, kernel_of, with_own_values
+from xpnn._options import Choice, Number, check_or_trace, declare
 from xpnn._recorder import Recorded
 from xpnn._recorder import namespace as recording
 from xpnn._tiles import Tiled
@@ -115,7 +124,7 @@ class Known:
         step = _step(ready, self._formula, options)
         x: Any = ready.arrays[0]
         # What integers become depends on the device, too.
-        if key is None or step.result != x.dtype:
+        if key is None or step.result != x.dtype or is_compiling():
             return _way(step, plain=ready.plain)(*ready.arrays)
         way = self._quickest(step, x)
         with contextlib.suppress(TypeError):  # an option without a hash
@@ -165,16 +174,39 @@ class _ByKernel(NamedTuple):
 Formula = TypeVar("Formula", bound=Callable[..., Array])
 
 
-def elementwise(formula: Formula) -> Formula:
+@overload
+def elementwise(formula: Formula, /) -> Formula: ...
+
+
+@overload
+def elementwise(**kinds: Number | Choice) -> Callable[[Formula], Formula]: ...
+
+
+def elementwise(formula: Any = None, /, **kinds: Number | Choice) -> Any:
     """Make a public function of a formula of one array: `formula(x, /, *, ..., xp)`.
 
     The formula gets a floating array, 32 bits or more, and its namespace; the public function
-    takes any real array, infers the namespace, and returns the dtype that it got.
+    takes any real array, infers the namespace, and returns the dtype that it got. `kinds` says what
+    the options may be: the formula gets them as Python's own numbers and strings, whatever they were
+    given as, or as arrays without an axis where they are traced or differentiated.
     """
+    return functools.partial(_elementwise, kinds) if formula is None else _elementwise({}, formula)
+
+
+def _elementwise(kinds: dict[str, Number | Choice], formula: Formula) -> Formula:
     name = formula.__name__
+    declare(formula, kinds)
 
     @functools.wraps(formula)
     def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
+        traced: dict[str, Array] = {}
+        if options:
+            options, traced = check_or_trace(name, options)
+        if traced:
+            ready = prepare(name, xp, x=x)
+            common_library(name, xp, {"x": x, **traced})
+            ready = ready._replace(arrays=[x, *traced.values(), None])
+            return compute(ready, _OfOptions(run, tuple(traced)), **options)
         key = (getattr(x, "dtype", None), *options.items()) if xp is None else None
         way = None if key is None else known.find(x, key)
         if way is not None:
@@ -188,6 +220,18 @@ def elementwise(formula: Formula) -> Formula:
 
     known = Known(name, run)
     return cast("Formula", function)
+
+
+@dataclass(frozen=True)
+class _OfOptions:
+    """A formula of options that are arrays, too: formula(x, *options, mask)."""
+
+    formula: Callable[..., Array]
+    names: tuple[str, ...]
+
+    def __call__(self, x: Array, *given: Any, xp: Namespace, **options: Any) -> Array:
+        *values, mask = given
+        return self.formula(x, mask, xp=xp, **dict(zip(self.names, values, strict=True)), **options)
 
 
 _CACHE, _LEAST = 6 * 2**20, 12 * 2**20
