@@ -309,14 +309,14 @@ def test_torch_compiles_options(way, torch):
     """As tensors, and as numbers of which the compiler has no value from the second on."""
     x, xp = torch.from_numpy(X), namespace(way, torch)
 
-    def f(x, beta, threshold):
-        return xpnn.softplus(x, beta=beta, threshold=threshold, xp=xp)
+    def f(x, beta):
+        return xpnn.softplus(x, beta=beta, xp=xp)
 
-    f(x, 0.5, 0.5)  # makes torch's namespace known, of whose look-up the compiler would warn
+    f(x, 0.5)  # makes torch's namespace known, of whose look-up the compiler would warn
     torch.compiler.reset()
     compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
     for v in (0.5, 0.625, torch.tensor(0.7, dtype=torch.float64)):
-        torch.testing.assert_close(compiled(x, v, v), f(x, v, v), rtol=1e-15, atol=1e-15)
+        torch.testing.assert_close(compiled(x, v), f(x, v), rtol=1e-15, atol=1e-15)
 
 
 def test_an_option_does_not_change_the_dtype(torch):
