@@ -66,6 +66,13 @@ def tests_all(session: nox.Session) -> None:
     run(session, *backends, "--cov", "--cov-fail-under=95")
 
 
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Combinations that reach every pair of two factors; `-- --hours N` draws others until then."""
+    install(session, TORCH, "jax")
+    session.run("python", "-m", "tests.matrix", *session.posargs)
+
+
 @nox.session(name="tests-min")
 def tests_min(session: nox.Session) -> None:
     """The least supported versions, as pyproject.toml has them; torch's is the tested one."""
