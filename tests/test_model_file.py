@@ -118,6 +118,28 @@ def test_metadata_is_stored(path):
     assert stored(path)["format_version"] == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a * np.nan, "layers.0.weight: expected finite values, got NaN .* 6 of 6"),
+        (lambda a: a / np.zeros(1, "f4"), "expected finite values"),
+        (lambda a: np.stack([a, a]), r"layer 0: Dense: expected weight of shape \(in, out\)"),
+        (lambda _: None, "expected a tensor layers.0.weight, which is missing"),
+        (lambda a: a > 0, "layer 0: Dense: expected real floating values in weight, got .* bool"),
+        (lambda a: a.T, "layer 0: Dense: expected bias|layer 1 to take"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")
+def test_what_load_would_refuse_is_not_saved(path, change, words, jax):
+    network().save(path)
+    good = path.read_bytes()
+    bad = jax.tree.map(change, network())
+    with pytest.raises(ValueError, match=f"^save: .*({words}).*; nothing was written"):
+        bad.save(path)
+    assert path.read_bytes() == good
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize("metadata", [{"a": 1}, {1: "a"}])
 def test_metadata_is_of_strings(path, metadata):
     with pytest.raises(ValueError, match="expected metadata of str to str"):
@@ -317,6 +339,16 @@ def test_foreign_safetensors(path, metadata):
         ("{", "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("[]", "expected format version 1, got None"),
+        (description(format_version=True), "expected format version 1, got True"),
+        (description(format_version=1.0), r"expected format version 1, got 1\.0"),
+        (description(scale=2), "expected the fields format_version, .* got 'scale'"),
+        (
+            description(layers=[{"activation": "relu", "options": {}, "scale": 2}]),
+            "layer 0: expected the fields activation, options, got 'scale'",
+        ),
+        ('{"format_version": 1, "format_version": 1}', "each field of its description once"),
+        (activated("celu", alpha=0), "layer 0: celu: expected alpha to be .* other than 0"),
+        (description(classes=[True, 1, 2]), "expected classes of str or int"),
         ('"xpnn"', "expected format version 1, got None"),
         (description(format_version=2), "got 2; a newer xpnn"),
         (description(format_version="1"), "expected format version 1, got '1'"),

@@ -274,10 +274,200 @@ def test_frozen_hashable_picklable():
     assert not pickle.loads(pickle.dumps(network.to(np))).follows
 
 
-def test_the_users_arrays_stay_writable():
-    weight = np.ones((2, 1))
-    xpnn.Dense(weight)
-    weight[0, 0] = 2
+def jax_map(f, network):
+    return pytest.importorskip("jax").tree.map(f, network)
+
+
+def torch_map(f, network):
+    return pytest.importorskip("torch").utils._pytree.tree_map(f, network)
+
+
+MADE = {
+    "as it is": lambda n: n,
+    "jax.tree.map": lambda n: jax_map(np.array, n),
+    "torch's tree_map": lambda n: torch_map(np.array, n),
+    "to": lambda n: n.to(np),
+    "to float32": lambda n: n.to(np, dtype="float32"),
+    "pickle": lambda n: pickle.loads(pickle.dumps(n)),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_weights_of_numpy_cannot_be_changed(made):
+    given = [np.asarray(w) for w in WEIGHTS], [np.asarray(b) for b in BIASES]
+    network = MADE[made](xpnn.Network.from_weights(*given))
+    x = np.asarray(X, network.layers[0].weight.dtype)
+    ways = {None: network(x), "np": network(x, xp=np)}
+    same = network(x, xp=xpnn.reproducible(np))
+    for layer in network.layers:
+        for a in layer.arrays.values():
+            with pytest.raises(ValueError, match="read-only"):
+                a[...] = 0
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                a.flags.writeable = True
+    for part in given:
+        for a in part:
+            a[...] = 7
+    np.testing.assert_array_equal(network(x), ways[None])
+    np.testing.assert_array_equal(network(x, xp=np), ways["np"])
+    np.testing.assert_array_equal(network(x, xp=xpnn.reproducible(np)), same)
+
+
+def test_what_a_tree_map_gives_is_copied():
+    other = book()
+    arrays = []
+    network = jax_map(lambda a: arrays.append(a.copy()) or arrays[-1], other)
+    before = network(np.asarray(X))
+    for a in arrays:
+        a[...] = 7
+    np.testing.assert_array_equal(network(np.asarray(X)), before)
+
+
+LAYOUTS = {
+    "rows first": np.ascontiguousarray,
+    "columns first": np.asfortranarray,
+    "strided": lambda a: np.repeat(np.repeat(a, 2, 0), 3, -1)[::2, ..., ::3] if a.ndim > 1 else a,
+    "backwards": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "read-only": lambda a: np.broadcast_to(a, a.shape),
+    "subclass": lambda a: a.view(type("Marked", (np.ndarray,), {})),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_weights_in_any_layout(layout, dtype, tmp_path):
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(5, 4)).astype(dtype), rng.normal(size=(4, 3)).astype(dtype)]
+    biases = [rng.normal(size=4).astype(dtype), rng.normal(size=3).astype(dtype)]
+    plain = xpnn.Network.from_weights(weights, biases, output="softmax")
+    change = LAYOUTS[layout]
+    network = xpnn.Network.from_weights(
+        [change(w) for w in weights], [change(b) for b in biases], output="softmax"
+    )
+    x = rng.normal(size=(7, 5)).astype(dtype)
+    for xp in (xpnn.reproducible(np), np, None):
+        y, desired = network(x, xp=xp), plain(x, xp=xp)
+        assert (type(y), y.dtype) == (np.ndarray, dtype)
+        rtol = 0 if getattr(xp, "native_namespace", None) else 1e-3 if dtype == "float16" else 1e-5
+        np.testing.assert_allclose(y, desired, rtol=rtol)
+    network.save(tmp_path / "m")
+    for old, new in zip(plain.layers, xpnn.load(tmp_path / "m").layers, strict=True):
+        np.testing.assert_array_equal(old.weight, new.weight)
+        assert new.weight.dtype == np.dtype(dtype)
+
+
+def test_weights_of_a_mapped_file(tmp_path):
+    np.save(tmp_path / "w.npy", np.ones((2, 1)))
+    mapped = np.load(tmp_path / "w.npy", mmap_mode="r+")
+    network = xpnn.Network([xpnn.Dense(mapped)])
+    mapped[...] = 7
+    assert network(np.ones(2)).tolist() == [2.0]
+
+
+def test_a_tree_of_anything_is_pickled():
+    for f in (lambda a: np.stack([a, a]), lambda _: None, lambda a: a > 0):
+        network = jax_map(f, book())
+        for again in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+            for old, new in zip(network.layers, again.layers, strict=True):
+                np.testing.assert_array_equal(old.weight, new.weight)
+
+
+@pytest.mark.parametrize("way", ["fast", "plain", "reproducible"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_in_place_is_followed_whole(torch, way, dtype):
+    """By an optimizer, through `data`, without and with a record of gradients."""
+    xp = {"fast": None, "plain": torch, "reproducible": xpnn.reproducible(torch)}[way]
+    network = book("tanh").to(torch, dtype=dtype)
+    leaves = [a.requires_grad_() for layer in network.layers for a in layer.arrays.values()]
+    optimizer = torch.optim.SGD(leaves, lr=0.1)
+    x = torch.tensor(X, dtype=torch.float64)
+
+    def check():
+        weights = [layer.weight.detach().numpy().copy() for layer in network.layers]
+        biases = [layer.bias.detach().numpy().copy() for layer in network.layers]
+        fresh = xpnn.Network.from_weights(weights, biases, output="tanh")
+        desired = fresh(np.asarray(X), xp=xpnn.reproducible(np))
+        for enabled in (True, False):
+            with torch.set_grad_enabled(enabled):
+                got = network(x, xp=xp).detach().numpy()
+            if way == "reproducible":
+                np.testing.assert_array_equal(got, desired)
+            np.testing.assert_allclose(got, desired, rtol=1e-14)
+        return desired
+
+    seen = [check()]
+    network(x, xp=xp).sum().backward()
+    optimizer.step()
+    seen.append(check())
+    for a in leaves:
+        a.data.mul_(1.5)
+    seen.append(check())
+    with torch.no_grad():
+        for a in leaves:
+            a.add_(0.25)
+    seen.append(check())
+    assert len({y.tobytes() for y in seen}) == len(seen)
+
+
+def test_weights_of_a_reproducible_namespace(backend, rxp):
+    weight = rxp.asarray(backend.asarray([[1.0], [2.0]]))
+    network = xpnn.Network([xpnn.Dense(weight)])
+    x = backend.asarray(X)
+    for _ in "12":
+        assert to_numpy(network(x)).tolist() == [2.0]
+        assert to_numpy(network(x, xp=rxp)).tolist() == [2.0]
+        assert to_numpy(network(rxp.asarray(x)).native).tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "desired"),
+    [
+        (np.asarray([3, 7]), (3, 7)),
+        (np.asarray([3, 7], ">u2"), (3, 7)),
+        (np.asarray(["no", "yes"]), ("no", "yes")),
+        (np.asarray(["no", 7], object), ("no", 7)),
+        ([np.int64(3), np.str_("yes")], (3, "yes")),
+        (["", ""], ("", "")),
+    ],
+)
+def test_classes_become_pythons(classes, desired, tmp_path):
+    network = book("softmax", classes=classes)
+    assert network.classes == desired
+    assert {type(c) for c in network.classes} <= {int, str}
+    network.save(tmp_path / "m")
+    assert xpnn.load(tmp_path / "m").classes == desired
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [True, False],
+        np.asarray([True, False]),
+        np.asarray([0.0, 1.0]),
+        "ab",
+        [b"a", b"b"],
+        np.asarray([[0, 1], [2, 3]]),
+        np.asarray([1, 2], "m8[s]"),
+    ],
+    ids=repr,
+)
+def test_bad_classes(classes):
+    with pytest.raises(TypeError, match="classes"):
+        book("softmax", classes=classes)
+
+
+def test_no_inputs():
+    shapes = [(0, 2), (2, 3)]
+    network = xpnn.Network([xpnn.Dense(np.ones(s), np.ones(s[1]), "tanh") for s in shapes])
+    for xp in (None, np, xpnn.reproducible(np)):
+        np.testing.assert_allclose(
+            network(np.ones((4, 0)), xp=xp),
+            np.tanh(np.full((4, 3), 1 + 2 * np.tanh(1))),
+            rtol=1e-15,
+        )
 
 
 def test_repr(torch):

@@ -12,7 +12,7 @@ from xpnn._arrays import common_library
 from xpnn._dtypes import FLOATS, dtype_name
 from xpnn._linear import check_weight, linear
 from xpnn._options import Options
-from xpnn._transfer import read_only
+from xpnn._transfer import frozen
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -73,8 +73,9 @@ class Dense:
     Parameters
     ----------
     weight : array, shape (in, out)
-        Real floating weights of any array library. NumPy arrays are kept as a read-only
-        view; do not change them through another name.
+        Real floating weights of any array library. Of NumPy arrays the layer has a copy of its
+        own, which nobody can write to: what is done to yours later, it does not see. Arrays of
+        other libraries are kept as they are, and followed where they are changed in place.
     bias : array, shape (out,), optional
         Of the same library, on the same device.
     activation : str, optional
@@ -121,11 +122,11 @@ class Dense:
                     f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
                 )
         check_weight("Dense", self.weight, self.bias)
-        self._set(read_only(self.weight), read_only(self.bias), format_activation(name, options))
+        self._set(self.weight, self.bias, format_activation(name, options))
 
     def _set(self, weight: Array, bias: Array | None, activation: str) -> None:
-        object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "bias", bias)
+        object.__setattr__(self, "weight", frozen(weight))
+        object.__setattr__(self, "bias", frozen(bias))
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "activate", _function(activation))
         _pytree.update()
@@ -138,7 +139,8 @@ class Dense:
         return layer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Dense, (self.weight, self.bias, self.activation)
+        # Whatever a tree map or vmap put in the arrays' places comes back, as JAX and torch have it.
+        return Dense._unchecked, (self.activation, (self.weight, self.bias))
 
     def __repr__(self) -> str:
         try:

@@ -4,9 +4,7 @@ from os import PathLike
 from pathlib import Path
 
 from xpnn import _model_file, models
-from xpnn._dense import Dense, format_activation
-from xpnn._model_file import Model
-from xpnn._network import Network
+from xpnn._network import Network, network_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 MAX_BYTES = 2**32
@@ -49,7 +47,8 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
         If there is neither such a file nor such a name.
     ValueError
         If the file is truncated, too large, no model file, of a newer format, names an activation
-        that is not there, holds NaN or infinite weights, or its layers do not fit.
+        that is not there, has a field that is not known, holds NaN or infinite weights, or its
+        layers do not fit.
 
     Examples
     --------
@@ -64,16 +63,6 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
     path = find(path_or_name)
     model = _model_file.read(path, max_bytes=max_bytes)
     try:
-        return _network(model)
+        return network_of(model)
     except (XpnnTypeError, XpnnValueError) as error:
         raise XpnnValueError(f"{path}: {error}") from None
-
-
-def _network(model: Model) -> Network:
-    """Make the network that a model file describes."""
-    layers = []
-    for i, layer in enumerate(model.layers):
-        activation = format_activation(layer["activation"], layer["options"])
-        weight = model.tensors.get(f"layers.{i}.weight")
-        layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
-    return Network(layers, model.classes)

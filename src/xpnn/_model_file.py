@@ -23,6 +23,7 @@ from xpnn.errors import XpnnValueError
 
 FORMAT_VERSION = 1
 _KEY = "xpnn"  # of the JSON text in the file's metadata
+_FIELDS = ("format_version", "layers", "classes", "metadata")
 _DTYPES = ("F16", "F32", "F64")  # as safetensors calls them
 
 
@@ -119,12 +120,12 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def write(path: str | PathLike[str], model: Model) -> None:
-    """Write a model file, whole or not at all."""
+def content_of(model: Model) -> bytes:
+    """Return what a model file of this has in it; ValueError if `read` would refuse it."""
     notes: dict[Any, Any] = model.metadata
     for key, value in notes.items():
         if not (isinstance(key, str) and isinstance(value, str)):
-            raise XpnnValueError(f"save: expected metadata of str to str, got {key!r}: {value!r}")
+            raise XpnnValueError(f"expected metadata of str to str, got {key!r}: {value!r}")
     text = json.dumps(
         {
             "format_version": FORMAT_VERSION,
@@ -133,9 +134,15 @@ def write(path: str | PathLike[str], model: Model) -> None:
             "metadata": model.metadata,
         },
         sort_keys=True,
+        allow_nan=False,
     )
+    _check(_parsed(text), model.tensors)
     tensors = {name: np.ascontiguousarray(a) for name, a in model.tensors.items()}
-    content = safetensors_save(tensors, metadata={_KEY: text})
+    return safetensors_save(tensors, metadata={_KEY: text})
+
+
+def write(path: str | PathLike[str], content: bytes) -> None:
+    """Write a model file, whole or not at all."""
     with replacing(path) as file:
         file.write(content)
 
@@ -171,19 +178,41 @@ def read(path: str | PathLike[str], *, max_bytes: int) -> Model:
             f"file ({error})"
         ) from None
     try:
-        return _check(json.loads(text), tensors)
+        return _check(_parsed(text), tensors)
     except XpnnValueError as error:
         raise XpnnValueError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise XpnnValueError(f"{path}: its description is no JSON ({error})") from None
 
 
+def _parsed(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = ", ".join(repr(name) for name, _ in pairs)
+        raise XpnnValueError(f"expected each field of its description once, got {names}")
+    return found
+
+
+def _check_fields(where: str, given: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name in given:
+        if name not in known:
+            raise XpnnValueError(
+                f"{where}: expected the fields {', '.join(known)}, got {name!r}, which this format "
+                "version has not"
+            )
+
+
 def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise XpnnValueError(
             f"expected format version {FORMAT_VERSION}, got {version!r}; a newer xpnn may read it"
         )
+    _check_fields("its description", content, _FIELDS)
     layers = content.get("layers")
     if not isinstance(layers, list) or not layers:
         raise XpnnValueError(f"expected a list of layers in its description, got {layers!r}")
@@ -194,6 +223,7 @@ def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
             and isinstance(layer.get("options"), dict)
         ):
             raise XpnnValueError(f"layer {i}: expected an activation and options, got {layer!r}")
+        _check_fields(f"layer {i}", layer, ("activation", "options"))
     possible = {f"layers.{i}.{part}" for i in range(len(layers)) for part in ("weight", "bias")}
     needed = {name for name in possible if name.endswith("weight")}
     for name in sorted(needed - set(tensors)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn import _fast, _forward, _pytree
 from xpnn._arrays import Library, common_library, device_of, library
-from xpnn._dense import Dense, parse_activation
+from xpnn._dense import Dense, format_activation, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
 from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
 from xpnn._linear import check_width
@@ -19,6 +19,7 @@ from xpnn.errors import XpnnTypeError, XpnnValueError
 
 if TYPE_CHECKING:
     from xpnn._analysis import Pass
+    from xpnn._model_file import Model
 
 Class = str | int
 
@@ -46,7 +47,9 @@ class Network:
     -----
     **Where the weights are.** A network made of NumPy arrays, or loaded from a file, follows its
     input: called with arrays of another library, device or dtype it copies its weights there, once
-    each, and remembers. One made of other arrays, or put somewhere with `to`, stays there.
+    each, and remembers. Nobody can write to its own weights, which are copies of those given. One
+    made of other arrays, or put somewhere with `to`, stays there, and where these are changed in
+    place, by an optimizer for example, every call follows.
 
     **dtype.** Computed and returned in what the input and the weights promote to; an integer input
     takes the weights'. float16 and bfloat16 are computed in float32 throughout and rounded once.
@@ -301,10 +304,16 @@ class Network:
         metadata : mapping of str to str, optional
             Notes to keep with it, such as where it came from.
 
+        Raises
+        ------
+        ValueError
+            If `load` would refuse the file: NaN or infinite weights, layers that were stacked or
+            emptied by a tree map. What stood at `path` is left as it was.
+
         Notes
         -----
-        A safetensors file with JSON in its metadata, as docs/format.md says. bfloat16, which NumPy
-        lacks, is stored as float32, which holds its values exactly.
+        A safetensors file with JSON in its metadata, as docs/format.md says. bfloat16 is stored as
+        float32, which holds its values exactly.
         """
         from xpnn import _model_file  # noqa: PLC0415 -- takes a tenth of importing xpnn
 
@@ -313,9 +322,16 @@ class Network:
             name, options = parse_activation(layer.activation)
             layers.append({"activation": name, "options": options})
             for called, a in layer.arrays.items():
-                tensors[f"layers.{i}.{called}"] = to_numpy(a)
+                if a is not None:
+                    tensors[f"layers.{i}.{called}"] = to_numpy(a)
         classes = None if self.classes is None else list(self.classes)
-        _model_file.write(path, _model_file.Model(layers, classes, tensors, dict(metadata or {})))
+        model = _model_file.Model(layers, classes, tensors, dict(metadata or {}))
+        try:
+            content = _model_file.content_of(model)
+            network_of(model)
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise XpnnValueError(f"save: {error}; nothing was written") from None
+        _model_file.write(path, content)
 
     def _no_classes(self, method: str) -> XpnnValueError:
         return XpnnValueError(
@@ -389,7 +405,8 @@ class Network:
 
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:
-            as_they_are = found.reproducible is None and layer_dtypes(self.layers) == {dtype}
+            here = found.reproducible is None and library(self.layers[0].weight).xp is found.xp
+            as_they_are = here and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, device, dtype, use)
         if key not in self._copies:
@@ -436,18 +453,35 @@ def _check_layers(layers: tuple[Any, ...]) -> None:
 
 
 def _check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
-    classes = tuple(classes)
-    if not all(isinstance(c, str | int) for c in classes):
+    if isinstance(classes, str):
+        raise XpnnTypeError(f"Network: expected a sequence of classes, got the text {classes!r}")
+    # As Python's own, whatever library they come from, such as clf.classes_ of scikit-learn.
+    given: Iterable[Any] = classes
+    named = [c.item() if getattr(c, "shape", None) == () else c for c in given]
+    if not all(isinstance(c, str | int) and not isinstance(c, bool) for c in named):
         raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}")
     outputs = last.weight.shape[1]
     sigmoid = parse_activation(last.activation)[0] in {"sigmoid", "log_sigmoid"}
     expected = 2 if outputs == 1 and sigmoid else outputs
-    if len(classes) != expected:
+    if len(named) != expected:
         raise XpnnValueError(
             f"Network: expected {expected} classes for {outputs} outputs of {last.activation}, "
-            f"got {len(classes)}"
+            f"got {len(named)}"
         )
-    return classes
+    return tuple(str(c) if isinstance(c, str) else int(c) for c in named)
+
+
+def network_of(model: "Model") -> Network:
+    """Make the network that a model file describes."""
+    layers = []
+    for i, layer in enumerate(model.layers):
+        try:
+            activation = format_activation(layer["activation"], layer["options"])
+            weight = model.tensors.get(f"layers.{i}.weight")
+            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise type(error)(f"layer {i}: {error}") from None
+    return Network(layers, model.classes)
 
 
 _pytree.register(

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -16,7 +16,7 @@ from xpnn._arrays import (
     library,
     library_of_namespace,
 )
-from xpnn._dtypes import computing_float, dtype_name
+from xpnn._dtypes import FLOATS, computing_float, dtype_name
 from xpnn._types import Array, Device, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -28,20 +28,30 @@ def is_numpy(a: Array) -> bool:
     return isinstance(a, np.ndarray)
 
 
-def read_only(a: Array | None) -> Array | None:
-    """Return a view of a NumPy array that cannot be written to; other arrays as they are."""
-    if isinstance(a, np.ndarray):
-        a = a.view()
-        a.flags.writeable = False
-    return a
+def frozen(a: Array | None) -> Array | None:
+    """Return the values of a NumPy array where nobody can change them; other arrays as they are.
+
+    A plain array in native byte order whose memory is that of a bytes object, which Python itself keeps
+    as it is. What was made of the values before, such as a copy for another library or a recorded
+    program, is then right for as long as the array lives.
+    """
+    if not isinstance(a, np.ndarray) or dtype_name(a.dtype) not in FLOATS:
+        return a
+    if type(a) is np.ndarray and isinstance(a.base, bytes):
+        return a  # type: ignore[unreachable]
+    order: Literal["C", "F"] = "F" if a.flags.fnc else "C"
+    plain = np.asarray(a, dtype=a.dtype.newbyteorder("="))
+    return np.ndarray(a.shape, plain.dtype, plain.tobytes(order), order=order)
 
 
 def to_numpy(x: Array) -> np.ndarray[Any, Any]:
     """Copy `x` into a NumPy array, off any device and any gradient's record.
 
-    bfloat16, which NumPy lacks, comes as float32, which holds its values exactly.
+    bfloat16, which NumPy itself lacks, comes as float32, which holds its values exactly.
     """
-    if not is_numpy(x):
+    if is_numpy(x):
+        x = x.astype(np.float32) if dtype_name(x.dtype) == "bfloat16" else x
+    else:
         found = library(x)
         x, xp = found.xp.unwrap(x) if found.reproducible else x, found.native
         if dtype_name(x.dtype) == "bfloat16":
@@ -113,6 +123,8 @@ def check_dtype(found: Library, dtype: str) -> None:
 def move(a: Array, found: Library, device: Device | None, dtype: str) -> Array:
     """Bring `a` to a library, device and dtype; within one library its gradients follow."""
     own = library(a)
+    if own.reproducible is not None and own.native is found.xp:
+        return move(own.xp.unwrap(a), found, device, dtype)
     if found.reproducible is not None and own.xp is found.native:
         return found.enter(move(a, library_of_namespace(found.native), device, dtype))
     if own.xp is not found.xp:
