@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn import _compilers
 from xpnn._activations import ELEMENTWISE
+from xpnn._transfer import to_numpy
 
 FUNCTIONS = [
     *ELEMENTWISE,
@@ -158,3 +160,135 @@ def test_trains_with_torch_optim(torch):
         optimizer.step()
     assert (network.classify(x) == y).float().mean() > 0.95
     assert not network.follows
+
+
+# The reproducible way under JAX's transforms, with 64-bit types and without
+
+ROWS = np.linspace(-2, 2, 12, dtype="float32").reshape(3, 4)
+WEIGHTS = [np.linspace(-1, 1.3, n * 2, dtype="float32").reshape(n, 2) ** 3 for n in (4, 2)]
+NETWORK = xpnn.Network.from_weights(WEIGHTS, [np.ones(2, "float32")] * 2, output="softmax")
+OF_ROWS = {
+    "network": lambda x, xp, _: NETWORK(x, xp=xp),
+    "linear": lambda x, xp, weight: xpnn.linear(x, weight, xp=xp),
+    "matmul": lambda x, xp, weight: xp.matmul(x, weight),
+    "log_softmax": lambda x, xp, _: xpnn.log_softmax(x, xp=xp),
+}
+TRANSFORMS = {
+    "jit": lambda jax, f: jax.jit(f),
+    "vmap": lambda jax, f: jax.vmap(f),
+    "jit of vmap": lambda jax, f: jax.jit(jax.vmap(f)),
+    "vmap of jit": lambda jax, f: jax.vmap(jax.jit(f)),
+    "vmap of jit of vmap": lambda jax, f: lambda x: jax.vmap(jax.jit(jax.vmap(f)))(x[None])[0],
+    "map in batches": lambda jax, f: lambda x: jax.lax.map(f, x, batch_size=2),
+    "scan": lambda jax, f: lambda x: jax.lax.scan(lambda c, row: (c, f(row)), 0, x)[1],
+    "checkpoint": lambda jax, f: jax.checkpoint(f),
+}
+# All functions in the hardest one, the two that have most parts in all.
+CASES = [(t, f) for t in TRANSFORMS for f in OF_ROWS if t == "vmap of jit" or f == "network"]
+
+
+@pytest.fixture(params=[True, False], ids=["x64", "no x64"])
+def x64(request, jax):
+    """64-bit types on, or off as by default."""
+    with jax.enable_x64(request.param):
+        yield request.param
+
+
+@pytest.mark.parametrize(("transform", "name"), CASES, ids=[f"{t}-{f}" for t, f in CASES])
+def test_reproducible_in_jax_transforms(transform, name, x64, jax):
+    expected = OF_ROWS[name](ROWS, xpnn.reproducible(np), WEIGHTS[0])
+    rxp, weight = xpnn.reproducible(jax.numpy), jax.numpy.asarray(WEIGHTS[0])
+
+    def f(x):
+        return OF_ROWS[name](x, rxp, weight)
+
+    got = to_numpy(TRANSFORMS[transform](jax, f)(jax.numpy.asarray(ROWS)))
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_reproducible_vmap_over_weights(x64, jax):
+    rxp, x = xpnn.reproducible(jax.numpy), jax.numpy.asarray(ROWS)
+    several = jax.tree.map(lambda a: jax.numpy.stack([a, -a]), NETWORK.to(jax.numpy))
+    got = jax.vmap(lambda network: network(x, xp=rxp))(several)
+    np.testing.assert_array_equal(got[0], NETWORK(ROWS, xp=xpnn.reproducible(np)))
+
+
+DERIVATIVES = {
+    "vmap of grad": lambda jax, f, x: jax.vmap(jax.grad(lambda row: (f(row) ** 2).sum()))(x),
+    "jacrev": lambda jax, f, x: jax.jacrev(f)(x),
+    "second": lambda jax, f, x: jax.jacrev(jax.grad(lambda row: f(row).sum()))(x[0]),
+}
+
+
+@pytest.mark.parametrize("transform", DERIVATIVES)
+@pytest.mark.parametrize("name", ["linear", "log_softmax", "sigmoid"])
+def test_reproducible_derivatives_in_jax(name, transform, x64, jax):
+    weight, x = jax.numpy.asarray(WEIGHTS[0]), jax.numpy.asarray(ROWS)
+    functions = {**OF_ROWS, "sigmoid": lambda x, xp, _: xpnn.sigmoid(x, xp=xp)}
+
+    def derivatives(xp):
+        f = partial(lambda x: functions[name](x, xp, weight))
+        return np.asarray(DERIVATIVES[transform](jax, f, x))
+
+    got, expected = derivatives(xpnn.reproducible(jax.numpy)), derivatives(jax.numpy)
+    assert got.dtype == expected.dtype
+    # A few roundings of binary32 each, of numbers up to about 10.
+    np.testing.assert_allclose(got, expected, rtol=20 * 2.0**-23, atol=20 * 2.0**-23)
+
+
+# What a trace makes is not remembered
+
+
+def exported(torch, module, x, **options):
+    return torch.export.export(module, (x,), **options).module()(x)
+
+
+def under_a_fake_mode(torch, module, x):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert module(x).shape == (3, 2)
+    return module(x)
+
+
+def in_inference_mode(torch, module, x):
+    with torch.inference_mode():
+        return module(x)
+
+
+TRACES = {
+    "export": exported,
+    "draft export": lambda torch, module, x: torch.export.draft_export(module, (x,)).module()(x),
+    "a fake mode": under_a_fake_mode,
+    "inference mode": in_inference_mode,
+    "make_fx": lambda torch, module, x: torch.fx.experimental.proxy_tensor.make_fx(module)(x)(x),
+    "functionalize": lambda torch, module, x: torch.func.functionalize(module)(x),
+    "vmap": lambda torch, module, x: torch.func.vmap(module)(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", ["fast", "plain", "reproducible"])
+@pytest.mark.parametrize("trace", TRACES)
+def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkeypatch):
+    rxp = xpnn.reproducible(torch)
+    xp = {"fast": None, "plain": torch, "reproducible": rxp}[way]
+    x = torch.from_numpy(ROWS)
+    expected = NETWORK(ROWS, xp=xpnn.reproducible(np))
+    # As in a new process: neither the check nor a table of constants is there yet.
+    monkeypatch.setattr(rxp, "_checked", set())
+    monkeypatch.setattr(_compilers, "_constants", {})
+    network = xpnn.Network(NETWORK.layers)
+
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            return network(x, xp=xp)
+
+    exact = np.testing.assert_array_equal
+    check = exact if way == "reproducible" else partial(np.testing.assert_allclose, rtol=1e-6)
+    check(TRACES[trace](torch, Module(), x).numpy(), expected)
+    check(network(x, xp=xp).numpy(), expected)
+    leaf = x.clone().requires_grad_()
+    network(leaf, xp=xp)[:, 0].sum().backward()
+    assert bool((leaf.grad != 0).any())

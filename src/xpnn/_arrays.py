@@ -110,6 +110,25 @@ def jax_numbers(dtype: str) -> AbstractContextManager[Any]:
     # With 64-bit types off but float64 arrays allowed, JAX would round numbers to float32 first.
     if dtype == "float64" and not jax.config.jax_enable_x64:
         context.enter_context(jax.enable_x64(True))
+    # These watch over code that its author did not mean so: a bias is meant to broadcast.
+    if jax.config.jax_numpy_rank_promotion != "allow":
+        context.enter_context(jax.numpy_rank_promotion("allow"))
+    if jax.config.jax_numpy_dtype_promotion != "standard":
+        context.enter_context(jax.numpy_dtype_promotion("standard"))
+    return context
+
+
+def jax_exactly(dtype: str) -> AbstractContextManager[Any]:
+    """Make JAX compute with what is written whatever the user's settings, and let steps be NaN."""
+    jax = sys.modules["jax"]
+    context = ExitStack()
+    context.enter_context(jax_numbers(dtype))
+    if jax.config.jax_default_matmul_precision != "highest":
+        context.enter_context(jax.default_matmul_precision("highest"))
+    if jax.config.jax_debug_nans:
+        context.enter_context(jax.debug_nans(False))
+    if jax.config.jax_debug_infs:
+        context.enter_context(jax.debug_infs(False))
     return context
 
 
@@ -131,9 +150,15 @@ def _jax_compiled(f: Callable[..., Any], dtype: str) -> Callable[..., Any]:
 
 
 def is_compiling() -> bool:
-    """Whether torch.compile is at work on what runs."""
+    """Whether torch.compile or torch.export is at work on what runs."""
     torch = sys.modules.get("torch")
     return torch is not None and bool(torch.compiler.is_compiling())
+
+
+def torch_sees_no_values() -> bool:
+    """Whether torch.compile, torch.export or a mode such as FakeTensorMode stands in for values."""
+    torch = sys.modules["torch"]
+    return bool(torch.compiler.is_compiling()) or torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
 
 
 def library_of_namespace(xp: Namespace) -> Library:

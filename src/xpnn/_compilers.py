@@ -5,12 +5,19 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
 
-from xpnn._arrays import device_of, is_compiling, library, library_of_namespace
+from xpnn._arrays import (
+    device_of,
+    jax_exactly,
+    library,
+    library_of_namespace,
+    torch_sees_no_values,
+)
 from xpnn._transfer import from_numpy
 from xpnn._types import Array, Namespace, Values
 from xpnn.errors import XpnnTypeError
@@ -42,6 +49,8 @@ class Compiler(NamedTuple):
     """
     is_at_work: Callable[[], bool]
     """Whether `operator` is to be called now."""
+    is_tracing: Callable[[], bool]
+    """Whether what is computed now may be no values, but what stands for them: to be forgotten."""
     as_one: Callable[[Function], Function] | None
     """Makes one step of a function that computes in binary64, so that no such array leaves it."""
     in_rows: Callable[[Function, Array, int], Array]
@@ -50,6 +59,9 @@ class Compiler(NamedTuple):
     """The same array as NumPy's, where it lies in the main memory and no derivative is recorded."""
     from_host: Function
     """The opposite."""
+    guard: Callable[[str], AbstractContextManager[Any]] | None = None
+    """`guard(dtype)`: goes around what has to be computed as written; None where that of the library does.
+    """
     rows: Callable[[Function, int], Function] | None = None
     """`rows(f, size)`: f(constants, x), whose rows depend on those of x alone, compiled.
 
@@ -68,14 +80,40 @@ def _jax_keep(p: Array) -> Array:
 
 def _jax_with_rule(rule: Rule) -> Function:
     jax = sys.modules["jax"]
+    function = jax.custom_vjp(_jax_as_it_is(rule.f))
 
     def forward(*arrays: Array) -> tuple[Array, tuple[Array, ...]]:
-        y = rule.f(*arrays)
+        y = function(
+            *arrays
+        )  # not f, of which a second derivative would be taken operation by operation
         return y, (y, *arrays)
 
-    function = jax.custom_vjp(rule.f)
     function.defvjp(forward, lambda saved, g: rule.backward(g, *saved))
     return jax.jit(function)  # type: ignore[no-any-return]
+
+
+def _jax_as_it_is(f: Function) -> Function:
+    """Make a function of f whose operations jax.vmap finds as f wrote them, at whatever time.
+
+    Where 64-bit types are off and f switches them on, JAX would otherwise take what it recorded of f
+    apart later, when they are off again, and cut it to 32 bits.
+    """
+    jax = sys.modules["jax"]
+    function = jax.custom_batching.custom_vmap(f)
+
+    def batched(size: int, is_batched: Any, *given: Any) -> tuple[Any, Any]:
+        axes = jax.tree.map(lambda is_mapped: 0 if is_mapped else None, tuple(is_batched))
+        whole = jax.vmap(f, axes, axis_size=size)
+
+        def of_all(*given: Any) -> Any:
+            with jax_exactly("float64"):
+                return whole(*given)
+
+        y = _jax_as_it_is(of_all)(*given)
+        return y, jax.tree.map(lambda _: True, y)
+
+    function.def_vmap(batched)
+    return function  # type: ignore[no-any-return]
 
 
 def _jax_as_one(f: Function) -> Function:
@@ -87,14 +125,17 @@ def _jax_as_one(f: Function) -> Function:
 def _jax_with_derivatives_of(f: Function, computed: Function) -> Function:
     """Make one step of `computed`, the same function as f, with the derivatives of f."""
     jax = sys.modules["jax"]
-    function = jax.custom_vjp(computed)
+    function = jax.custom_vjp(_jax_as_it_is(computed))
 
     def forward(*given: Any) -> tuple[Any, tuple[Any, ...]]:
-        return computed(*given), given
+        return function(*given), given
+
+    def pull(given: tuple[Any, ...], g: Any) -> tuple[Any, ...]:
+        with jax_exactly("float64"):
+            return jax.vjp(f, *given)[1](g)  # type: ignore[no-any-return]
 
     def backward(given: tuple[Any, ...], g: Any) -> tuple[Any, ...]:
-        with jax.enable_x64(True):
-            return jax.vjp(f, *given)[1](g)  # type: ignore[no-any-return]
+        return _jax_with_derivatives_of(pull, pull)(given, g)  # type: ignore[no-any-return]
 
     function.defvjp(forward, backward)
     return function  # type: ignore[no-any-return]
@@ -148,10 +189,19 @@ def torch_takes_values_alone(a: Array) -> bool:
     torch = sys.modules["torch"]
     return (
         a.is_cpu
-        and not torch.compiler.is_compiling()
+        and not torch_sees_no_values()
         and not (a.requires_grad and torch.is_grad_enabled())
         and torch.autograd.forward_ad._current_level < 0  # noqa: SLF001
         and not torch._C._functorch.is_functorch_wrapped_tensor(a)  # noqa: SLF001
+    )
+
+
+def _torch_is_tracing() -> bool:
+    torch = sys.modules["torch"]
+    return (
+        torch_sees_no_values()
+        or torch._C._functorch.peek_interpreter_stack() is not None  # noqa: SLF001
+        or torch.is_inference_mode_enabled()
     )
 
 
@@ -274,10 +324,12 @@ def compiler_of(xp: Namespace) -> Compiler:
             with_rule=_jax_with_rule,
             operator=lambda _: None,
             is_at_work=lambda: False,
+            is_tracing=lambda: True,
             as_one=_jax_as_one,
             in_rows=_jax_in_rows,
             to_host=lambda _: None,
             from_host=lambda a: a,
+            guard=jax_exactly,
             rows=_jax_rows,
         )
     if array_api_compat.is_torch_namespace(xp):
@@ -285,7 +337,8 @@ def compiler_of(xp: Namespace) -> Compiler:
             keep=None,
             with_rule=_torch_with_rule,
             operator=_torch_operator,
-            is_at_work=is_compiling,
+            is_at_work=torch_sees_no_values,
+            is_tracing=_torch_is_tracing,
             as_one=None,
             in_rows=_in_rows,
             to_host=_torch_to_host,
@@ -297,6 +350,7 @@ def compiler_of(xp: Namespace) -> Compiler:
         with_rule=lambda rule: rule.f,
         operator=lambda _: None,
         is_at_work=lambda: False,
+        is_tracing=lambda: False,
         as_one=None,
         in_rows=_in_rows,
         to_host=_numpy_to_host,

@@ -13,7 +13,7 @@ from xpnn._dtypes import computing_float, float_names, floating_name, promote
 from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
 from xpnn._linear import check_width
 from xpnn._placement import check_place, layer_dtypes, moved
-from xpnn._transfer import destination, is_numpy, to_native, to_numpy
+from xpnn._transfer import can_make_lasting, destination, is_numpy, to_native, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -409,9 +409,12 @@ class Network:
             as_they_are = here and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, device, dtype, use)
-        if key not in self._copies:
-            self._copies[key] = moved(self.layers, found, device, dtype)
-        return self._copies[key]  # type: ignore[no-any-return]
+        if key in self._copies:
+            return self._copies[key]  # type: ignore[no-any-return]
+        layers = moved(self.layers, found, device, dtype)
+        if can_make_lasting():
+            self._copies[key] = layers
+        return layers
 
     def __repr__(self) -> str:
         try:

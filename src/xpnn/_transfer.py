@@ -11,7 +11,6 @@ import numpy as np
 from xpnn._arrays import (
     Library,
     device_of,
-    is_compiling,
     jax_numbers,
     library,
     library_of_namespace,
@@ -94,13 +93,19 @@ def lastingly(xp: Namespace, dtype: str, make: Callable[[], T]) -> T:
     if array_api_compat.is_jax_namespace(xp):
         with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):
             return make()
-    if array_api_compat.is_torch_namespace(xp) and not is_compiling():
+    if array_api_compat.is_torch_namespace(xp) and can_make_lasting():
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
         # torch keeps its modes (inference_mode, func.jvp, FakeTensorMode) for each thread.
         with ThreadPoolExecutor(1) as apart:
             return apart.submit(make).result()
     return make()
+
+
+def can_make_lasting() -> bool:
+    """Whether `lastingly` does what it says: torch.compile records all that Python does."""
+    torch = sys.modules.get("torch")
+    return torch is None or not torch.compiler.is_dynamo_compiling()
 
 
 def check_dtype(found: Library, dtype: str) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from xpnn._operators import BINARY, COMPARISONS, UNARY
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError
@@ -21,7 +23,7 @@ class ReproducibleArray:
 
     def __init__(self, native: Array) -> None:
         self._native = native
-        self._split: Any = None
+        self._split: tuple[int, Any] | None = None
 
     @property
     def native(self) -> Array:
@@ -94,12 +96,32 @@ class ReproducibleArray:
     def __setitem__(self, key: Any, value: Any) -> None:
         value = self._namespace.asarray(value, dtype=self.dtype, device=self.device)
         self._native[self._namespace.index(key)] = value._native  # noqa: SLF001
-        self._split = None
+        self._namespace.writes += 1
 
     def __len__(self) -> int:
-        if not self.shape:
-            raise XpnnTypeError("len(): expected an array with an axis, got one without")
+        self._check_axis("len()")
         return self.shape[0]
+
+    def __iter__(self) -> Any:
+        self._check_axis("iter()")
+        return (self[i, ...] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        found = self == value
+        return found is True or (found is not False and bool(self._namespace.any(found)))
+
+    def _check_axis(self, called: str) -> None:
+        if not self.shape:
+            raise XpnnTypeError(f"{called}: expected an array with an axis, got one without")
+
+    __array_ufunc__ = None  # NumPy's arrays and numbers leave their operators to this class
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise XpnnTypeError(
+            f"expected {self._namespace.__name__} to give its array away on purpose, got an array "
+            "that NumPy was to convert; x.native is the library's own array, e.g. "
+            "numpy.asarray(x.native)"
+        )
 
     def __bool__(self) -> bool:
         return bool(self._native)
@@ -122,12 +144,30 @@ class ReproducibleArray:
         return self._namespace.pow(self, other)
 
     def __pos__(self) -> Any:
-        return self
+        return self._namespace.positive(self)
+
+
+def _operand(self: ReproducibleArray, other: Any) -> Any:
+    """Return what an operator of `self` takes for `other`; NotImplemented if that is no number.
+
+    A number of NumPy's is taken as Python's: on every library it takes the array's dtype, then.
+    """
+    if isinstance(other, np.generic):
+        other = other.item()
+    if self._namespace.takes(other):
+        return other
+    if hasattr(other, "dtype") and hasattr(other, "shape"):
+        raise XpnnTypeError(
+            f"expected arrays of one library, got one of {self._namespace.__name__} and a "
+            f"{type(other).__module__}.{type(other).__qualname__}; convert it, e.g. asarray(...)"
+        )
+    return NotImplemented
 
 
 def _binary(name: str) -> Any:
     def operator(self: ReproducibleArray, other: Any) -> Any:
-        if not self._namespace.takes(other):
+        other = _operand(self, other)
+        if other is NotImplemented:
             return NotImplemented
         return getattr(self._namespace, name)(self, other)
 
@@ -136,7 +176,8 @@ def _binary(name: str) -> Any:
 
 def _reflected(name: str) -> Any:
     def operator(self: ReproducibleArray, other: Any) -> Any:
-        if not self._namespace.takes(other):
+        other = _operand(self, other)
+        if other is NotImplemented:
             return NotImplemented
         return getattr(self._namespace, name)(other, self)
 

@@ -24,7 +24,7 @@ def _values() -> tuple[float, ...]:
 
 def _answer(engine: Namespace, like: Array) -> str:
     own = engine.native_namespace
-    with engine.of.guard("float64"):
+    with engine.guard("float64"):
         xp, (x,) = kept(own, engine.keep, [own.reshape(constant(_values, own, like), (_SIZE, -1))])
         y = _exact.matmul(x, _exact.split_right(x, False, xp), False, xp)
         for f in ELEMENTWISE.values():

@@ -83,11 +83,11 @@ class Computed(Engine):
         y = self.where(self.less(b, 0), self.negative(size), size)
         return self._result(y._native, (x1, x2))  # noqa: SLF001
 
-    def conj(self, x: Any, /) -> Any:
-        """x: all numbers are real here."""
-        return x
+    def positive(self, x: Any, /) -> Any:
+        """A copy of x: all numbers are real here, and have no sign of zero."""
+        return self._result(self.copied(self._native_of(x)), (x,))
 
-    real = conj
+    conj = real = positive
 
     def signbit(self, x: Any, /) -> Any:
         """x < 0: a zero and a NaN have no sign here."""
@@ -151,8 +151,9 @@ class Computed(Engine):
             wrapped = self.to_device(wrapped, device)
         source, name = dtype_name(wrapped.dtype), dtype_name(dtype)
         if source == name:
-            return self._result(wrapped._native, (x,))  # noqa: SLF001
-        with self.of.guard("float64"):
+            y = wrapped._native  # noqa: SLF001
+            return self._result(self.copied(y) if copy else y, (x,))
+        with self.guard("float64"):
             if source in FLOATS and name not in FLOATS and name != "bool":
                 y = self._to_integer(wrapped._native, dtype)  # noqa: SLF001
             elif FLOATS.get(name, 0) and source in FLOATS:

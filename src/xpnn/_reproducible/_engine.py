@@ -48,13 +48,14 @@ class Engine(Wrapping):
 
     def __init__(self, of: Library) -> None:
         self.of = of
+        self._compiler = compiler_of(of.xp)
+        self.guard = self._compiler.guard or of.guard
         self.native_namespace = of.xp
         self.__name__ = f"xpnn.reproducible({of.name})"
-        self.__xpnn_library__ = Library(self, of.guard, self)
+        self.__xpnn_library__ = Library(self, self.guard, self)
         self.Array: type[ReproducibleArray] = type(
             "ReproducibleArray", (ReproducibleArray,), {"_namespace": self}
         )
-        self._compiler = compiler_of(of.xp)
         _pytree.register(
             _pytree.Node(
                 self.Array,
@@ -68,6 +69,8 @@ class Engine(Wrapping):
         self._rules: dict[str, Rule] = {}
         self._compiled: dict[Any, Callable[..., Array]] = {}
         self._checked: set[str] = set()
+        self.writes = 0
+        """How often an array was written to: views share memory, so each may have changed with it."""
         self.pi, self.e, self.inf, self.nan, self.newaxis = (
             math.pi,
             math.e,
@@ -138,7 +141,7 @@ class Engine(Wrapping):
 
         def backward(g: Array, *saved: Array) -> tuple[Array, ...]:
             wrapped = [self.wrap(a) for a in (g, *saved)]
-            with self.of.guard(dtype):
+            with self.guard(dtype):
                 gradients = RULES[name](self, *wrapped, **known)
             return tuple(d._native for d in gradients)  # noqa: SLF001
 
@@ -156,7 +159,7 @@ class Engine(Wrapping):
             check(self, natives[0], device)
             self._checked.add(str(device))
         if name in _NO_ARITHMETIC:
-            with self.of.guard("float64"):
+            with self.guard("float64"):
                 return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
 
         def compute(*natives: Array, kernel: Any = KERNELS[name], **more: Any) -> Array:
@@ -164,7 +167,7 @@ class Engine(Wrapping):
             return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
 
         in_rows = self._compiler.in_rows
-        with self.of.guard("float64"):
+        with self.guard("float64"):
             if name in ELEMENTWISE and self.keep is None:
                 flat = xp.reshape(natives[0], (-1,))
                 return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
@@ -190,17 +193,19 @@ class Engine(Wrapping):
         Not for the compilers, that see no arrays, nor where gradients are recorded.
         """
         natives = (a._native, b._native)  # noqa: SLF001
-        if self.keep is not None or self._compiler.is_at_work():
+        if self.keep is not None or self._compiler.is_tracing():
             return None
         if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
             return None
         if len(b.shape) != 2 or b.shape[0] == 0:
             return None
         dtype = dtype_name(b.dtype)
-        if b._split is None:  # noqa: SLF001
-            with self.of.guard("float64"):
-                b._split = self._in_binary64(split_right, dtype, natives[1:])  # noqa: SLF001
-        return self._compute("matmul", dtype, natives, {"right": b._split})  # noqa: SLF001
+        writes, known = self.writes, b._split  # noqa: SLF001
+        if known is None or known[0] != writes:
+            with self.guard("float64"):
+                known = (writes, self._in_binary64(split_right, dtype, natives[1:]))
+            b._split = known  # noqa: SLF001
+        return self._compute("matmul", dtype, natives, {"right": known[1]})
 
     # Formulas of rows
 

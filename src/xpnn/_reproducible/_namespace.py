@@ -20,7 +20,7 @@ _EXACT = frozenset(
     bitwise_right_shift bitwise_xor broadcast_arrays broadcast_to clip concat count_nonzero
     equal expand_dims flip greater greater_equal isfinite isin isinf isnan less less_equal
     logical_and logical_not logical_or logical_xor matrix_transpose max maximum meshgrid min
-    minimum moveaxis nonzero not_equal permute_dims positive repeat reshape roll searchsorted
+    minimum moveaxis nonzero not_equal permute_dims repeat reshape roll searchsorted
     sign sort squeeze stack take take_along_axis tile tril triu unique_all
     unique_counts unique_inverse unique_values unstack where
     """.split()
@@ -123,7 +123,7 @@ class ReproducibleNamespace(Computed):
                 x = self.to_device(x, device)
             if dtype is not None and dtype != x.dtype:
                 return self.astype(x, dtype)  # type: ignore[no-any-return]
-            return self.Array(self.native_namespace.asarray(x._native, copy=True)) if copy else x  # noqa: SLF001
+            return self.Array(self.copied(x._native)) if copy else x  # noqa: SLF001
         if isinstance(obj, list | tuple):
             obj = _unwrapped(obj)
         return self.wrap(self.native_namespace.asarray(obj, dtype=dtype, device=device, copy=copy))

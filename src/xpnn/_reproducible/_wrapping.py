@@ -62,6 +62,10 @@ class Wrapping:
             return y
         return self.native_namespace.where(y == y, y, math.nan)  # noqa: PLR0124
 
+    def copied(self, x: Array) -> Array:
+        """Copy an array of the library; derivatives pass."""
+        return self.native_namespace.astype(x, x.dtype, copy=True)
+
     def _clean(self, x: Array) -> Array:
         """Make subnormal numbers and -0 of a floating array 0."""
         least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
