@@ -217,3 +217,79 @@ def test_derivatives_against_finite_differences(ad, f):
         ]
         desired[i] = (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h)
     np.testing.assert_allclose(got, desired, rtol=3e-6, atol=1e-6)
+
+
+# Arrays among those of others
+
+OPERATORS = "add sub mul truediv lt le gt ge eq ne".split()
+
+
+def test_iterates_as_long_as_it_is(rxp, backend):
+    x = rxp.asarray(backend.asarray(np.float32([1, 2, 3])))
+    first, *others = x
+    assert [float(v) for v in (first, *others)] == [1, 2, 3]
+    assert 2.0 in x
+    assert 4.0 not in x
+    assert "a" not in x
+    with pytest.raises(TypeError, match="with an axis"):
+        list(first)
+    assert complex(first) == 1
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_take_numbers_of_numpy_as_python_s(name, rxp, backend):
+    f = getattr(operator, name)
+    x = rxp.asarray(backend.asarray(np.float32([0.5, 1.5, 3])))
+    for number in (np.float64(1.5), np.float32(1.5), np.int64(3)):
+        for got, expected in (
+            (f(x, number), f(x, number.item())),
+            (f(number, x), f(number.item(), x)),
+        ):
+            assert got.dtype == expected.dtype
+            assert to_numpy(got).tolist() == to_numpy(expected).tolist()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_refuse_arrays_of_others(name, rxp, backend):
+    f = getattr(operator, name)
+    x = rxp.asarray(backend.asarray(np.float32([0.5, 1.5, 3])))
+    others = [np.array(2.0), np.ones(3, "float32")] if backend.name != "numpy" else []
+    if backend.name != "array-api-strict":  # whose errors say it themselves
+        native = backend.asarray(np.float32([1, 2, 3]))
+        assert to_numpy(f(native, x)).tolist() == to_numpy(f(rxp.asarray(native), x)).tolist()
+    for other in others:
+        for pair in ((x, other), (other, x)):
+            with pytest.raises(TypeError, match="one library"):
+                f(*pair)
+
+
+def test_does_not_become_an_array_of_numpy_unasked(rxp, backend):
+    x = rxp.asarray(backend.asarray(np.float32([1, 2])))
+    for f in (np.asarray, np.exp, lambda x: np.array([x, x]), lambda x: np.dot(x, x), round):
+        with pytest.raises(TypeError):
+            f(x)
+
+
+def test_writing_through_a_view_changes_products(rxp, backend):
+    if backend.name == "jax":
+        pytest.skip("JAX's arrays cannot be written to")
+    x, w = (rxp.asarray(backend.asarray(np.ones(s))) for s in ((1, 3), (3, 2)))
+    views = (
+        lambda: w[0, :],
+        lambda: w.T[:, 0],
+        lambda: rxp.reshape(w, (6,))[:2],
+        lambda: rxp.astype(w, w.dtype, copy=False)[0, :],
+    )
+    for i, view in enumerate(views):
+        rxp.matmul(x, w)
+        view()[...] = 10.0 * i
+        assert to_numpy(rxp.matmul(x, w)).tolist() == [[2 + 10.0 * i] * 2]
+
+
+def test_copies_are_copies(rxp, backend):
+    if backend.name == "jax":
+        pytest.skip("JAX's arrays cannot be written to")
+    x = rxp.asarray(backend.asarray(np.float64([1, 2])))
+    copies = [+x, rxp.astype(x, x.dtype), rxp.asarray(x, copy=True), rxp.real(x), rxp.conj(x)]
+    x[0] = 7.0
+    assert [float(c[0]) for c in copies] == [1] * 5
