@@ -27,8 +27,8 @@ ROOMS = (
     {"_model_file", "_rows", "_npy_rows", "_csv_rows", "_streams", "_written_rows", "models"},
     {"_dense", "_placement", "_forward", "_fast", "_analysis", "_network"},
     {"_load"},
-    {"_expectation", "_error_bound", "_reference", "_standard", "_faults", "_layers_alone"}
-    | {"_report", "_plot", "_parity"},
+    {"_expectation", "_error_bound", "_reference", "_standard", "_layers_alone"}
+    | {"_case", "_coarse", "_faults", "_fits", "_causes", "_report", "_plot", "_parity"},
     {"cli"},
     {"testing"},
 )

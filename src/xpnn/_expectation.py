@@ -59,10 +59,11 @@ def after_linear(
 
 
 def after_activation(
-    s: Expectation, activation: Activation, unit: float, xp: Namespace
+    s: Expectation, activation: Activation, unit: float, xp: Namespace, reach: float = 0.0
 ) -> Expectation:
-    """Go through an activation."""
+    """Go through an activation; its slope is the steepest within `reach` standard deviations."""
     function, name, options = activation
+    far = reach * xp.sqrt(s.variance)
     y = function(s.centre, xp=xp, **options)
     if name in {"softmax", "log_softmax"}:
         p = softmax(s.centre, xp=xp)
@@ -72,16 +73,25 @@ def after_activation(
         variance = (1 - p) ** 2 * variance + xp.sum(carried, axis=-1, keepdims=True) - carried
         roundings = 2 * ELEMENTARY + 8 + math.sqrt(y.shape[-1])
         own = unit * roundings / FACTOR * (y if name == "softmax" else 1 + xp.abs(y))
-        carried = y * y * variance if name == "softmax" else variance
-        return Expectation(y, carried + own**2)
+        if name == "softmax":
+            growth = xp.exp(xp.minimum(xp.max(far, axis=-1, keepdims=True), xp.ones_like(far)))
+            variance = xp.minimum((y * growth) ** 2 * variance, xp.ones_like(y))
+        return Expectation(y, variance + own**2)
     slope = SLOPES[name]
-    steepest = slope.steepest(s.centre, s.centre, xp, **options)
+    lower, upper = s.centre - far, s.centre + far
+    steepest = slope.steepest(lower, upper, xp, **options)
     own = unit * slope.roundings(xp.abs(s.centre), xp.abs(y), **options) / FACTOR
-    return Expectation(y, steepest**2 * s.variance + own**2)
+    jump = 0.0 if slope.jump is None or not reach else slope.jump(lower, upper, xp, **options)
+    return Expectation(y, steepest**2 * s.variance + own**2 + jump**2)
 
 
-def expect(one: Pass, x: Array, xp: Namespace) -> Expectation:
-    """Expect the errors of a pass."""
+def expect(one: Pass, x: Array, xp: Namespace, reach: float = 0.0) -> Expectation:
+    """Expect the errors of a pass.
+
+    A model of many rows takes the slope of an activation at its argument. A single row may be one of
+    those whose argument passes a kink or a jump: with a `reach`, in standard deviations, the steepest
+    slope that lies so near is taken.
+    """
     inside, last = PRECISIONS[computing_float(one.dtype)], PRECISIONS[one.dtype]
     of_weights = last.unit if any(is_rounded(name, one.dtype) for name in one.weights) else 0.0
     of_input = last.unit if is_rounded(dtype_name(x.dtype), one.dtype) else 0.0
@@ -89,7 +99,7 @@ def expect(one: Pass, x: Array, xp: Namespace) -> Expectation:
     s = Expectation(x, (_DEVIATION * of_input * x) ** 2).flushed(last.tiny, xp)
     for i, layer in enumerate(one.layers):
         s = after_linear(s, layer, inside.unit, of_weights, xp).flushed(inside.tiny, xp)
-        s = after_activation(s, activation_of(one.layers, i, one.of), inside.unit, xp)
+        s = after_activation(s, activation_of(one.layers, i, one.of), inside.unit, xp, reach)
         s = s.flushed(inside.tiny, xp)
     if inside == last:
         return s

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from xpnn import _faults
 from xpnn._arrays import Library, common_library, library
 from xpnn._backends import backend_library
 from xpnn._backends import backends as all_backends
+from xpnn._causes import likely
 from xpnn._digest import digest
 from xpnn._dtypes import FLOATS, computing_float, dtype_name, float_names, floating_name, promote
 from xpnn._layers_alone import first_unsound
@@ -16,7 +16,7 @@ from xpnn._network import Network
 from xpnn._placement import layer_dtypes
 from xpnn._report import Explanation, Report, Result
 from xpnn._reproducible import reproducible
-from xpnn._standard import Reference, Standard, guarded, host
+from xpnn._standard import Reference, Standard, guarded, host, listed, not_finite
 from xpnn._transfer import find_device, from_numpy, to_numpy
 from xpnn._types import Array, Device, DType, Namespace, Values
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -84,7 +84,7 @@ def parity(
     """
     values, promoted = _given("parity", network, x)
     names = [floating_name("parity", d) or promoted for d in dtypes or [promoted]]
-    reference = Reference.make(network, values, of)
+    reference = Reference.make(network, values, of).required()
     places, left_out = _places(backends, devices)
     results: list[Result] = []
     certain = {}
@@ -158,8 +158,29 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     standard = Standard.make(reference, dtype)
     y = to_numpy(y).reshape(-1, expected[-1])
     comparison = standard.compare(y, None)
-    cause = _cause(reference, y, dtype) if comparison.faults else None
-    return Explanation(dtype, reference.words, comparison, tuple(comparison.faults), cause)
+    cause = likely(standard, y, comparison, tuple(x.shape[:-1])) if comparison.faults else None
+    notes = _notes(network, standard, y)
+    faults = tuple(comparison.faults)
+    return Explanation(dtype, reference.words, comparison, faults, cause, notes)
+
+
+def _notes(network: Network, standard: Standard, y: Values) -> tuple[str, ...]:
+    """Say where nothing can be said of the result, and why."""
+    xp, x = host().xp, standard.reference.x
+    notes = [not_finite("x", x)]
+    for i, layer in enumerate(network.to(xp, dtype="float64").layers):
+        for name, a in layer.arrays.items():
+            words = not_finite(f"layer {i}: the {name}", a.reshape(-1, a.shape[-1]))
+            notes.append(words)
+    fine = xp.isfinite(x) if x.dtype.kind == "f" else xp.ones(x.shape, dtype=xp.bool)
+    over = xp.all(fine, axis=-1) & ~xp.all(xp.isfinite(standard.enclosure.errors[1, ...]), axis=-1)
+    if bool(xp.any(over)):
+        rows = listed("row", xp.nonzero(over)[0], len(x))
+        notes.append(
+            f"values overflow, or may, in {standard.dtype} in {rows}: nothing is known there"
+        )
+        notes.append(not_finite("y", y, over[:, None], ", where values overflow, or may"))
+    return tuple(note for note in notes if note)
 
 
 def _given(function: str, network: Network, x: Array) -> tuple[Values, str]:
@@ -229,7 +250,8 @@ def _run(network: Network, standard: Standard, place: _Place) -> Iterator[Result
             if where:
                 faults.append(where)
             if faults:
-                faults.append(f"likely cause: {_cause(reference, y, dtype)}")
+                cause = likely(standard, y, comparison, reference.x.shape[:1])
+                faults.append(f"likely cause: {cause}")
             code = digest(y) if xp is not None else None
             yield Result(
                 place.backend, place.words, dtype, way, seconds, code, comparison, tuple(faults)
@@ -255,13 +277,6 @@ def _layer_at_fault(network: Network, x: Array, standard: Standard, xp: Namespac
     outputs = [(to_numpy(a), to_numpy(z)) for a, z in there.layer_outputs(rows, xp=xp)]
     layers = there.to(host().xp, dtype="float64").layers
     return str(guarded(first_unsound, layers, to_numpy(rows), outputs, computing))
-
-
-def _cause(reference: Reference, y: Values, dtype: str) -> str:
-    """Return the likely cause, judged by the rows with exact results."""
-    xp, rows = host().xp, reference.sample
-    x, y = (xp.astype(a[rows, :], xp.float64) for a in (reference.x, y))
-    return _faults.likely(_faults.Case(reference.layers, x, reference.of, dtype, y))
 
 
 def _alike(results: list[Result]) -> list[Result]:

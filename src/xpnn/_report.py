@@ -75,6 +75,7 @@ def _numbers(c: Comparison) -> dict[str, Any]:
         "largest error as a fraction of the bound": c.of_bound,
         "root mean square error as a fraction of the expected": c.of_expected,
         "rows outside the bound": c.outside,
+        "rows inside the bound with errors beyond the expected": c.beyond,
         "rows without a bound": c.unbounded,
         "class agreement": c.agreement,
         "rows of another than the certain class": c.wrong,
@@ -205,6 +206,8 @@ class Explanation(NamedTuple):
     """What is wrong, in words; nothing if all is well."""
     cause: str | None
     """The likely cause, 'unknown', or None if nothing is wrong."""
+    notes: tuple[str, ...] = ()
+    """Of which rows nothing can be said, and why: NaN and infinity in input or weights, overflow."""
 
     @property
     def passed(self) -> bool:
@@ -219,6 +222,7 @@ class Explanation(NamedTuple):
             "reference": self.reference,
             "faults": list(self.faults),
             "cause": self.cause,
+            "notes": list(self.notes),
             **_numbers(self.comparison),
         }
 
@@ -230,5 +234,6 @@ class Explanation(NamedTuple):
             f"root mean square {c.of_expected:.2g} of the expected error",
             f"exact: {self.reference}",
             *self.faults,
+            *self.notes,
         ]
         return "\n".join(lines + ([f"likely cause: {self.cause}"] if self.cause else []))
