@@ -201,20 +201,25 @@ def _reference(problem: Problem, place: Place, dtype: str) -> list[Values]:
     if kind not in FLOATS and not problem.layers:
         # What integers become is the library's own choice: small ones are the same in both.
         x, kind = x.astype(dtype), dtype
-    if kind == "bfloat16" and not gradient and dtype == "bfloat16":
-        wide = _called(
-            calls.ready(_in_single(problem), other), arrays.asarray(x, "numpy", "float32")
-        )
-        return [
-            arrays.rounded(_to_nearest(y), "bfloat16") if y.dtype.kind == "f" else y for y in wide
-        ]
-    return _called(calls.ready(problem, other), other.asarray(x, kind))
+    if gradient:
+        return _called(calls.ready(problem, other), other.asarray(x, kind))
+    # bfloat16 is float32, rounded once.
+    results = _called(
+        calls.ready(_in_single(problem), other), arrays.asarray(x, "numpy", _single(kind))
+    )
+    if dtype != "bfloat16":
+        return results
+    return [arrays.rounded(_to_nearest(y), dtype) if y.dtype.kind == "f" else y for y in results]
+
+
+def _single(dtype: str) -> str:
+    return "float32" if dtype == "bfloat16" else dtype
 
 
 def _in_single(problem: Problem) -> Problem:
     case = problem.case
-    weights = "float32" if case["weights"] == "bfloat16" else case["weights"]
-    return problem._replace(case={**case, "dtype": "float32", "weights": weights})
+    names = {factor: _single(case[factor]) for factor in ("dtype", "weights")}
+    return problem._replace(case={**case, **names})
 
 
 def _to_nearest(y: Values) -> Values:

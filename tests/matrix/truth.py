@@ -17,12 +17,12 @@ from xpnn._slopes import ELEMENTARY, SLOPES
 from . import arrays, calls
 from .arrays import Values
 from .calls import Problem
-from .factors import ELEMENT, is_network
+from .factors import ELEMENT, LIBRARIES, is_network
 
 _SAMPLES, _MANY = 10, 2**15
 """Entries of an array that are held to mpmath, and to the plain way in float64, at most."""
-_UNITS = 32.0
-"""Units in the last place that the plain way of a function may be off, and the reproducible one of float64."""
+_UNITS, _UNITS_OF_SLOPES = 32.0, 2048.0
+"""Units in the last place that the plain way of a function may be off, and the reproducible one of float64; roundings of derivatives."""
 
 
 class Expected(NamedTuple):
@@ -67,7 +67,8 @@ def _rounding(exact_values: Values, dtype: str, way: str, library: str) -> Value
         if dtype == "bfloat16":
             last = np.maximum(size * 2.0**-8, 2.0**-134)
         else:
-            last = np.spacing(size.astype(dtype)).astype(np.float64) / 2
+            last = np.spacing(size.astype(dtype)).astype(np.float64)
+            last = np.where(last > 5e-324, last / 2, last)
     flushes = library == "jax" or way != "plain" or dtype == "bfloat16"
     return last * (1 + 2.0**-10) + (4 * PRECISIONS[wide].tiny if flushes else 0.0)
 
@@ -152,7 +153,9 @@ def _element_tolerance(
             roundings = SLOPES[problem.case["function"]].roundings(t, size, **problem.options)
             tolerance = tolerance + unit * roundings + 4 * tiny * (1 + t)
         elif way == "plain" or wide == "float64":
-            tolerance = tolerance + _UNITS * 2 * unit * size
+            # An option that scales the argument rounds it before an exponential.
+            scaled = t if problem.options else 0.0
+            tolerance = tolerance + (_UNITS + scaled) * 2 * unit * size
             tolerance = tolerance + (4 * tiny * (1 + t) if library == "jax" else 0)
     return np.minimum(tolerance, np.finfo(np.float64).max)
 
@@ -204,7 +207,8 @@ def _sums(x: Values, taking: Values, axis: Any) -> _Sums:
     below = np.where(np.isnan(below), np.inf, below)
     e = np.exp(-below) * taking
     top = np.floor(e)
-    others = np.sum(e - top, axis=axis, keepdims=True) + np.sum(top, axis=axis, keepdims=True) - 1
+    ties = np.sum(top, axis=axis, keepdims=True) - 1
+    others = np.sum(e - top, axis=axis, keepdims=True) + ties
     weighted = np.where(e > 0, e * np.where(np.isinf(below), 0, below), 0)
     mean = np.sum(weighted, axis=axis, keepdims=True) / np.maximum(
         np.sum(e, axis=axis, keepdims=True), 1e-300
@@ -444,6 +448,17 @@ def expected(problem: Problem, way: str, library: str, dtype: str) -> list[list[
 
 def expected_gradient(problem: Problem, dtype: str) -> list[list[Expected]]:
     """What the derivative of a case is held to; nothing where nothing is known."""
-    if problem.case["function"] in ELEMENT:
+    case = problem.case
+    if case["function"] in ELEMENT:
         return [[_element_slope(problem, dtype)]]
-    return []
+    if case["values"] not in ("normal", "certain") or "torch" not in LIBRARIES:
+        return []
+    # Of many sums: as torch finds it for the formula as it is written, in float64.
+    weights = case["weights"] if case["weights"] == "-" else "float64"
+    wide = problem._replace(case={**case, "dtype": "float64", "weights": weights})
+    there = calls.Place("torch", "plain", "torch.backward")
+    x = there.asarray(problem.x.astype(np.float64), "float64")
+    slope = arrays.native(calls.ready(wide, there).function(x)).astype(np.longdouble)
+    largest = np.max(np.abs(slope), initial=0, where=np.isfinite(slope)) + 1
+    units = PRECISIONS[dtype].unit + PRECISIONS[computing_float(dtype)].unit * _UNITS_OF_SLOPES
+    return [[Expected(slope, np.full(slope.shape, float(units * largest)))]]
