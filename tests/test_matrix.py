@@ -124,7 +124,7 @@ def test_a_process_that_dies_or_hangs_is_a_fault(monkeypatch):
 
 
 def test_other_bits_in_another_order_are_a_fault(capsys):
-    tally = command.Tally()
+    tally = command.Tally(0)
     found = {"faults": [], "comparisons": 3, "digest": "a", "seconds": 0.1}
     tally.add(PLAIN, found)
     tally.add(PLAIN, found)

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -21,9 +22,9 @@ from .factors import FACTORS, Case, cost
 COUNTS = Path(__file__).parents[1] / "matrix.json"
 _PATIENCE = 300.0
 """Seconds after which a case hangs."""
-_COSTLY = 1.0
+_COSTLY = 0.3
 """Seconds from which on the sample computes a case in one process alone."""
-_ROUND = 300
+_ROUND = 200
 """Random cases after which processes start anew."""
 
 
@@ -104,7 +105,9 @@ def serve() -> None:
 class Tally:
     """Counts of what was seen, and failures as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self.pairs = cover.Cover(seed)
+        self.possible = self.pairs.possible
         self.cases = self.comparisons = self.failed = 0
         self.slow: list[tuple[float, str]] = []
         self.by_level: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -123,6 +126,7 @@ class Tally:
                 faults = [] if found["faults"] and self.digests[key] == found["digest"] else faults
             else:
                 self.cases += 1
+                self.pairs.take(case)
                 self.digests[key] = found["digest"]
             self.comparisons += found["comparisons"]
             self.slow = sorted([*self.slow, (found["seconds"], key)])[-20:]
@@ -136,12 +140,12 @@ class Tally:
                     flush=True,
                 )
 
-    def words(self, reached: int, possible: int) -> dict[str, Any]:
+    def words(self) -> dict[str, Any]:
         """Return the counts."""
         return {
             "combinations": self.cases,
-            "pairs of levels reached": reached,
-            "pairs of levels possible": possible,
+            "pairs of levels reached": self.possible - int(self.pairs.missing.sum()) // 2,
+            "pairs of levels that rules of two factors allow": self.possible,
             "comparisons": self.comparisons,
             "combinations with a difference": self.failed,
             "differences by factor": {
@@ -179,6 +183,7 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.matrix", description=__doc__)
     parser.add_argument("--hours", type=float, help="random cases until so much time is over")
+    parser.add_argument("--minutes", type=float, default=3.0, help="most that the sample takes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", help="one case, from its text")
     parser.add_argument("--write", action="store_true", help=f"write the counts to {COUNTS.name}")
@@ -196,42 +201,34 @@ def main() -> None:
 
 
 def sample(given: argparse.Namespace) -> bool:
-    """Cover every pair once; say what failed."""
-    started = time.monotonic()
-    drawn = cover.Cover(given.seed)
-    tally, cases = Tally(), list(drawn.covering())
-    print(f"{len(cases)} combinations drawn in {time.monotonic() - started:.0f} s", flush=True)
-    _in_two_orders(cases, tally, float("inf"), given.seed)
-    return finish(given, tally, drawn.possible, drawn.possible, started)
+    """Cover every pair once, as far as the time goes; say what failed."""
+    until = time.monotonic() + 60 * given.minutes
+    tally, cases = Tally(given.seed), list(cover.Cover(given.seed).covering())
+    print(f"{len(cases)} combinations", flush=True)
+    _in_two_orders(cases, tally, until, given.seed)
+    if tally.cases < len(cases):
+        print(f"{given.minutes:g} minutes are over after {tally.cases} of {len(cases)}")
+    return finish(given, tally)
 
 
 def at_length(given: argparse.Namespace) -> bool:
-    """Draw cases with new seeds until the time is over."""
-    started = time.monotonic()
-    until = started + 3600 * given.hours
-    counted, tally, seed = cover.Cover(given.seed), Tally(), given.seed
-    possible = counted.possible
-    drawn = cover.Cover(given.seed).endless()
+    """Draw cases until the time is over."""
+    until = time.monotonic() + 3600 * given.hours
+    tally, seed, drawn = Tally(given.seed), given.seed, cover.Cover(given.seed).endless()
     while time.monotonic() < until:
-        cases = [next(drawn) for _ in range(_ROUND)]
-        for case in cases:
-            counted.take(case)
-        _in_two_orders(cases, tally, until, seed)
+        _in_two_orders(list(itertools.islice(drawn, _ROUND)), tally, until, seed)
         seed += 1
         tally.digests.clear()
         print(f"{tally.cases} combinations, {tally.failed} with a difference", flush=True)
-    return finish(given, tally, possible - int(counted.missing.sum()) // 2, possible, started)
+    return finish(given, tally)
 
 
-def finish(
-    given: argparse.Namespace, tally: Tally, reached: int, possible: int, started: float
-) -> bool:
+def finish(given: argparse.Namespace, tally: Tally) -> bool:
     """Print the counts, write them if asked to; return whether anything differed."""
-    words = tally.words(reached, possible)
+    words = tally.words()
     print(json.dumps(words, indent=1))
     for seconds, key in tally.slow[-5:]:
         print(f"{seconds:6.1f} s  {key}")
-    print(f"{time.monotonic() - started:.0f} s")
     if given.write:
         COUNTS.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
     return tally.failed > 0

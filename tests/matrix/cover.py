@@ -44,6 +44,7 @@ def _agreement() -> np.ndarray:
 
 _MAY = _agreement()
 _WIDER = [rule for rule in RULES if len(rule.factors) > 2]
+_IN_WIDER = {factor for rule in _WIDER for factor in rule.factors}
 
 
 class Cover:
@@ -59,26 +60,23 @@ class Cover:
 
     def complete(self, *fixed: int) -> Case | None:
         """Return a case with these levels, of others that reach most; None if rules forbid all."""
-        chosen, case = list(fixed), {}
+        case, may = {}, np.ones(len(_LEVELS), bool)
+        gain = self.rng.random(len(_LEVELS))
         for i in fixed:
             case[_LEVELS[i][0]] = _LEVELS[i][1]
-        may = _MAY[chosen].all(axis=0) if chosen else np.ones(len(_LEVELS), bool)
+            may, gain = may & _MAY[i], gain + self.missing[i]
         for factor, levels in zip(NAMES, _SLICES, strict=True):
             if factor in case:
                 continue
-            gain = self.missing[chosen, levels].sum(axis=0) + self.rng.random(
-                levels.stop - levels.start
-            )
-            for k in np.argsort(-gain + _delay(factor, case)):
-                i = levels.start + int(k)
+            for k in np.argsort(_delay(factor, case) - gain[levels]).tolist():
+                i = levels.start + k
                 left = may & _MAY[i]
                 if may[i] and _some_everywhere(left) and _wider(case, factor, _LEVELS[i][1]):
                     break
             else:
                 return None
-            chosen.append(i)
             case[factor] = _LEVELS[i][1]
-            may = left
+            may, gain = left, gain + self.missing[i]
         return {factor: case[factor] for factor in NAMES}
 
     def reached(self, case: Case) -> "_Pairs":
@@ -155,6 +153,8 @@ def _delay(factor: str, case: Case) -> np.ndarray | float:
 
 
 def _wider(case: Case, new: str, level: object) -> bool:
+    if new not in _IN_WIDER:
+        return True
     known = {**case, new: level}
     return all(
         rule.holds(*(known[f] for f in rule.factors))

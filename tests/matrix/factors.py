@@ -145,6 +145,26 @@ _LAYOUTS_OF = {
     "jax": {"C", "transposed", "0-d", "1-d", "3-d", "empty"},
 }
 
+_LARGE_CASES = {
+    "function": ("gelu", *SLICES, "linear", "call"), "transform": ("none",), "library": ("numpy",),
+    "dtype": ("float32", "float64"), "order": ("native",), "hidden": ("-", "relu", "tanh"),
+    "output": ("-", "softmax", "identity"), "weights": ("-", "float32"), "depth": ("-", 1),
+    "layout": ("C", "Fortran", "transposed"), "values": ("normal", "special"),
+}  # fmt: skip
+
+
+def _only_large(factor: str, *levels: Any) -> Callable[..., bool]:
+    """A rule: above `LARGE`, only these levels."""
+
+    def holds(level: Any, constant: str) -> bool:
+        return level in levels or CONSTANTS.get(constant, 0) <= LARGE
+
+    holds.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in (factor, "constant")]
+    )
+    return holds
+
+
 RULES = [
     _rule(_has_dtype),
     _rule(lambda library, weights: weights == "-" or _has_dtype(library, weights.split()[0])),
@@ -190,16 +210,9 @@ RULES = [
         or function in ELEMENT + SLICES
         or CONSTANTS.get(constant, 0) <= 2**14
     ),
-    # What takes long at a large size: one function of each kind is there, called as it is.
-    _rule(
-        lambda function, constant: CONSTANTS.get(constant, 0) <= LARGE
-        or function in ("gelu", *SLICES, "linear", "call")
-    ),
-    _rule(lambda transform, constant: transform == "none" or CONSTANTS.get(constant, 0) <= LARGE),
-    _rule(lambda library, constant: library == "numpy" or CONSTANTS.get(constant, 0) <= LARGE),
-    _rule(lambda hidden, constant: hidden in ("-", "relu", "tanh") or CONSTANTS.get(constant, 0) <= LARGE),
-    _rule(lambda depth, constant: depth in ("-", 1) or CONSTANTS.get(constant, 0) <= LARGE),
-    _rule(lambda values, constant: values in ("normal", "special") or CONSTANTS.get(constant, 0) <= LARGE),
+    # What takes long: of a large size is one function of each kind, in what counts there.
+    *(_rule(_only_large(factor, *levels)) for factor, levels in _LARGE_CASES.items()),
+    # Loops of many rounds.
     _rule(lambda transform, constant: not _by_rows(transform) or CONSTANTS.get(constant, 0) <= 2048),
     # Values.
     _rule(

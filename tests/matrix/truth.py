@@ -68,7 +68,9 @@ def _rounding(exact_values: Values, dtype: str, way: str, library: str) -> Value
             last = np.maximum(size * 2.0**-8, 2.0**-134)
         else:
             last = np.spacing(size.astype(dtype)).astype(np.float64)
-            last = np.where(last > 5e-324, last / 2, last)
+            least = np.finfo(dtype).smallest_subnormal
+            # Below the smallest normal number results have few digits.
+            last = np.where(size < np.finfo(dtype).tiny, 2 * float(least), last / 2)
     flushes = library == "jax" or way != "plain" or dtype == "bfloat16"
     return last * (1 + 2.0**-10) + (4 * PRECISIONS[wide].tiny if flushes else 0.0)
 
