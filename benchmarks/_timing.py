@@ -59,7 +59,7 @@ def measure(
     start = clock()
     for done in itertools.count(1):
         for c in contenders[:: 1 if done % 2 else -1]:
-            _rest()
+            rest()
             taken[c.name].append(_timed(c.call, repeats[c.name], clock))
         if done >= effort.rounds or (done >= effort.least and clock() - start > effort.seconds):
             break
@@ -77,7 +77,7 @@ def measure(
     }
 
 
-def _rest() -> None:
+def rest() -> None:
     """Wait until the other threads of the process rest."""
     for _ in range(round(PATIENCE / PAUSE)):
         before = time.process_time()

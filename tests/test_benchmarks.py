@@ -43,7 +43,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr("_timing._rest", lambda: None)
+    monkeypatch.setattr("_timing.rest", lambda: None)
     return Clock()
 
 
@@ -97,7 +97,7 @@ def test_a_measurement_waits_for_other_threads():
 
     thread = threading.Thread(target=spin)
     thread.start()
-    _timing._rest()
+    _timing.rest()
     assert not thread.is_alive()
 
 

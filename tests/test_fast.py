@@ -1,6 +1,5 @@
 """How calls without `xp` run: recorded and in tiles on NumPy, compiled on JAX, and never otherwise."""
 
-import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +8,7 @@ import pytest
 from networks import random_network
 
 import xpnn
-from xpnn import _fast, _forward, _tiles
+from xpnn import _fast, _forward, _threads
 from xpnn._arrays import library
 from xpnn._transfer import to_numpy
 
@@ -95,14 +94,13 @@ def test_many_threads_at_once():
 
 
 def test_little_work_starts_no_threads(monkeypatch):
-    started = []
-    right = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda self: started.append(1) or right(self))
+    started, right = [], _threads._help
+    monkeypatch.setattr(_threads, "_help", lambda *work: started.append(1) or right(*work))
     network, x = network_and_rows(400)
     network(x)
     assert not started
     network(network_and_rows(100_000)[1])
-    threads = min((library["num_threads"] for library in _tiles._blas().info()), default=1)
+    threads = _threads.count()
     assert bool(started) == (threads > 1)
 
 

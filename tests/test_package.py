@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "xpnn"
 ROOMS = (
     {"errors", "_types", "_dtypes", "_arrays", "_transfer", "_backends", "_pytree", "_axes"}
     | {"_compilers", "_digest", "_erf_coefficients", "_operators", "_options", "_sums"},
-    {"_recorder", "_program", "_tiles", "_kernels", "_ways"},
+    {"_recorder", "_program", "_threads", "_tiles", "_kernels", "_ways"},
     {"_reproducible"},
     {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
     | {"_softmax", "_linear", "_activations", "_slopes"},

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 import xpnn
-from xpnn import _recorder, _tiles
+from xpnn import _recorder
 from xpnn._activations import ACTIVATIONS
 from xpnn._program import Program
 from xpnn._reproducible import _engine
@@ -93,35 +93,6 @@ def test_many_threads_call_one_network(small_tiles):
         got = list(pool.map(lambda x: network(x, xp=RXP), batches))
     assert all(map(same, got, expected))
     assert ThreadpoolController().info() == before  # the BLAS has its threads again
-
-
-@pytest.mark.parametrize("limit", [1, 2])
-def test_as_many_threads_as_the_user_gave_the_blas(limit, small_tiles, monkeypatch):
-    started = []
-
-    class Pool(ThreadPoolExecutor):
-        def __init__(self, workers):
-            started.append(workers)
-            super().__init__(workers)
-
-    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", Pool)
-    network = golden_cases.network((9, 7, 4), "float32")
-    with threadpool_limits(limit, user_api="blas"):
-        network(golden_cases.normal(1, 500, 9, dtype="float32"), xp=RXP)
-        network(golden_cases.normal(1, 1, 9, dtype="float32"), xp=RXP)
-        blas = ThreadpoolController().select(user_api="blas").info()
-        assert {library["num_threads"] for library in blas} == {limit}
-    assert started == [limit]  # and none for one row
-
-
-@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 63, 64, 65, 100, 1000])
-@pytest.mark.parametrize("largest", [1, 8, 64])
-def test_tiles_make_up_all_rows(count, largest):
-    tiles = []
-    _tiles.in_tiles(tiles.append, count, max(largest // 8, 1), largest)
-    tiles.sort(key=lambda tile: tile.start)
-    assert [i for tile in tiles for i in range(tile.start, tile.stop)] == list(range(count))
-    assert all(tile.stop - tile.start <= max(largest, 1) for tile in tiles)
 
 
 def test_an_error_in_a_tile_is_raised():

@@ -1,6 +1,7 @@
 """How a forward pass runs unless told otherwise: compiled, or recorded and in tiles, or as written."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,10 +18,11 @@ from xpnn._types import Array, Namespace
 
 Part = Callable[[Layers, Array, Namespace], Array]
 
-_CACHE, _LEAST = 7 * 2**20, 12 * 2**20
+_CACHE, _LEAST = 7 * 2**20, 2**20
 """Bytes of the buffers of a tile of rows, at most; and from which on threads pay.
 
-A thread waits for Python between two operations: the longer each is, the less that costs.
+A thread waits for Python between two operations: the longer each is, the less that costs. Products,
+which the BLAS computes with one thread here, are long in few rows.
 """
 
 
@@ -84,7 +86,8 @@ def _recorded(forward: Forward, layers: Layers) -> Callable[[Array], Array]:
     """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
     constants = _pytree.mapped(Recorded, layers)
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
-    rows = Tiled(whole, _CACHE, _LEAST)
+    product = max(math.prod(layer.weight.shape) for layer in layers)
+    rows = Tiled(whole, _CACHE, _LEAST, product=product)
 
     def way(x: Array) -> Array:
         if x.ndim == 2 and x.size > 0:

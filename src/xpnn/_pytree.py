@@ -78,3 +78,10 @@ def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
             children, rest = node.flatten(tree)
             return node.unflatten(rest, mapped(f, children))
     return f(tree)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Return the arrays of a tree of tuples and registered classes."""
+    found: list[Any] = []
+    mapped(found.append, tree)
+    return found

@@ -1,75 +1,17 @@
-"""Formulas of many rows in tiles that stay in the cache, on as many threads as the BLAS would use.
-
-NumPy holds no lock while it computes, so plain threads do; inside them the BLAS gets one thread each.
-"""
+"""Formulas of many rows in tiles that stay in the cache, on as many threads as the BLAS would use."""
 
 import contextvars
 import functools
 import itertools
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from xpnn._program import Program
 from xpnn._recorder import Recorded
+from xpnn._threads import in_tiles, with_one_blas_thread
 from xpnn._types import Values
-
-_lock = threading.Lock()
-_users = 0
-_limited: Any = None
-_threads = 1
-
-
-@functools.cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController  # noqa: PLC0415
-
-    return ThreadpoolController().select(user_api="blas")  # takes half a millisecond
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[int]:
-    """Hold the BLAS to one thread; give the number that it had, which is the user's choice.
-
-    That number is one for the whole process, so whoever comes first sets it and whoever leaves last
-    restores it.
-    """
-    global _users, _limited, _threads  # noqa: PLW0603
-    with _lock:
-        if _users == 0:
-            blas = _blas()
-            _threads = min((library["num_threads"] for library in blas.info()), default=1)
-            _limited = blas.limit(limits=1) if _threads > 1 else None
-        _users += 1
-    try:
-        yield _threads
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0 and _limited is not None:
-                _limited.restore_original_limits()
-
-
-def in_tiles(f: Callable[[slice], None], count: int, shortest: int, largest: int) -> None:
-    """Call f for slices that make up `count`, on threads; for all at once up to `shortest`.
-
-    Slices are a power of two long, at most `largest`, itself one, and not much shorter than
-    `shortest`, as threads would not pay.
-    """
-    if count <= shortest:
-        f(slice(0, count))
-        return
-    from concurrent import futures  # noqa: PLC0415 -- as much time as four of xpnn's own files
-
-    with _one_thread_each() as threads, futures.ThreadPoolExecutor(threads) as pool:
-        each = max(-(-count // threads), shortest)
-        size = min(1 << each.bit_length() - 1, largest)
-        tiles = [slice(i, min(i + size, count)) for i in range(0, count, size)]
-        for _ in pool.map(f, tiles):
-            pass
 
 
 class _Workspace:
@@ -107,6 +49,9 @@ _numbers = itertools.count()
 _idle: list[_Workspace] = []
 
 
+_VECTOR, _MATRIX = 2**12, 2**17
+"""Multiplications for which no BLAS takes a second thread; OpenBLAS does from 9,216 and 262,144 on."""
+
 _LITTLE = 2**13
 """Bytes of an input that is a tile whatever its formula needs beside it."""
 _SOME = 256
@@ -119,7 +64,8 @@ class Tiled:
     Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
     little; what is missing to such a number are rows of some call before, whose results are dropped.
     `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
-    threads pay. All programs share the memory that they work in, so they take none when idle.
+    threads pay. `product` is the size of the largest matrix that rows are multiplied by. All programs
+    share the memory that they work in, so they take none when idle.
     """
 
     def __init__(
@@ -130,8 +76,10 @@ class Tiled:
         *,
         columns: bool = False,
         turned: bool = False,
+        product: int = 0,
     ) -> None:
         self._formula, self._cache, self._least = formula, cache, least
+        self._product = product
         self._axis, self._turned = -1 if columns else 0, turned
         self._programs: dict[tuple[int, int], Program] = {}
         self._limits: tuple[int, int] | None = None
@@ -142,6 +90,12 @@ class Tiled:
         With `columns`, those for one of shape (..., columns). Where it is `turned`, x is the
         transpose of an array, and the result lies in memory as that does.
         """
+        # The BLAS takes one thread for less: for a row by a matrix, and for a product of matrices.
+        if self._product > _VECTOR or self._product * x.shape[0] > _MATRIX:
+            return with_one_blas_thread(self._computed, x)
+        return self._computed(x)
+
+    def _computed(self, x: Values) -> Values:
         count = x.shape[self._axis]
         if count == 1:
             return self._run(x, 1, 1)

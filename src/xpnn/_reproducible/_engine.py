@@ -243,7 +243,9 @@ class Engine(Wrapping):
             recorded = self.over(library_of_namespace(recording))
             there = _pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
             whole = functools.partial(formula, recorded.__xpnn_library__, there)
-            remembered[key] = Tiled(whole, _CACHE, _LEAST)
+            matrices = [a for a in _pytree.leaves(constants) if len(a.shape) == 2]
+            product = max((math.prod(a.shape) for a in matrices), default=0)
+            remembered[key] = Tiled(whole, _CACHE, _LEAST, product=product)
         y = remembered[key](x.reshape(-1, x.shape[-1]))
         return y.reshape(*x.shape[:-1], *y.shape[1:])  # type: ignore[no-any-return]
 

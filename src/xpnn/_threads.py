@@ -1,0 +1,161 @@
+"""Threads for much work, and the BLAS held to one thread while xpnn's own programs run.
+
+How many threads a BLAS has changes the last digits of a product. Held to one, a product has the digits
+that it has alone, whatever runs beside it; and threads that call at the same time do not wait for the
+threads of the BLAS, of which there is one team for the whole process. What that costs a call by itself,
+`in_tiles` makes good: NumPy holds no lock while it computes, so plain threads do.
+"""
+
+import functools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_users = 0
+_before: list[int] = []
+"""The threads that each BLAS had before the first user, which are the user's choice."""
+
+
+@functools.cache
+def libraries() -> list[Any]:
+    """Return the BLAS libraries of this process; as threadpoolctl knows them."""
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415 -- takes milliseconds
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set(library: Any, threads: int) -> None:
+    # Since 3.6 the public one is for the first thread alone that called it, and does nothing on others.
+    real = getattr(library, "_real_set_num_threads", library.set_num_threads)
+    real(threads)
+
+
+def count() -> int:
+    """Return on how many threads work is done: as many as the BLAS has when nobody holds it."""
+    with _lock:
+        found = _before if _users else [library.num_threads for library in libraries()]
+    return min(found, default=1)
+
+
+def with_one_blas_thread(f: Callable[..., T], *args: Any) -> T:
+    """Return f(*args), computed while the BLAS is held to one thread.
+
+    That number is one for the whole process: whoever comes first sets it, whoever leaves last
+    restores it. An interrupt, at whatever step it comes, leaves the number as it was.
+    """
+    claim = [False]
+    try:
+        _enter(claim)
+        return f(*args)
+    finally:
+        if claim[0]:
+            try:
+                _leave(claim)
+            except BaseException:  # interrupted; each step can be done again
+                _leave(claim)
+                raise
+
+
+def _enter(claim: list[bool]) -> None:
+    global _users, _before  # noqa: PLW0603
+    found = libraries()
+    with _lock:
+        if _users == 0:
+            _before = [library.num_threads for library in found]
+        # Claimed before it is set: what is claimed will be restored.
+        claim[0] = True
+        _users += 1
+        if _users == 1:
+            for library, threads in zip(found, _before, strict=True):
+                if threads > 1:
+                    _set(library, 1)
+
+
+def _leave(claim: list[bool]) -> None:
+    global _users  # noqa: PLW0603
+    with _lock:
+        if not claim[0]:
+            return
+        if _users == 1:
+            _restore()
+        _users -= 1
+        claim[0] = False
+
+
+def _restore() -> None:
+    for library, threads in zip(libraries(), _before, strict=True):
+        if threads > 1:
+            _set(library, threads)
+
+
+def _in_a_forked_process() -> None:
+    """Let go of what threads that are not there any more held."""
+    global _lock, _users, _pool  # noqa: PLW0603
+    _lock, _pool = threading.Lock(), None
+    if _users:
+        _users = 0
+        _restore()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_forked_process)
+
+
+_pool: Any = None
+"""How many threads help, and they themselves, kept between calls."""
+
+
+def _help(work: Callable[[], None], number: int) -> Any:
+    """Have one of so many threads do some work."""
+    global _pool  # noqa: PLW0603
+    with _lock:
+        if _pool is None or _pool[0] != number:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- takes its time
+
+            _pool = number, ThreadPoolExecutor(number, thread_name_prefix="xpnn")
+        return _pool[1].submit(work)
+
+
+def in_tiles(f: Callable[[slice], None], rows: int, shortest: int, largest: int) -> None:
+    """Call f for slices that make up `rows`, on threads; for all at once up to `shortest`.
+
+    Slices are a power of two long, at most `largest`, itself one, and not much shorter than
+    `shortest`, as threads would not pay.
+    """
+    if rows <= shortest:
+        f(slice(0, rows))
+        return
+    threads = count()
+    each = max(-(-rows // threads), shortest)
+    size = min(1 << each.bit_length() - 1, largest)
+    waiting = deque(slice(i, min(i + size, rows)) for i in range(0, rows, size))
+
+    def work() -> None:
+        try:
+            while True:
+                try:
+                    part = waiting.popleft()
+                except IndexError:
+                    return
+                f(part)
+        except BaseException:
+            waiting.clear()  # nobody needs the rest
+            raise
+
+    helping: list[Any] = []
+    # When Python is about to exit, it starts no threads any more.
+    with suppress(RuntimeError):
+        helping.extend(_help(work, threads - 1) for _ in range(min(threads, len(waiting)) - 1))
+    try:
+        work()
+    finally:
+        # Those that wait behind the work of others are not waited for.
+        running = [helper for helper in helping if not helper.cancel()]
+        for helper in running:
+            helper.result()
