@@ -126,7 +126,7 @@ def test_metadata_is_stored(path):
         (lambda a: np.stack([a, a]), r"layer 0: Dense: expected weight of shape \(in, out\)"),
         (lambda _: None, "expected a tensor layers.0.weight, which is missing"),
         (lambda a: a > 0, "layer 0: Dense: expected real floating values in weight, got .* bool"),
-        (lambda a: a.T, "layer 0: Dense: expected bias|layer 1 to take"),
+        (lambda a: a.T, "layer 1: Dense: expected bias of shape"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")
@@ -134,7 +134,7 @@ def test_what_load_would_refuse_is_not_saved(path, change, words, jax):
     network().save(path)
     good = path.read_bytes()
     bad = jax.tree.map(change, network())
-    with pytest.raises(ValueError, match=f"^save: .*({words}).*; nothing was written"):
+    with pytest.raises(ValueError, match=f"^save: .*{words}.*; nothing was written"):
         bad.save(path)
     assert path.read_bytes() == good
     assert [p.name for p in path.parent.iterdir()] == [path.name]

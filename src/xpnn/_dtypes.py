@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError
 
@@ -56,6 +58,21 @@ def dtype_name(dtype: DType) -> str:
         )[2]
         _names_of_dtypes[key] = name
     return name
+
+
+def dtype_named(xp: Namespace, name: str) -> DType | None:
+    """Return the dtype of a library by the standard's name; None where it has none.
+
+    NumPy has bfloat16 where ml_dtypes is imported, by its name but not in its namespace.
+    """
+    found = getattr(xp, name, None)
+    native = getattr(xp, "native_namespace", xp)
+    if found is None and name in FLOATS and getattr(native, "ndarray", None) is np.ndarray:
+        try:
+            return np.dtype(name)
+        except TypeError:
+            return None
+    return found
 
 
 def floating_name(function: str, dtype: DType | str | None) -> str | None:

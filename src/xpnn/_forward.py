@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from xpnn._arrays import Library, device_of
 from xpnn._dense import Dense
-from xpnn._dtypes import dtype_name
+from xpnn._dtypes import dtype_name, dtype_named
 from xpnn._sigmoids import log_sigmoid
 from xpnn._softmax import first_largest, log_softmax
 from xpnn._types import Array, Namespace
@@ -85,4 +85,5 @@ class Forward(NamedTuple):
     @staticmethod
     def _to(dtype: str, found: Library, y: Array) -> Array:
         with found.guard(dtype):
-            return found.xp.astype(y, getattr(found.xp, dtype, y.dtype))
+            to = dtype_named(found.xp, dtype)
+            return y if to is None else found.xp.astype(y, to)

@@ -15,7 +15,7 @@ from xpnn._arrays import (
     library,
     library_of_namespace,
 )
-from xpnn._dtypes import FLOATS, computing_float, dtype_name
+from xpnn._dtypes import FLOATS, computing_float, dtype_name, dtype_named
 from xpnn._types import Array, Device, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -83,7 +83,7 @@ def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Devi
 
     def copy() -> Array:
         y = xp.asarray(np.array(a, dtype=wide), dtype=getattr(xp, wide), device=device)
-        return y if wide == dtype else xp.astype(y, getattr(xp, dtype))
+        return y if wide == dtype else xp.astype(y, dtype_named(xp, dtype))
 
     return lastingly(found.native, dtype, copy)
 
@@ -110,8 +110,11 @@ def can_make_lasting() -> bool:
 
 def check_dtype(found: Library, dtype: str) -> None:
     """Raise TypeError if the library lacks `dtype`, or would quietly give a smaller one."""
-    if not hasattr(found.xp, dtype):
-        raise XpnnTypeError(f"{found.name} has no dtype {dtype}; convert the weights to another")
+    if dtype_named(found.xp, dtype) is None:
+        other = ", or import ml_dtypes, which brings it" if found.name == "numpy" else ""
+        raise XpnnTypeError(
+            f"{found.name} has no dtype {dtype}; convert the weights to another{other}"
+        )
     if dtype == "float64" and array_api_compat.is_jax_namespace(found.native):
         config = sys.modules["jax"].config
         mode = getattr(config, "jax_explicit_x64_dtypes", None)  # since JAX 0.8
@@ -136,7 +139,7 @@ def move(a: Array, found: Library, device: Device | None, dtype: str) -> Array:
         return from_numpy(found, to_numpy(a), dtype, device)
     check_dtype(found, dtype)
     if dtype_name(a.dtype) != dtype:
-        a = own.xp.astype(a, getattr(own.xp, dtype))
+        a = own.xp.astype(a, dtype_named(own.xp, dtype))
     if device is not None and device != device_of(a):
         a = array_api_compat.to_device(a, device)
     return a

@@ -10,7 +10,7 @@ from xpnn import _pytree
 from xpnn._arrays import Library, device_of, library_of_namespace
 from xpnn._axes import Slices
 from xpnn._compilers import Rule, compiler_of
-from xpnn._dtypes import computing_float, dtype_name
+from xpnn._dtypes import computing_float, dtype_name, dtype_named
 from xpnn._recorder import namespace as recording
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._check import check
@@ -257,12 +257,12 @@ class Engine(Wrapping):
         return y if to == "float32" else self._to_low(y, to)
 
     def _negative(self, x: Array) -> Array:
-        return self.native_namespace.where(x == 0, 0.0, -x)
+        return self._choose(x == 0, 0.0, -x)
 
     def _to_low(self, y: Array, dtype: str) -> Array:
         """Round binary32 to a dtype of 16 bits; numbers below its least normal one are 0."""
         xp = self.native_namespace
-        return self._clean(xp.astype(y, getattr(xp, dtype)))
+        return self._clean(xp.astype(y, dtype_named(xp, dtype)))
 
 
 def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
@@ -275,7 +275,7 @@ _NO_ARITHMETIC = {"astype": "_to_dtype", "clean": "_clean", "negative": "_negati
 # Of a kernel's result, the shape: from the library's own function of the same meaning.
 _STAND_INS: dict[str, Any] = {
     "matmul": lambda xp, a, b: xp.matmul(a, b),
-    "astype": lambda xp, x, to: xp.astype(x, getattr(xp, to)),
+    "astype": lambda xp, x, to: xp.astype(x, dtype_named(xp, to)),
     **dict.fromkeys(
         ("sum", "mean", "var", "std"), lambda xp, x, axes, **_: xp.sum(x, axis=axes) if axes else x
     ),

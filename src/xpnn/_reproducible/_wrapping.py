@@ -60,7 +60,7 @@ class Wrapping:
         y = x._native  # noqa: SLF001
         if dtype_name(y.dtype) not in FLOATS:
             return y
-        return self.native_namespace.where(y == y, y, math.nan)  # noqa: PLR0124
+        return self._choose(y != y, math.nan, y)  # noqa: PLR0124
 
     def copied(self, x: Array) -> Array:
         """Copy an array of the library; derivatives pass."""
@@ -70,7 +70,15 @@ class Wrapping:
         """Make subnormal numbers and -0 of a floating array 0."""
         least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
         xp = self.native_namespace
-        return xp.where(xp.abs(x) < least, 0.0, x)
+        return self._choose(xp.abs(x) < least, 0.0, x)
+
+    def _choose(self, condition: Array, number: float, x: Array) -> Array:
+        """Return x with a number where a condition holds, in its own dtype.
+
+        For NumPy a number beside an array of bfloat16 is one of float64, which holds all its values.
+        """
+        y = self.native_namespace.where(condition, number, x)
+        return y if y.dtype == x.dtype else self.native_namespace.astype(y, x.dtype)
 
     def index(self, key: Any) -> Any:
         """Return an index with the library's arrays in place of those of this namespace."""
