@@ -219,12 +219,19 @@ class Prepared(NamedTuple):
 
     library: Library
     arrays: list[Array | None]
-    """As they were given; the mask last."""
+    """In their own dtypes; the mask last."""
     computing: str
     """Name of the dtype to compute in."""
     result: DType
     plain: bool
     """Whether the formula is to run as it is written."""
+
+
+def in_native_order(x: Array) -> Array:
+    """Return a NumPy array in this machine's byte order, in which results are; others as they are."""
+    if not isinstance(x, np.ndarray) or x.dtype.isnative:
+        return x
+    return x.astype(x.dtype.newbyteorder("="))
 
 
 def prepare(
@@ -237,6 +244,7 @@ def prepare(
     found = common_library(function, xp, {**arrays, "where": where})
     first = next(iter(arrays.values()))
     names = float_names(function, arrays)
+    arrays = {called: in_native_order(a) for called, a in arrays.items()}
     name = promote(names) if names else default_float(found.xp, device_of(first))
     result = next(
         (a.dtype for a in arrays.values() if a is not None and dtype_name(a.dtype) == name), None

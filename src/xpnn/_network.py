@@ -7,7 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from xpnn import _fast, _forward, _pytree
-from xpnn._arrays import Library, common_library, device_of, library
+from xpnn._arrays import Library, common_library, device_of, in_native_order, library
 from xpnn._dense import Dense, format_activation, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
 from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
@@ -252,6 +252,7 @@ class Network:
         self, x: Array, /, *, xp: Namespace | None = None
     ) -> list[tuple[Array, Array]]:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
+        x = in_native_order(x)
         found, layers, forward = self._start("network.layer_outputs", _forward.outputs, x, xp)
         z, outputs, xp = forward.enter(found, x), [], xp and found.xp
         for layer in layers:
@@ -346,6 +347,7 @@ class Network:
         x: Array,
         xp: Namespace | None,
     ) -> Array:
+        x = in_native_order(x)
         y = _fast.again(part, x, self._copies) if xp is None else None
         if y is not None:
             return y

@@ -281,7 +281,7 @@ def logsumexp(
         return way(x, None)
     ready = prepare("logsumexp", xp, where, x=x, b=b)
     if b is None and not return_sign:
-        ready = ready._replace(arrays=[x, ready.arrays[-1]])
+        ready = ready._replace(arrays=[ready.arrays[0], ready.arrays[-1]])
         slices = slices_of("logsumexp", axis, tuple(x.shape))
         if slices.single is not None:
             return _known.compute(ready, key, axis=slices.single, keepdims=keepdims)

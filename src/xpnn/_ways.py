@@ -17,6 +17,7 @@ from xpnn._arrays import (
     Library,
     Prepared,
     common_library,
+    in_native_order,
     is_compiling,
     library_of_namespace,
     prepare,
@@ -127,6 +128,8 @@ class Known:
         if key is None or step.result != x.dtype or is_compiling():
             return _way(step, plain=ready.plain)(*ready.arrays)
         way = self._quickest(step, x)
+        if key[0] != x.dtype:
+            way = _InNativeOrder(way)
         with contextlib.suppress(TypeError):  # an option without a hash
             _remember(self.ways.setdefault(type(x), {}), key, way)
         return way(*ready.arrays)
@@ -156,6 +159,16 @@ def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
     if len(known) >= _MOST:
         known.clear()
     known[key] = value
+
+
+@dataclass(frozen=True)
+class _InNativeOrder:
+    """A way for arrays that come in another byte order."""
+
+    way: Way
+
+    def __call__(self, x: Array, mask: None) -> Array:
+        return self.way(in_native_order(x), mask)
 
 
 class _ByKernel(NamedTuple):

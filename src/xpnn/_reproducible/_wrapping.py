@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpnn._arrays import Library, device_of, library
-from xpnn._dtypes import FLOATS, dtype_name
+from xpnn._arrays import Library, device_of, in_native_order, library
+from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._types import Array, Namespace
@@ -48,10 +48,11 @@ class Wrapping:
                     f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"  # noqa: SLF001
                 )
             return x  # type: ignore[no-any-return]
+        x = in_native_order(x)
         name = dtype_name(x.dtype)
         if name in FLOATS:
             x = self._run("clean", name, [x], {})
-        elif name.startswith("complex"):
+        elif name not in {"bool", *INTEGERS}:
             raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
         return self.Array(x)  # type: ignore[no-any-return]
 
