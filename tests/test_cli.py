@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import golden_cases
 import numpy as np
@@ -175,6 +177,70 @@ def test_backends(run, backend):
     text = run("backends").stdout
     assert backend.name in text
     assert "cupy is not installed: pip install" in text or "cupy" in text
+
+
+BROKEN = {
+    "no driver": (
+        """
+        from numpy import *
+        __version__ = "13.0"
+        class Info:
+            def devices(self): raise CUDARuntimeError("cudaErrorNoDevice:\\n no device")
+            def dtypes(self, **_): return {}
+        class CUDARuntimeError(RuntimeError): pass
+        def __array_namespace_info__(): return Info()
+        """,
+        "is installed but has no device: CUDARuntimeError: cudaErrorNoDevice: no device",
+    ),
+    "no devices": (
+        """
+        from numpy import *
+        class Info:
+            def devices(self): return []
+            def dtypes(self, **_): return {}
+        def __array_namespace_info__(): return Info()
+        """,
+        "is installed but has no device",
+    ),
+    "no library": (
+        "raise OSError('libcuda.so.1: not found')",
+        "is installed but does not load: OSError: libcuda.so.1: not found",
+    ),
+    "no module": ("import nothing", "is installed but does not load: ModuleNotFoundError"),
+}
+
+
+@pytest.mark.parametrize(("code", "words"), BROKEN.values(), ids=BROKEN)
+def test_a_backend_that_cannot_be_used_says_why(code, words, run, fails, monkeypatch, tmp_path):
+    from xpnn import _backends
+
+    (tmp_path / "broken_xp.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_xp", raising=False)
+    row = _backends.TABLE["cupy"]._replace(namespace="broken_xp")
+    table = {"numpy": _backends.TABLE["numpy"], "cupy": row}
+    monkeypatch.setattr(_backends, "TABLE", table)
+    library = _backends.library_of_namespace
+    monkeypatch.setattr(
+        _backends,
+        "library_of_namespace",
+        lambda xp: (
+            SimpleNamespace(xp=xp, native=xp, name="cupy")
+            if xp.__name__ == "broken_xp"
+            else library(xp)
+        ),
+    )
+    numpy, cupy = xpnn.backends()
+    assert numpy.why is None
+    assert cupy.why.startswith(words)
+    assert (cupy.devices, cupy.dtypes) == ((), ())
+    assert f"cupy {words}" in run("backends").stdout
+    result = run("parity", "--rows", 5)
+    assert result.exit_code == 0
+    assert f"cupy {words}" in result.stdout
+    assert words in fails("parity", "--rows", 5, "--backend", "cupy")
+    if "load" in words:
+        assert words in fails("predict", "--classes", "--backend", "cupy")
 
 
 def test_version_and_help(run):
@@ -535,19 +601,144 @@ def test_bad_receipts(receipt, run, fails):
     assert "no JSON" in fails("verify", "s.json")
     Path("s.json").write_text("[]")
     assert "expected a receipt of format 1, got None" in fails("verify", "s.json")
-    content = json.loads(receipt.read_text())
-    Path("s.json").write_text(json.dumps(content | {"output": {"kind": "colours"}}))
-    assert "one without output.sha256" in fails("verify", "s.json")
-    content["output"]["kind"] = "colours"
-    Path("s.json").write_text(json.dumps(content))
-    assert "'colours'" in fails("verify", "s.json", "digits", "x.npy")
     assert "cannot be written" in fails("predict", "--reproducible", "--receipt", "nowhere/r.json")
+
+
+NO_SUCH = object()
+WRONG = [
+    *(("xpnn receipt", v) for v in (2, True, 1.0, "1", NO_SUCH)),
+    *(("guarantee", v) for v in (True, 1.5, "1", None, -1, NO_SUCH)),
+    *((place, v) for place in ("model", "input", "output", "ran on") for v in ([], "a", NO_SUCH)),
+    *(
+        (f"{part}/sha256", v)
+        for part in ("model", "input", "output")
+        for v in (1, "0" * 63, "G" * 64)
+    ),
+    *(("output/kind", v) for v in ("colours", [], None, NO_SUCH)),
+    *(("output/rows", v) for v in (True, 1.0, 0, 3, -1, "1", NO_SUCH)),
+    *(("output/blocks", v) for v in ({}, [], ["0" * 15], [0], ["0" * 16] * 257, NO_SUCH)),
+    *(("ran on/backend", v) for v in (1, NO_SUCH)),
+    *((place, 1) for place in ("note", "model/note", "input/note", "output/note", "ran on/note")),
+]
+
+
+def placed(content, place, value):
+    content = json.loads(content)
+    *way, last = place.split("/")
+    part = content
+    for name in way:
+        part = part[name]
+    if value is NO_SUCH:
+        del part[last]
+    else:
+        part[last] = value
+    return json.dumps(content)
+
+
+@pytest.fixture(scope="module")
+def small_receipt(tmp_path_factory):
+    """The text of a receipt."""
+    folder = tmp_path_factory.mktemp("receipt")
+    command = ["predict", "--reproducible", "--classes", "-o", folder / "y.csv"]
+    command += ["--receipt", folder / "r.json"]
+    assert CliRunner().invoke(app, [str(a) for a in command]).exit_code == 0
+    return (folder / "r.json").read_text()
+
+
+@pytest.mark.parametrize(("place", "value"), WRONG, ids=repr)
+def test_a_receipt_that_is_wrong_anywhere_takes_one_line(place, value, small_receipt, fails):
+    Path("r.json").write_text(placed(small_receipt, place, value))
+    text = fails("verify", "r.json")
+    assert text.startswith("xpnn: r.json: expected a receipt")
+    assert place.replace("/", ".") in text or place == "xpnn receipt"
+
+
+def test_a_field_that_is_there_twice(small_receipt, fails):
+    Path("r.json").write_text(small_receipt.replace("{", '{"guarantee": 0, ', 1))
+    assert "one with guarantee twice" in fails("verify", "r.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("output/rows", 2), ("output/blocks", ["0" * 16] * 200), ("output/blocks", ["0" * 16])],
+    ids=repr,
+)
+def test_receipts_are_compared_whole(place, value, small_receipt, run):
+    Path("r.json").write_text(placed(small_receipt, place, value))
+    result = run("verify", "r.json")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("different: the blocks of the output, though not its sha256")
+
+
+# Terminals
+
+
+@pytest.mark.parametrize("columns", [10, 50, 200])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("command", ["parity --backend numpy --rows 5", "info", "predict"])
+def test_tables_lose_nothing(command, encoding, columns, run, monkeypatch):
+    """On a narrow terminal lines are broken by the terminal, between any two characters."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    runner = CliRunner(charset=encoding)
+    text = runner.invoke(app, command.split()).stdout
+    if command == "info":
+        for i, layer in enumerate(xpnn.load("digits").layers):
+            n, m = layer.weight.shape
+            values = [i, f"{n} x {m}", "yes", layer.activation, "float32", f"{layer.parameters:,}"]
+            line = next(line for line in text.splitlines() if f"{n} x {m}" in line)
+            cells = [c.strip() for c in line.replace("│", "|").split("|") if c.strip()]
+            assert cells == [str(v) for v in values]
+    elif command == "predict":
+        assert sum(line.count("%") for line in text.splitlines() if "right" not in line) >= 30
+        assert text.count("label: ") == 3
+    else:
+        head, _, *rows = text.replace("|", " ").splitlines()[:4]
+        assert head.split() == "backend dtype way ulp /bound /expected classes ms".split()
+        network, x = xpnn.load("digits"), X[:5]
+        results = xpnn.parity(network, x, backends=["numpy"]).results
+        for line, result in zip(rows, results, strict=True):
+            cells = list(result.cells)
+            del cells[-2]  # the time
+            assert [c for c in " ".join(cells).split() if c not in line.split()] == []
+
+
+@pytest.mark.parametrize("columns", [20, 50, 200])
+def test_help_loses_nothing(columns, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = run("predict", "--help").stdout
+    for word in ("--reproducible", "--no-header", "--batch-size", ".safetensors", "standard"):
+        assert word in text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_console_without_the_characters_gets_others(encoding, tmp_path):
+    names = ["ü", "数"]
+    network = xpnn.Network([xpnn.Dense(np.eye(2), None, "softmax")], classes=names)
+    network.save(tmp_path / "m.safetensors")
+    (tmp_path / "x.csv").write_text("1,0\n0,1\n")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = process("info", "m.safetensors", cwd=tmp_path, env=environment, encoding="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert "classes: ?, ?" in done.stdout or "classes: ü, ?" in done.stdout
+    done = process(
+        "predict",
+        "m.safetensors",
+        "x.csv",
+        "--classes",
+        cwd=tmp_path,
+        env=environment,
+        encoding="utf-8",
+    )
+    assert done.stdout == "ü\n数\n"  # a file of CSV is UTF-8, wherever it goes
+    done = process("info", "ü", cwd=tmp_path, env=environment, encoding="latin-1")
+    assert done.stderr.count("\n") == 1
 
 
 def test_parity_passes_on_the_shipped_model(run, backend):
     result = run("parity", "--backend", backend.name, "--rows", 40)
     assert result.exit_code == 0, result.output
-    assert backend.name.split("-")[0] in result.stdout.splitlines()[2]  # long names are folded
+    assert result.stdout.splitlines()[2].startswith(f"{backend.name} ")
     assert "certain: the classes of 40 rows" in result.stdout
     assert result.stdout.endswith("passed: all 2 results\n")
     result = run("parity", "--json", "--backend", backend.name, "--rows", 20, "--dtype", "float64")

@@ -222,6 +222,65 @@ def test_every_backend_passes(backend, of, dtype):
         assert (r.digest is None) == (r.way == "fast")
 
 
+def calls_that(monkeypatch, change):
+    """Have every call of a network go through change(call, network, x, xp)."""
+    call = xpnn.Network.__call__
+    monkeypatch.setitem(
+        _parity._METHODS, "output", lambda network, x, *, xp: change(call, network, x, xp)
+    )
+
+
+@pytest.mark.parametrize("bad", ["fast", "reproducible"])
+def test_the_network_itself_is_called_with_all_rows(monkeypatch, backend, bad):
+    """A fault of calls that follow the input is none of calls that network.to has prepared."""
+    network, x = gated()
+
+    def change(call, called, x, xp):
+        if called is network and (xp is not None) == (bad == "reproducible"):
+            raise ValueError(f"too many rows:\n{x.shape[0]}")
+        return call(called, x, xp=xp)
+
+    calls_that(monkeypatch, change)
+    report = xpnn.parity(network, x, backends=[backend.name])
+    for result in report.results:
+        assert result.passed == (result.way != bad)
+        if result.way == bad:
+            assert result.faults == ("ValueError: too many rows: 40",)
+    assert f"{bad}: ValueError: too many rows: 40" in repr(report)
+    json.loads(json.dumps(report.to_dict(), allow_nan=False))
+
+
+@pytest.mark.parametrize("bad", ["fast", "reproducible"])
+def test_a_second_call_has_the_same_bits(monkeypatch, backend, bad):
+    network, x = gated()
+    seen = set()
+
+    def change(call, called, x, xp):
+        y = call(called, x, xp=xp)
+        way = "fast" if xp is None else "reproducible"
+        again = (called, way) in seen
+        seen.add((called, way))
+        return y * (1 + 2**-22) if again and way == bad and called is network else y
+
+    calls_that(monkeypatch, change)
+    report = xpnn.parity(network, x, backends=[backend.name])
+    words = "a later call gave other bits than the first"
+    assert [words in r.faults for r in report.results] == [r.way == bad for r in report.results]
+
+
+def test_weights_that_stay_give_the_same_bits(monkeypatch, backend):
+    network, x = gated()
+
+    def change(call, called, x, xp):
+        y = call(called, x, xp=xp)
+        return y if called is network or xp is None else y * (1 + 2**-22)
+
+    calls_that(monkeypatch, change)
+    report = xpnn.parity(network, x, backends=[backend.name])
+    words = "other bits where network.to put the weights"
+    assert [words in r.faults for r in report.results] == [False, True] * (len(report.results) // 2)
+
+
 @pytest.mark.parametrize("low", ["float16", "bfloat16"])
 def test_low_precision_passes(backend, low):
     network, x = gated()

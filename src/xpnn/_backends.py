@@ -42,12 +42,14 @@ class Backend(NamedTuple):
     name: str
     """numpy, torch, jax, cupy or array-api-strict."""
     version: str | None
-    """None if it is not installed."""
+    """None if it is not installed, or does not load."""
     devices: tuple[str, ...]
     dtypes: tuple[str, ...]
     """The floating dtypes that xpnn computes with there."""
     install: str
     """The command that installs it."""
+    why: str | None = None
+    """Why it cannot be used here: not installed, does not load, no device; None if it can."""
 
 
 def names() -> list[str]:
@@ -75,8 +77,14 @@ def backend_library(name: str) -> Library:
     module = check_installed(name).namespace
     try:
         return library_of_namespace(importlib.import_module(module))
-    except ImportError as error:
-        raise XpnnValueError(f"backend {name} is installed but does not load: {error}") from None
+    except Exception as error:  # noqa: BLE001 -- ImportError, OSError of a missing library, ...
+        raise XpnnValueError(
+            f"backend {name} is installed but does not load: {_words(error)}"
+        ) from None
+
+
+def _words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def open_backend(name: str, device: str | None) -> tuple[Library, Any]:
@@ -100,8 +108,8 @@ def backends() -> list[Backend]:
     Returns
     -------
     list of Backend
-        Named tuples `(name, version, devices, dtypes, install)`; version None and no devices if it
-        is not installed.
+        Named tuples `(name, version, devices, dtypes, install, why)`; `why` says why one cannot be
+        used here, as when it is not installed or finds no device, and is None if it can.
 
     Examples
     --------
@@ -114,17 +122,26 @@ def backends() -> list[Backend]:
 
 def _look(name: str) -> Backend:
     row = TABLE[name]
+    missing = Backend(name, None, (), (), row.install)
+    if not _is_installed(row.namespace):
+        return missing._replace(why=f"is not installed: {row.install}")
     try:
         xp = backend_library(name).xp
-    except XpnnValueError:
-        return Backend(name, None, (), (), row.install)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # array-api-compat asks torch for devices of old names
-        info = xp.__array_namespace_info__()
-        devices = tuple(str(d) for d in info.devices() if d is not None and str(d) != "meta")
-    low = [d for d in ("float16", "bfloat16") if hasattr(xp, d)]
-    dtypes = (*low, *info.dtypes(kind="real floating"))
-    return Backend(name, _version(row.distribution, xp), devices, dtypes, row.install)
+    except XpnnValueError as error:
+        return missing._replace(why=str(error).removeprefix(f"backend {name} "))
+    found = missing._replace(version=_version(row.distribution, xp))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # array-api-compat asks torch for devices of old names
+            info = xp.__array_namespace_info__()
+            devices = tuple(str(d) for d in info.devices() if d is not None and str(d) != "meta")
+            low = [d for d in ("float16", "bfloat16") if hasattr(xp, d)]
+            dtypes = (*low, *info.dtypes(kind="real floating"))
+    except Exception as error:  # noqa: BLE001 -- what a library without a driver raises
+        return found._replace(why=f"is installed but has no device: {_words(error)}")
+    if not devices:
+        return found._replace(why="is installed but has no device")
+    return found._replace(devices=devices, dtypes=dtypes)
 
 
 def _version(distribution: str, xp: Any) -> str:

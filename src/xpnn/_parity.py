@@ -1,7 +1,10 @@
 """parity and explain: every backend, or somebody's results, held to the exact forward pass."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 from xpnn._arrays import Library, common_library, library
@@ -205,12 +208,15 @@ def _places(
     known = {b.name: b for b in all_backends()}
     left_out = []
     if backends is None:
-        backends = [name for name, b in known.items() if b.version is not None]
-        missing = [b for b in known.values() if b.version is None]
-        left_out = [f"{b.name} is not installed: {b.install}" for b in missing]
+        backends = [name for name, b in known.items() if b.why is None]
+        left_out = [f"{b.name} {b.why}" for b in known.values() if b.why is not None]
     places = []
     for name in backends:
         found = backend_library(name)
+        why = known[name].why
+        if why is not None:
+            left_out.append(f"{name} {why}")
+            continue
         wanted = _first_of_each_kind(known[name].devices) if devices is None else devices
         for device in wanted:
             try:
@@ -234,38 +240,55 @@ def _first_of_each_kind(devices: Sequence[str]) -> list[str | None]:
 
 
 def _run(network: Network, standard: Standard, place: _Place) -> Iterator[Result]:
-    """Compute in both ways, and compare."""
+    """Compute in both ways, as who has this library does, and compare."""
     reference, dtype = standard.reference, standard.dtype
     found, method = place.library, _METHODS[reference.of]
-    with found.guard("float64"):
-        here = network.to(found.xp, device=place.device, dtype=dtype)
+    # float64 needs JAX's 64-bit types; all else is computed as the library stands.
+    with found.guard(dtype) if dtype == "float64" else nullcontext():
+        placed = network.to(found.xp, device=place.device, dtype=dtype)
+        follows = network.follows and promote(layer_dtypes(network.layers) | {dtype}) == dtype
+        called = network if follows else placed
         x = from_numpy(found, reference.x, dtype, place.device)
         for way, xp in (("fast", None), ("reproducible", reproducible(found.xp))):
-            y, seconds = _timed(lambda xp=xp: to_numpy(method(here, x, xp=xp)))  # type: ignore[misc]
-            has_classes = standard.classes is not None
-            classes = to_numpy(here.classify(x, xp=xp)) if has_classes else None
+            make = partial(Result, place.backend, place.words, dtype, way)
+            classes = None
+            try:
+                y, seconds, faults = _timed(lambda xp=xp: to_numpy(method(called, x, xp=xp)))  # type: ignore[misc]
+                if xp is not None and follows and not _same(y, to_numpy(method(placed, x, xp=xp))):
+                    faults.append("other bits where network.to put the weights")
+                if standard.classes is not None:
+                    classes = to_numpy(called.classify(x, xp=xp))
+            except Exception as error:  # noqa: BLE001 -- whatever a library raises is what it did
+                nothing = standard.compare(standard.expected * math.nan, None)
+                words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                yield make(math.nan, None, nothing, (words,))
+                continue
             comparison = standard.compare(y, classes)
-            faults = comparison.faults
-            where = _layer_at_fault(here, x, standard, xp)
+            wrong = comparison.faults
+            where = _layer_at_fault(placed, x, standard, xp)
             if where:
-                faults.append(where)
-            if faults:
+                wrong.append(where)
+            if wrong:
                 cause = likely(standard, y, comparison, reference.x.shape[:1])
-                faults.append(f"likely cause: {cause}")
+                wrong.append(f"likely cause: {cause}")
             code = digest(y) if xp is not None else None
-            yield Result(
-                place.backend, place.words, dtype, way, seconds, code, comparison, tuple(faults)
-            )
+            yield make(seconds, code, comparison, (*faults, *wrong))
 
 
-def _timed(f: Callable[[], Values]) -> tuple[Values, float]:
-    """Return f(), and the least seconds of three calls after one that is not counted."""
-    y, times = f(), []
+def _timed(f: Callable[[], Values]) -> tuple[Values, float, list[str]]:
+    """Return f(), the least seconds of three more calls, and what differs between the calls."""
+    y, times, faults = f(), [], list[str]()
     for _ in range(3):
         start = time.perf_counter()
-        f()
+        again = f()
         times.append(time.perf_counter() - start)
-    return y, min(times)
+        if not (faults or _same(y, again)):
+            faults.append("a later call gave other bits than the first")
+    return y, min(times), faults
+
+
+def _same(y: Values, z: Values) -> bool:
+    return y.dtype == z.dtype and y.shape == z.shape and y.tobytes() == z.tobytes()
 
 
 def _layer_at_fault(network: Network, x: Array, standard: Standard, xp: Namespace | None) -> str:

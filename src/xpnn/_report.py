@@ -19,7 +19,9 @@ class Result(NamedTuple):
     way: str
     """fast or reproducible."""
     seconds: float
-    """Of one call, the result copied to NumPy; the least of three after one that is not counted."""
+    """Of one call, the result copied to NumPy; the least of three after one that is not counted.
+
+    NaN if a call raised an error."""
     digest: str | None
     """SHA-256 of all values; None in the fast way."""
     comparison: Comparison
@@ -49,7 +51,7 @@ class Result(NamedTuple):
             f"{c.of_expected:.2g}",
             # Cut, not rounded: 100 % is all of them.
             "" if c.agreement is None else f"{math.floor(c.agreement * 1e4) / 1e2:.4g}%",
-            f"{self.seconds * 1e3:.3g}",
+            "" if math.isnan(self.seconds) else f"{self.seconds * 1e3:.3g}",
             "ok" if self.passed else "FAILED",
         )
 
@@ -62,7 +64,7 @@ class Result(NamedTuple):
             "way": self.way,
             "passed": self.passed,
             "faults": list(self.faults),
-            "seconds": self.seconds,
+            "seconds": self.seconds if math.isfinite(self.seconds) else None,
             "sha256": self.digest,
             **_numbers(self.comparison),
         }

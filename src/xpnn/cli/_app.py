@@ -19,6 +19,7 @@ from xpnn.errors import XpnnError
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut words on narrow terminals
     context_settings={"help_option_names": ["-h", "--help"]},
     help="One neural-network forward pass for every array library.",
 )

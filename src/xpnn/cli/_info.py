@@ -1,13 +1,13 @@
 """info and backends: tables of what a model file and this machine hold."""
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from xpnn import _model_file
 from xpnn._backends import backends
 from xpnn._dtypes import dtype_name
 from xpnn._load import MAX_BYTES, find, load
-from xpnn.cli._text import one_line
+from xpnn.cli._text import print_line, print_table
 
 
 def show_model(model: str, console: Console) -> None:
@@ -20,7 +20,7 @@ def show_model(model: str, console: Console) -> None:
         bias = "no" if layer.bias is None else "yes"
         dtype = dtype_name(layer.weight.dtype)
         table.add_row(str(i), f"{n} x {m}", bias, layer.activation, dtype, f"{layer.parameters:,}")
-    console.print(table)
+    print_table(console, table)
     lines = [
         ("parameters", f"{network.parameters:,}"),
         ("file", f"{path}, {path.stat().st_size:,} bytes"),
@@ -29,25 +29,19 @@ def show_model(model: str, console: Console) -> None:
         lines.append(("classes", ", ".join(map(str, network.classes))))
     lines.extend(_model_file.read(path, max_bytes=MAX_BYTES).metadata.items())
     for name, value in lines:
-        _print(console, f"{name}: {value}")
+        print_line(console, f"{name}: {value}")
 
 
 def show_backends(console: Console) -> None:
     """Show the array libraries, and how to get those that are missing."""
-    table = Table(
-        *(Column(c, overflow="fold") for c in ("backend", "version", "devices", "dtypes"))
-    )
+    table = Table("backend", "version", "devices", "dtypes")
     missing = []
     for backend in backends():
-        if backend.version is None:
+        if backend.why is not None:
             missing.append(backend)
             continue
         devices, dtypes = ", ".join(backend.devices), ", ".join(backend.dtypes)
         table.add_row(backend.name, backend.version, devices, dtypes)
-    console.print(table)
+    print_table(console, table)
     for backend in missing:
-        _print(console, f"{backend.name} is not installed: {backend.install}")
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"{backend.name} {backend.why}")

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from xpnn._network import Network
 from xpnn._npy_rows import Rows
 from xpnn._parity import parity
 from xpnn._plot import check as check_plots
 from xpnn._report import HEADS, Report
-from xpnn.cli._text import one_line
+from xpnn.cli._text import print_line, print_table
 
 __all__ = ["Question", "as_json", "check_plots", "page", "report_on", "show"]
 
@@ -65,7 +65,7 @@ def report_on(network: Network, rows: Rows, question: Question) -> Report:
 def show(report: Report, console: Console) -> None:
     """Show the table, and below it what else there is to say."""
     table = Table(
-        *(Column(head, overflow="fold", no_wrap=i > 0) for i, head in enumerate(HEADS)),
+        *HEADS,
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -73,9 +73,9 @@ def show(report: Report, console: Console) -> None:
     )
     for result in report.results:
         table.add_row(*result.cells, style=None if result.passed else "bold red")
-    console.print(table)
+    print_table(console, table)
     for line in (*report.lines, report.verdict):
-        console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def as_json(report: Report) -> str:

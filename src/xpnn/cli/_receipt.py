@@ -3,7 +3,8 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,35 +88,84 @@ def ran_on(backend: str, device: str | None) -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a receipt; ValueError if it is none."""
+    """Read a receipt; ValueError if it is none, or any part of it is not what a receipt has there."""
     if not path.is_file():
         raise XpnnValueError(f"{path}: expected a receipt, got no file of that name")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except XpnnValueError as error:
+        raise XpnnValueError(f"{path}: {error}") from None
     except (ValueError, RecursionError):
         raise XpnnValueError(f"{path}: expected a receipt, got a file that is no JSON") from None
     found = content.get("xpnn receipt") if isinstance(content, dict) else None
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise XpnnValueError(f"{path}: expected a receipt of format {FORMAT}, got {found!r}")
-    for place, kind in _PLACES.items():
-        part: Any = content
-        for name in place:
-            part = part.get(name) if isinstance(part, dict) else None
-        if not isinstance(part, kind):
-            raise XpnnValueError(f"{path}: expected a receipt, got one without {'.'.join(place)}")
+    _check(content, _FIELDS, "", path)
     return content  # type: ignore[no-any-return]
 
 
-_PLACES: dict[tuple[str, ...], type] = {
-    ("guarantee",): int,
-    ("model", "sha256"): str,
-    ("input", "sha256"): str,
-    ("output", "kind"): str,
-    ("output", "sha256"): str,
-    ("output", "rows"): int,
-    ("output", "blocks"): list,
-    ("ran on", "backend"): str,
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise XpnnValueError(f"expected a receipt, got one with {twice} twice")
+    return content
+
+
+def _hex(digits: int) -> Callable[[Any], bool]:
+    return lambda part: isinstance(part, str) and bool(re.fullmatch(rf"[0-9a-f]{{{digits}}}", part))
+
+
+def _natural(part: Any) -> bool:
+    return type(part) is int and part >= 0
+
+
+def _text(part: Any) -> bool:
+    return isinstance(part, str)
+
+
+def _blocks(part: Any) -> bool:
+    return isinstance(part, list) and 0 < len(part) <= _BLOCKS and all(map(_hex(16), part))
+
+
+_FIELDS: dict[str, Any] = {
+    "xpnn receipt": _natural,
+    "guarantee": _natural,
+    "model": {"name": _text, "sha256": _hex(64)},
+    "input": {"sha256": _hex(64)},
+    "output": {
+        "kind": lambda part: (
+            part in {"output", "proba", "classes", "logits"} if isinstance(part, str) else False
+        ),
+        "sha256": _hex(64),
+        "rows": lambda part: _natural(part) and part.bit_count() == 1,
+        "blocks": _blocks,
+    },
+    "ran on": dict.fromkeys(("xpnn", "backend", "device", "python", "machine"), _text),
 }
+"""What a receipt has, and what each part of it is."""
+
+
+def _check(content: Any, fields: dict[str, Any], where: str, path: Path) -> None:
+    if not isinstance(content, dict):
+        raise XpnnValueError(f"{path}: expected a receipt, got one without {where.rstrip('.')}")
+    for name in content:
+        if name not in fields:
+            raise XpnnValueError(
+                f"{path}: expected a receipt, got one with {where}{name} beside its fields; a newer "
+                "xpnn may read it"
+            )
+    for name, right in fields.items():
+        if name not in content:
+            raise XpnnValueError(f"{path}: expected a receipt, got one without {where}{name}")
+        if isinstance(right, dict):
+            _check(content[name], right, f"{where}{name}.", path)
+        elif not right(content[name]):
+            got = repr(content[name])
+            raise XpnnValueError(
+                f"{path}: expected a receipt, got one whose {where}{name} is {got[:70]}"
+            )
 
 
 def differences(receipt: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
@@ -125,10 +175,15 @@ def differences(receipt: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for part in ("model", "input"):
         if receipt[part]["sha256"] != now[part]["sha256"]:
             yield f"the {part}: {_short(receipt[part])} then, {_short(now[part])} now"
-    same_job = all(receipt[part]["sha256"] == now[part]["sha256"] for part in ("model", "input"))
-    if same_job and receipt["output"]["sha256"] != now["output"]["sha256"]:
-        where = _first_difference(receipt["output"], now["output"])
-        yield f"the output: {_short(receipt['output'])} then, {_short(now['output'])} now{where}"
+    if any(receipt[part]["sha256"] != now[part]["sha256"] for part in ("model", "input")):
+        return
+    then, output = receipt["output"], now["output"]
+    if then["sha256"] != output["sha256"]:
+        where = _first_difference(then, output)
+        yield f"the output: {_short(then)} then, {_short(output)} now{where}"
+    elif then != output:
+        where = _first_difference(then, output)
+        yield f"the blocks of the output, though not its sha256{where}"
 
 
 def _short(part: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from xpnn import models
 from xpnn._digest import digest
 from xpnn._npy_rows import Numbers
 from xpnn.cli._predict import Job, results
+from xpnn.cli._text import print_table
 
 _SHADES = " .:-=+*#%@"
 _SIDE = 28
@@ -27,7 +28,7 @@ def show(job: Job, console: Console, batch_size: int) -> None:
     for i in _chosen(probabilities):
         table = Table.grid(padding=(0, 3))
         table.add_row(_drawing(x[i], console), _bars(probabilities[i], int(labels[i]), console))
-        console.print(table)
+        print_table(console, table)
         console.print()
     right = int((classes == labels).sum())
     console.print(
