@@ -117,7 +117,7 @@ def fraction(x: Array, single: bool, xp: Namespace) -> tuple[Array, Array]:
 
 
 def scale(y: Array, k: Array, xp: Namespace) -> Array:
-    """y * 2**k for 2**-100 <= abs(y) <= 2**100 or y = 0, abs(k) <= 2100; 0 up to the least normal.
+    """y * 2**k for abs(y) <= 2**100, y normal or 0, abs(k) <= 2044; 0 up to the least normal.
 
     In halves, as 2**k itself may be too large or small. Only an exact result is ever normal, and
     what is not is made 0, whether or not the processor has done so.

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from xpnn._reproducible._double import (
     LEAST_DOUBLE,
     ceiling,
+    exponent,
     fraction,
     power_of_two,
     scale,
@@ -28,6 +29,11 @@ from xpnn._reproducible._double import (
 from xpnn._reproducible._kept import keeping, native, own_namespace
 from xpnn._types import Array, Namespace
 
+NOTHING = 2.0**-450
+"""What is less than this part of the largest of its row or column counts as 0, in binary64.
+
+A part of a row is at least `NOTHING**2 * 2**-106` of the product of both largest then, and normal.
+"""
 BLOCK = 1024
 """Terms of a product's sum that are added exactly; the sums of such blocks are added in order."""
 
@@ -69,6 +75,20 @@ def _to_about_one(a: Array, axis: int, single: bool, xp: Namespace) -> tuple[Arr
     return a * power_of_two(-k, xp), k
 
 
+def _balanced(a: Array, balance: Array, single: bool, xp: Namespace) -> tuple[Array, Array | None]:
+    """a with its columns times `balance`, rows again to about 1, and the rows' exponents."""
+    if single:
+        return native(a) * balance, None
+    own = own_namespace(xp)
+    # What counts nowhere must not say how large a row is; infinity and NaN count everywhere.
+    a, k = _to_about_one(a * keeping(own.where(balance == 0, balance, 1.0), xp), -1, single, xp)
+    y = native(a) * balance
+    top = _top(keeping(y, xp), -1, xp)
+    top = xp.where((top > 0.0) & (top < math.inf), top, 1.0)
+    y = y / native(top)
+    return own.where(own.abs(y) < NOTHING, 0.0, y), k + exponent(top, xp)
+
+
 def sum_last(a: Array, single: bool, xp: Namespace) -> Array:
     """Sum over the last axis, which is kept: of the terms on a grid, rounded once to binary64."""
     if a.shape[-1] == 0:
@@ -93,19 +113,19 @@ def _added(add: Callable[[Array], Array], a: Array, single: bool, xp: Namespace)
     y = keeping((high + low * 2.0 ** -(bits + 1)) * (top * 2.0**-bits), xp)
     if undo is None:
         return y
-    y = y * undo
-    return xp.where(xp.abs(y) <= LEAST_DOUBLE, 0.0, y)
+    factor, undo = undo
+    return xp.where(xp.abs(y) < factor * LEAST_DOUBLE, 0.0, y) * undo
 
 
-def _in_range(a: Array, single: bool, xp: Namespace) -> tuple[Array, Array | None]:
-    """a times a power of two for each slice, so that `_top` can be found, and what undoes it."""
+def _in_range(a: Array, single: bool, xp: Namespace) -> tuple[Array, tuple[Array, Array] | None]:
+    """a times a power of two for each slice, so that `_top` can be found; that, and what undoes it."""
     if single:
         return a, None
     m = xp.max(xp.abs(a), axis=-1, keepdims=True)
     small, large = m < 2.0**-600, m > 2.0**800
     one = xp.ones_like(m)
     factor = xp.where(large, one * 2.0**-200, xp.where(small, one * 2.0**200, one))
-    return a * factor, 1.0 / factor
+    return a * factor, (factor, 1.0 / factor)
 
 
 class Right(NamedTuple):
@@ -139,9 +159,9 @@ def split_right(b: Array, single: bool, xp: Namespace) -> Right:
     """
     own = own_namespace(xp)
     b, exponents = _to_about_one(b, -2, single, xp)
+    b = b if single else xp.where(xp.abs(b) < NOTHING, 0.0, b)
     b, columns = _divided(b, native(_top(b, -2, xp)), xp)
     rows = native(_top(b, -1, xp))
-    rows = own.where((rows > 0) & (rows < 2.0**-500), 2.0**-500, rows)
     b, rows = _divided(b, rows, xp)
     blocks = []
     for at in _blocks(b.shape[-2]):
@@ -166,8 +186,7 @@ def _divided(b: Array, powers: Array, xp: Namespace) -> tuple[Array, Array]:
 def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
     """a @ b for a of shape (..., M, K), K > 0, and b split; in binary64."""
     own = own_namespace(xp)
-    a, exponents = _to_about_one(a, -1, single, xp)
-    a = native(a) * right.balance
+    a, exponents = _balanced(a, right.balance, single, xp)
     total = lost = None
     for at, (slices, unit) in zip(_blocks(a.shape[-1]), right.blocks, strict=True):
         part = a[..., at]
@@ -185,7 +204,9 @@ def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
     total = total if lost is None else total + lost
     if exponents is None or right.exponents is None:
         return total
-    return scale(total, exponents + keeping(right.exponents, xp), xp)
+    # Any less gives 0, as it does itself.
+    k = xp.clip(exponents + keeping(right.exponents, xp), -2044.0, 2044.0)
+    return scale(total, k, xp)
 
 
 def _products(

@@ -1,0 +1,96 @@
+"""Sums and products over all exponents, against their definition in tests/oracle.py."""
+
+import math
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xpnn._transfer import to_numpy
+
+EXPONENTS = {"float32": (-126, 127), "float64": (-1022, 1023)}
+WIDEST = 1026
+"""Terms of the arrays that are given to the backends: always as many, as JAX compiles each shape."""
+
+
+@st.composite
+def numbers(draw, dtype, count):
+    """Numbers of any exponent, many of them at few places: 0, near the ends, near each other."""
+    least, most = EXPONENTS[dtype]
+    base = draw(st.integers(least, most))
+    exponent = st.one_of(
+        st.integers(least, most),
+        st.integers(max(base - 60, least), min(base + 60, most)),
+        st.sampled_from([least, least + 1, most, 0]),
+    )
+    factor = st.sampled_from([0.0, 1.0, -1.0, 1.5, -1.75, 1 + 2.0**-20, 2 - 2.0**-23, math.pi / 2])
+    values = [draw(factor) * 2.0 ** draw(exponent) for _ in range(count)]
+    return np.asarray(values, dtype) + np.asarray(0, dtype)  # no -0
+
+
+def spread(values, size):
+    """A few numbers among as many zeros, some in either block."""
+    y = np.zeros((size, *values.shape[1:]), values.dtype)
+    y[np.linspace(0, size - 1, len(values)).astype(int)] = values
+    return y
+
+
+@pytest.mark.parametrize("dtype", EXPONENTS)
+@pytest.mark.parametrize("size", [6, WIDEST])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_products(dtype, size, backend, rxp, data):
+    a = data.draw(numbers(dtype, 12)).reshape(6, 2)
+    b = data.draw(numbers(dtype, 12)).reshape(6, 2)
+    a, b = spread(a, size), spread(b, size)
+    predict = oracle.products32 if dtype == "float32" else oracle.products64
+    # Terms of 0 add nothing, but for their number; the definition is quick with few.
+    expected = [predict(row.tolist(), b.tolist()) for row in a.T]
+    got = to_numpy(rxp.matmul(backend.asarray(np.ascontiguousarray(a.T)), backend.asarray(b)))
+    assert got.tolist() == expected
+
+
+@pytest.mark.parametrize("size", [6, WIDEST])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_sums(size, backend, rxp, data):
+    x = spread(data.draw(numbers("float64", 6)), size)
+    xs = backend.asarray(x)
+    assert float(to_numpy(rxp.sum(xs))) == oracle.sum64(x.tolist())
+    expected = oracle.cumulative_sum64(x.tolist())
+    assert to_numpy(rxp.cumulative_sum(xs)).tolist() == expected
+    mean, variance = oracle.mean_and_variance64(x.tolist())
+    assert same(float(to_numpy(rxp.mean(xs))), mean)
+    assert same(float(to_numpy(rxp.var(xs))), variance)
+    if math.isfinite(variance):
+        assert float(to_numpy(rxp.std(xs))) == oracle.double(oracle.root(variance))
+
+
+def same(a, b):
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+HARD = [
+    ([[2.0**500, 2.0**-40, 0.0]], [[0.0], [2.0**-500], [1.0]]),
+    ([[1e150, *[0.0] * 1023, 1e-162]], [[1.0]] * 1025),
+    ([[0.0, *[0.0] * 1023, 1e-162]], [[1.0]] * 1025),
+    ([[1e300, 1.0, 0.0]], [[1e-300, 1.0], [1.0, 1.0], [0.0, 1e300]]),
+    ([[2.0**-1022] * 3], [[2.0**-1022], [1.0], [2.0**1023]]),
+    ([[2.0**1023] * 3], [[2.0**1023], [-(2.0**1023)], [1.0]]),
+    ([[2.0**1023] * 2], [[-1.0], [1.0]]),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), HARD)
+def test_products_that_were_nan(a, b, backend, rxp):
+    got = to_numpy(rxp.matmul(backend.asarray(np.asarray(a)), backend.asarray(np.asarray(b))))
+    assert got.tolist() == [oracle.products64(row, b) for row in a]
+
+
+def test_what_is_not_finite_makes_its_row_or_column_nan(backend, rxp):
+    a, b = np.ones((3, 3)), np.ones((3, 3))
+    a[1, 1], b[2, 2], b[1, 0] = math.inf, math.nan, 0.0
+    got = to_numpy(rxp.matmul(backend.asarray(a), backend.asarray(b)))
+    assert np.isnan(got).tolist() == [[False, False, True], [True] * 3, [False, False, True]]
