@@ -1,6 +1,7 @@
 """The reproducible way: the same bits on every backend, however they are called."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -371,6 +372,41 @@ def test_low_precision_goes_through_float32(low, torch):
     y = rxp.exp(x)
     assert y.dtype == x.dtype
     assert torch.equal(y, rxp.exp(x.to(torch.float32)).to(x.dtype))
+
+
+def every_float16():
+    """All numbers of float16, and around each midpoint of two a few of float32."""
+    with np.errstate(all="ignore"):
+        every = np.arange(2**16, dtype="uint16").view("float16").astype("float32")
+        near = [every * np.float32(1 + k * 2.0**-12) for k in (-1, 0, 1, 2, 3)]
+        tiny = np.arange(1, 4096, 2, dtype="float32") * np.float32(2.0**-26)
+        return np.concatenate([*near, tiny, tiny * np.float32(1 + 2.0**-23), -tiny])
+
+
+def float16_bits(a):
+    """As uint16, with one NaN and no -0."""
+    a = to_numpy(a)
+    return np.where(np.isnan(a), np.float16(math.nan), a + np.float16(0)).view("uint16")
+
+
+def test_small_numbers_of_float16_are_kept(backend, rxp):
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip("the standard has no float16, nor has array-api-strict")
+    wide = every_float16()
+    with np.errstate(all="ignore"):
+        x = wide.astype("float16")
+    here = backend.asarray(x)
+    assert np.array_equal(float16_bits(rxp.asarray(here).native), float16_bits(x))
+    assert np.array_equal(
+        float16_bits(rxp.astype(backend.asarray(wide), rxp.float16)), float16_bits(x)
+    )
+    for name in ("exp", "tanh", "sqrt"):
+        through = getattr(xpnn.reproducible(np), name)(x.astype("float32"))
+        with np.errstate(all="ignore"):
+            through = float16_bits(through.astype("float16"))
+        assert np.array_equal(float16_bits(getattr(rxp, name)(here)), through)
+    flat = to_numpy(xpnn.softmax(backend.asarray(np.zeros(100_000, "float16")), xp=rxp))
+    assert abs(flat.astype("float64").sum() - 1) <= 2e-3  # half a unit of 1e-5, times as many
 
 
 # Derivatives

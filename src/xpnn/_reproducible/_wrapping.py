@@ -11,7 +11,8 @@ from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError
 
-_SMALLEST = {"float16": 2.0**-14, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
+_SMALLEST = {"float16": 2.0**-24, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
+"""What is less is 0. The subnormal numbers of float16 are ordinary ones of float32, and are kept."""
 
 
 class Wrapping:
