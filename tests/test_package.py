@@ -25,7 +25,7 @@ ROOMS = (
     {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
     | {"_softmax", "_linear", "_activations", "_slopes"},
     {"_model_file", "_rows", "_npy_rows", "_csv_rows", "_streams", "_written_rows", "models"},
-    {"_dense", "_placement", "_forward", "_fast", "_analysis", "_network"},
+    {"_dense", "_checks", "_placement", "_forward", "_fast", "_analysis", "_network"},
     {"_load"},
     {"_expectation", "_error_bound", "_reference", "_standard", "_layers_alone"}
     | {"_case", "_coarse", "_faults", "_fits", "_causes", "_report", "_plot", "_parity"},

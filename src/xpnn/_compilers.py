@@ -167,7 +167,7 @@ def _jax_rows(f: Function, size: int) -> Function:
         width = x.shape[-1]
         rows = x.reshape(-1, width)
         y = _jax_in_rows(functools.partial(f, constants), rows, max(size // width, 16))
-        return y.reshape(*x.shape[:-1], *y.shape[1:])
+        return y.reshape((*x.shape[:-1], *y.shape[1:]))
 
     # Tiles are for the values alone: their derivatives would be added in the order of tiles.
     return jax.jit(_jax_with_derivatives_of(f, tiled))  # type: ignore[no-any-return]

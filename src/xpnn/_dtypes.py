@@ -1,6 +1,8 @@
 """dtypes by the standard's names, which all libraries share, and the rules of promotion."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 import numpy as np
 
@@ -121,3 +123,8 @@ def default_float(xp: Namespace, device: Device | None) -> str:
 def computing_float(name: str) -> str:
     """Return the dtype in which values of dtype `name` are computed: 16-bit floats in float32."""
     return "float32" if FLOATS[name] < 32 else name
+
+
+def python_number(value: Any) -> Any:
+    """Return a scalar of NumPy's as Python's number; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value

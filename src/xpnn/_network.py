@@ -1,6 +1,5 @@
 """Network: layers one after the other, called on the arrays of any library."""
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn import _fast, _forward, _pytree
 from xpnn._arrays import Library, common_library, device_of, in_native_order, library
+from xpnn._checks import Class, check_classes, check_layers
 from xpnn._dense import Dense, format_activation, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
 from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
@@ -20,8 +20,6 @@ from xpnn.errors import XpnnTypeError, XpnnValueError
 if TYPE_CHECKING:
     from xpnn._analysis import Pass
     from xpnn._model_file import Model
-
-Class = str | int
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -78,8 +76,8 @@ class Network:
 
     def __init__(self, layers: Iterable[Dense], classes: Sequence[Class] | None = None) -> None:
         layers = tuple(layers)
-        _check_layers(layers)
-        self._set(layers, None if classes is None else _check_classes(classes, layers[-1]))
+        check_layers(layers)
+        self._set(layers, None if classes is None else check_classes(classes, layers[-1]))
         if self.follows:
             object.__setattr__(self, "_float_names", layer_dtypes(layers))
 
@@ -436,44 +434,6 @@ class Network:
         if self.classes is not None:
             lines.append(f"  classes {', '.join(map(str, self.classes))}")
         return "\n".join(lines)
-
-
-def _check_layers(layers: tuple[Any, ...]) -> None:
-    if not layers:
-        raise XpnnValueError("Network: expected at least one layer, got none")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Dense):
-            raise XpnnTypeError(
-                f"Network: expected layer {i} to be an xpnn.Dense, got {type(layer).__qualname__}"
-            )
-    for i, (first, second) in enumerate(itertools.pairwise(layers)):
-        if first.weight.shape[1] != second.weight.shape[0]:
-            raise XpnnValueError(
-                f"Network: expected layer {i + 1} to take the {first.weight.shape[1]} outputs of "
-                f"layer {i}, got weights of shape {tuple(first.weight.shape)} and "
-                f"{tuple(second.weight.shape)}"
-            )
-    arrays = {f"layer {i}": layer.weight for i, layer in enumerate(layers)}
-    common_library("Network", None, arrays)
-
-
-def _check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
-    if isinstance(classes, str):
-        raise XpnnTypeError(f"Network: expected a sequence of classes, got the text {classes!r}")
-    # As Python's own, whatever library they come from, such as clf.classes_ of scikit-learn.
-    given: Iterable[Any] = classes
-    named = [c.item() if getattr(c, "shape", None) == () else c for c in given]
-    if not all(isinstance(c, str | int) and not isinstance(c, bool) for c in named):
-        raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}")
-    outputs = last.weight.shape[1]
-    sigmoid = parse_activation(last.activation)[0] in {"sigmoid", "log_sigmoid"}
-    expected = 2 if outputs == 1 and sigmoid else outputs
-    if len(named) != expected:
-        raise XpnnValueError(
-            f"Network: expected {expected} classes for {outputs} outputs of {last.activation}, "
-            f"got {len(named)}"
-        )
-    return tuple(str(c) if isinstance(c, str) else int(c) for c in named)
 
 
 def network_of(model: "Model") -> Network:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
+from xpnn._dtypes import python_number
 from xpnn._operators import BINARY, COMPARISONS, UNARY
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError
@@ -152,8 +151,7 @@ def _operand(self: ReproducibleArray, other: Any) -> Any:
 
     A number of NumPy's is taken as Python's: on every library it takes the array's dtype, then.
     """
-    if isinstance(other, np.generic):
-        other = other.item()
+    other = python_number(other)
     if self._namespace.takes(other):
         return other
     if hasattr(other, "dtype") and hasattr(other, "shape"):

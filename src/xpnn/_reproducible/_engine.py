@@ -247,7 +247,7 @@ class Engine(Wrapping):
             product = max((math.prod(a.shape) for a in matrices), default=0)
             remembered[key] = Tiled(whole, _CACHE, _LEAST, product=product)
         y = remembered[key](x.reshape(-1, x.shape[-1]))
-        return y.reshape(*x.shape[:-1], *y.shape[1:])  # type: ignore[no-any-return]
+        return y.reshape((*x.shape[:-1], *y.shape[1:]))  # type: ignore[no-any-return]
 
     def _to_dtype(self, x: Array, to: str) -> Array:
         xp = self.native_namespace
