@@ -4,8 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import numpy as np
-
 from xpnn._types import Array, Device, DType, Namespace
 from xpnn.errors import XpnnTypeError
 
