@@ -26,7 +26,8 @@ def install(session: nox.Session, *packages: str) -> None:
 
 
 def run(session: nox.Session, *arguments: str) -> None:
-    session.run("python", "-m", "pytest", *arguments, *session.posargs)
+    """Run the tests, on as many processes as there are processors."""
+    session.run("python", "-m", "pytest", "-n", "auto", *arguments, *session.posargs)
 
 
 @nox.session(name="tests-numpy")
@@ -39,23 +40,23 @@ def tests_numpy(session: nox.Session) -> None:
 
 @nox.session(name="tests-torch")
 def tests_torch(session: nox.Session) -> None:
-    """PyTorch."""
+    """PyTorch, without JAX: the tests that take a backend; the others run in `tests-numpy`."""
     install(session, TORCH, "typer", "rich")
-    run(session, "--xp-backend", "torch")
+    run(session, "--xp-backend", "torch", "--backends-only")
 
 
 @nox.session(name="tests-jax")
 def tests_jax(session: nox.Session) -> None:
-    """JAX."""
+    """JAX, without PyTorch: the tests that take a backend."""
     install(session, "jax", "typer", "rich")
-    run(session, "--xp-backend", "jax")
+    run(session, "--xp-backend", "jax", "--backends-only")
 
 
 @nox.session(name="tests-strict")
 def tests_strict(session: nox.Session) -> None:
     """array-api-strict, which has nothing that the standard has not."""
     install(session, "typer", "rich")
-    run(session, "--xp-backend", "array-api-strict")
+    run(session, "--xp-backend", "array-api-strict", "--backends-only")
 
 
 @nox.session(name="tests-all")

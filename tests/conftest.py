@@ -58,10 +58,20 @@ class Backend(NamedTuple):
         return to_numpy(y)
 
 
-def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     # From the source tree alone, where no entry point names the plugin.
     if not pluginmanager.has_plugin("xpnn"):
         pluginmanager.import_plugin("_xpnn_pytestplugin")
+    parser.addoption(
+        "--backends-only", action="store_true", help="leave out tests that take no backend"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("backends_only"):
+        takes = {item: {"xp_backend", "torch", "jax", "ad"} & set(item.fixturenames) for item in items}
+        config.hook.pytest_deselected(items=[item for item in items if not takes[item]])
+        items[:] = [item for item in items if takes[item]]
 
 
 @pytest.fixture(scope="session")
