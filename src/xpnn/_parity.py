@@ -67,7 +67,8 @@ def parity(
         is further from the exact one than `error_bound` allows, the errors are of the size of
         `expected_error`, at most 8 times as large, in the result and in the product of every layer by
         itself, and every class is right that is certain. Otherwise the report names the first layer
-        at fault, and a likely cause. The reproducible results of one dtype must have one digest.
+        at fault, and a likely cause. Later calls must have the bits of the first, and the reproducible
+        results of one dtype one digest.
 
     Raises
     ------
