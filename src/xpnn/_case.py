@@ -222,6 +222,7 @@ def narrowed(dtype: str) -> Change:
         xp = host().xp
         small = xp.round(a / least) * least
         y = xp.where(xp.abs(a) < p.tiny, small, rounded(a, p.bits))
+        y = xp.where(xp.isfinite(a), y, a)
         return xp.where(xp.abs(y) > p.largest, xp.sign(y) * math.inf, y)
 
     return change

@@ -114,9 +114,9 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     Parameters
     ----------
     network : Network
-        The network that was meant, of finite weights.
+        The network that was meant. Where its weights are not finite, nothing can be said.
     x : array, shape (..., in)
-        Its input, some rows of it finite.
+        Its input.
     y : array, shape (..., out)
         What came, of any library; its dtype says what precision to expect.
     of : {'output', 'logits', 'log_proba'}, optional
@@ -125,9 +125,10 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     Returns
     -------
     Explanation
-        With `passed`, the numbers, and in words what is wrong and a likely cause: products of TF32
-        or bfloat16, float64 cut to float32, gelu's other form, a transposed weight, a missing bias,
-        an epsilon, and more, or 'unknown'. It has `to_dict()`, and prints as text.
+        With `passed`, the numbers, and in words what is wrong and a likely cause: NaN and infinity and
+        where they are, low precision, another activation, swapped or missing layers and biases, a
+        scaled input, dropout left on, and many more, or 'unknown'. `notes` say of which rows nothing
+        can be said. It has `to_dict()`, and prints as text.
 
     Raises
     ------
@@ -136,7 +137,7 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     TypeError
         If `x` or `y` is no real array, or `y` is not floating.
     ValueError
-        If the shapes do not fit, or no row of `x` is finite.
+        If the shapes do not fit.
 
     Examples
     --------

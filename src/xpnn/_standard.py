@@ -65,7 +65,8 @@ class Reference(NamedTuple):
         count = min(len(finite), max(8, min(128, _PRODUCTS // network.parameters)))
         sample = spread(finite, count)
         names = layer_dtypes(network.layers)
-        return Reference(layers, names, x, of, sample, exact(layers, x[sample, :], of))
+        values = exact(layers, x[sample, :], of) if sample else []
+        return Reference(layers, names, x, of, sample, values)
 
     def required(self) -> "Reference":
         """Return itself; XpnnValueError if not even one row has an exact result."""
@@ -194,7 +195,7 @@ class Standard(NamedTuple):
         y = xp.astype(y, xp.float64)
         own, bound = self.enclosure.errors
         known = xp.all(xp.isfinite(bound), axis=-1)
-        distance = xp.abs(y - self.enclosure.centre)
+        distance = guarded(lambda xp: xp.abs(y - self.enclosure.centre))
         inside = distance <= own + bound
         near = xp.all((distance <= self.any_row) | ~xp.isfinite(self.any_row), axis=-1)
         ulps, points = 0.0, list[tuple[float, float, float]]()

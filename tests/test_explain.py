@@ -1,0 +1,140 @@
+"""explain: planted faults are found and named, sound results are not accused, nothing makes it raise."""
+
+import functools
+
+import faults
+import numpy as np
+import pytest
+from sound import SOUND
+
+import xpnn
+from xpnn._standard import Reference, Standard
+
+
+@pytest.mark.parametrize(("name", "fault"), faults.one_network_each())
+def test_planted_faults_are_named(name, fault):
+    found, words = faults.explained(name, fault)
+    assert not found.passed
+    assert words in found.cause
+
+
+@functools.cache
+def standard(name):
+    network, x = faults.network(name)
+    return network, x, Standard.make(Reference.make(network, x, "output"), str(x.dtype))
+
+
+@pytest.mark.parametrize("name", ["small", "deep", "wide", "labels", "square64"])
+@pytest.mark.parametrize("variant", [v for v in SOUND if not v.startswith(("torch", "JAX"))])
+def test_sound_results_are_not_accused(variant, name):
+    network, x, held_to = standard(name)
+    if variant == "scikit-learn":
+        pytest.importorskip("sklearn", reason="this variant is scikit-learn's")
+    y = SOUND[variant](network, x)
+    if y is not None:
+        assert held_to.compare(y, None).faults == []
+
+
+@pytest.mark.parametrize("name", ["small", "deep", "labels", "square64"])
+@pytest.mark.parametrize("variant", [v for v in SOUND if v.startswith("torch")])
+def test_torch_is_not_accused(variant, name, torch):
+    network, x, held_to = standard(name)
+    assert held_to.compare(SOUND[variant](network, x), None).faults == []
+
+
+@pytest.mark.parametrize("name", ["small", "deep", "labels", "square64"])
+@pytest.mark.parametrize("variant", [v for v in SOUND if v.startswith("JAX")])
+def test_jax_is_not_accused(variant, name, jax):
+    network, x, held_to = standard(name)
+    assert held_to.compare(SOUND[variant](network, x), None).faults == []
+
+
+def test_rows_that_have_no_exact_values_are_held_to_what_is_expected_of_them():
+    """500 of 3,000 rows that are 4e-6 off, none of them among those with exact values."""
+    network, x = faults.network("digits")
+    x = np.tile(x[:100], (30, 1))
+    y = network(x)
+    held_to = Standard.make(Reference.make(network, x, "output"), "float32")
+    sample = held_to.reference.sample
+    rows = [i for i in range(len(x)) if i not in sample][::5][:500]
+    assert held_to.compare(y, None).faults == []
+    y[rows, :] += np.float32(4e-6)
+    comparison = held_to.compare(y, None)
+    assert comparison.far == rows
+    assert comparison.beyond + comparison.outside == 500
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "columns", "words"),
+    [
+        (np.nan, [7], [0, 1, 2], "y has NaN at 3 places: row 7, all 3 columns, where exact"),
+        (np.inf, [3, 9], [1], "y has infinity at 2 places: rows 3, 9, column 1, where exact"),
+        (-np.inf, range(100), [2], "y has infinity at 100 places: all 100 rows, column 2, where"),
+    ],
+)
+def test_nan_and_infinity_are_said(value, rows, columns, words):
+    network, x = faults.network("small")
+    y = network(x)
+    y[np.ix_(list(rows), columns)] = value
+    found = xpnn.explain(network, x, y)
+    assert found.faults[0].startswith(words)
+    assert found.cause.startswith(words)
+
+
+def test_nan_in_the_input_is_said_and_is_no_fault():
+    network, x = faults.network("small")
+    x = x.copy()
+    x[5, 2] = np.nan
+    found = xpnn.explain(network, x, network(x))
+    assert found.passed
+    assert found.notes == ("x has NaN at 1 place: row 5, column 2",)
+    x[:] = np.inf
+    found = xpnn.explain(network, x, network(x))
+    assert found.passed
+    assert "none of 100 rows" in found.reference
+    assert "x has infinity at 600 places: all 100 rows, all 6 columns" in repr(found)
+
+
+def test_softmax_that_overflows_is_named():
+    network, x = faults.network("small")
+    with np.errstate(all="ignore"):
+        e = np.exp(network.logits(x * 30))
+        y = e / e.sum(-1, keepdims=True)
+    assert np.isnan(y).any()
+    found = xpnn.explain(network, x * 30, y)
+    assert found.cause == "softmax without the largest logit taken off, so that exp overflows"
+
+
+def test_a_logarithm_of_zero_is_named():
+    network, x = faults.network("small")
+    with np.errstate(all="ignore"):
+        y = np.log(network(x * 60))
+    assert np.isinf(y).any()
+    found = xpnn.explain(network, x * 60, y, of="log_proba")
+    assert found.cause == "the logarithm of a probability that became 0"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1e20, 1e38, np.inf, np.nan, 1e300])
+@pytest.mark.parametrize("output", ["identity", "softmax", "silu", "log_softmax"])
+def test_networks_that_blow_up(dtype, scale, output):
+    rng = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        weights = [(rng.normal(size=(4, 4)) * scale).astype(dtype) for _ in range(3)]
+        network = xpnn.Network([xpnn.Dense(w, None, output) for w in weights])
+        x = rng.normal(size=(5, 4)).astype(dtype)
+        y = network(x)
+        found = xpnn.explain(network, x, y)
+        assert found.passed
+        assert found.to_dict()["notes"] == list(found.notes)
+        wrong = xpnn.explain(network, x, np.full_like(y, 0.123))
+        assert wrong.passed or wrong.cause
+
+
+def test_what_is_not_known_of_weights_is_said():
+    weight = np.ones((3, 2))
+    weight[1, 0] = np.inf
+    network = xpnn.Network([xpnn.Dense(weight)])
+    x = np.ones((4, 3))
+    found = xpnn.explain(network, x, network(x))
+    assert found.notes[0] == "layer 0: the weight has infinity at 1 place: row 1, column 0"
