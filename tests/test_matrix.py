@@ -22,7 +22,7 @@ NETWORK = PLAIN | {
 
 
 def faults(**levels):
-    return check.check({**PLAIN, **levels}, peers=False).faults
+    return check.check({**PLAIN, **levels}, peers=0.0).faults
 
 
 def test_cases_keep_the_rules_and_are_the_same_again():
@@ -112,14 +112,14 @@ def test_warnings_are_found(monkeypatch):
 
 def test_a_process_that_dies_or_hangs_is_a_fault(monkeypatch):
     worker = command.Worker()
-    assert worker(PLAIN)["faults"] == []
+    assert worker(PLAIN, 0.0)["faults"] == []
     monkeypatch.setattr(command, "_PATIENCE", 0.0)
-    assert "no answer" in worker(PLAIN)["faults"][0]
+    assert "no answer" in worker(PLAIN, 0.0)["faults"][0]
     monkeypatch.undo()
     worker._start()
     worker._process.kill()
     worker._process.wait()
-    assert "died" in worker(PLAIN)["faults"][0]
+    assert "died" in worker(PLAIN, 0.0)["faults"][0]
     worker.stop()
 
 

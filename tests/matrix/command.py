@@ -24,6 +24,8 @@ _PATIENCE = 300.0
 """Seconds after which a case hangs."""
 _COSTLY = 0.3
 """Seconds from which on the sample computes a case in one process alone."""
+_SHARE = 0.3
+"""Of the other ways that the sample computes each case in."""
 _ROUND = 200
 """Random cases after which processes start anew."""
 
@@ -51,12 +53,12 @@ class Worker:
         self._reader = threading.Thread(target=read, daemon=True)
         self._reader.start()
 
-    def __call__(self, case: Case) -> dict[str, Any]:
+    def __call__(self, case: Case, peers: float) -> dict[str, Any]:
         """Return the report of a case: faults, comparisons, digest."""
         if self._process is None:
             self._start()
         try:
-            self._process.stdin.write(text(case) + "\n")
+            self._process.stdin.write(json.dumps([case, peers]) + "\n")
             self._process.stdin.flush()
             answer = self._answers.get(timeout=_PATIENCE)
             if answer:
@@ -81,13 +83,13 @@ class Worker:
             self._process = None
 
 
-def report(case: Case) -> dict[str, Any]:
+def report(case: Case, peers: float = 1.0) -> dict[str, Any]:
     """Compute a case here; what it raises is a fault."""
     from .check import _words, check
 
     started = time.process_time()
     try:
-        found = check(case)._asdict()
+        found = check(case, peers=peers)._asdict()
     except Exception as error:  # noqa: BLE001
         found = {"faults": [f"raises {_words(error)}"], "comparisons": 1, "digest": "error"}
     return {**found, "seconds": round(time.process_time() - started, 3)}
@@ -98,7 +100,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin:
-        answers.write(json.dumps(report(json.loads(line))) + "\n")
+        answers.write(json.dumps(report(*json.loads(line))) + "\n")
         answers.flush()
 
 
@@ -156,22 +158,28 @@ class Tally:
         }
 
 
-def _run(cases: Any, tally: Tally, worker: Worker, until: float) -> None:
+def _run(cases: list[Case], tally: Tally, until: float, peers: float) -> None:
+    worker = Worker()
     for case in cases:
         if time.monotonic() > until:
             break
-        tally.add(case, worker(case))
+        tally.add(case, worker(case, peers))
     worker.stop()
 
 
-def _in_two_orders(cases: list[Case], tally: Tally, until: float, seed: int) -> None:
+def _in_two_orders(
+    cases: list[Case], tally: Tally, until: float, given: argparse.Namespace
+) -> None:
     """Compute cases in one process in this order, in another in another; costly ones in one of both."""
     costly = [c for c in cases if cost(c) > _COSTLY]
     cheap = [c for c in cases if cost(c) <= _COSTLY]
-    orders = [cheap + costly[::2], cheap + costly[1::2]]
-    random.Random(seed).shuffle(orders[1])  # noqa: S311
+    orders = [cheap + costly[::4], cheap + [c for i, c in enumerate(costly) if i % 4]]
+    random.Random(given.seed + tally.cases).shuffle(orders[1])  # noqa: S311
+    # The second process is there for the order alone.
+    shares = (_SHARE if given.hours is None else 1.0), 0.0
     threads = [
-        threading.Thread(target=_run, args=(order, tally, Worker(), until)) for order in orders
+        threading.Thread(target=_run, args=(order, tally, until, share))
+        for order, share in zip(orders, shares, strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -205,7 +213,7 @@ def sample(given: argparse.Namespace) -> bool:
     until = time.monotonic() + 60 * given.minutes
     tally, cases = Tally(given.seed), list(cover.Cover(given.seed).covering())
     print(f"{len(cases)} combinations", flush=True)
-    _in_two_orders(cases, tally, until, given.seed)
+    _in_two_orders(cases, tally, until, given)
     if tally.cases < len(cases):
         print(f"{given.minutes:g} minutes are over after {tally.cases} of {len(cases)}")
     return finish(given, tally)
@@ -214,10 +222,9 @@ def sample(given: argparse.Namespace) -> bool:
 def at_length(given: argparse.Namespace) -> bool:
     """Draw cases until the time is over."""
     until = time.monotonic() + 3600 * given.hours
-    tally, seed, drawn = Tally(given.seed), given.seed, cover.Cover(given.seed).endless()
+    tally, drawn = Tally(given.seed), cover.Cover(given.seed).endless()
     while time.monotonic() < until:
-        _in_two_orders(list(itertools.islice(drawn, _ROUND)), tally, until, seed)
-        seed += 1
+        _in_two_orders(list(itertools.islice(drawn, _ROUND)), tally, until, given)
         tally.digests.clear()
         print(f"{tally.cases} combinations, {tally.failed} with a difference", flush=True)
     return finish(given, tally)
