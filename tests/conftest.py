@@ -69,7 +69,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("backends_only"):
-        takes = {item: {"xp_backend", "torch", "jax", "ad"} & set(item.fixturenames) for item in items}
+        takes = {
+            item: {"xp_backend", "torch", "jax", "ad"} & set(item.fixturenames) for item in items
+        }
         config.hook.pytest_deselected(items=[item for item in items if not takes[item]])
         items[:] = [item for item in items if takes[item]]
 
