@@ -159,7 +159,11 @@ def _element_tolerance(
             scaled = t if problem.options else 0.0
             tolerance = tolerance + (_UNITS + scaled) * 2 * unit * size
             tolerance = tolerance + (4 * tiny * (1 + t) if library == "jax" else 0)
-    return np.minimum(tolerance, np.finfo(np.float64).max)
+    tolerance = np.minimum(tolerance, np.finfo(np.float64).max)
+    if SLOPES[problem.case["function"]].jump is None:
+        return tolerance
+    # What is below the smallest normal number may count as 0, where a function may jump.
+    return np.where((t > 0) & (t < tiny), np.nan, tolerance)
 
 
 def _element_slope(problem: Problem, dtype: str) -> Expected:
