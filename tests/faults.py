@@ -267,11 +267,13 @@ PLANTED = {
     "another network's weights": (FEW, of_another_network(0), "unknown"),
 }  # fmt: skip
 del PLANTED["epsilon"]
+# Where nothing is above 6, relu6 is relu; celu with its default is elu.
+ALIAS = {"relu6": "relu", "celu": "elu in place of"}
 for _f in ELEMENTWISE:
     PLANTED[f"{_f.__name__}, any"] = (
         ("digits", "square", "deep", "labels"),
         other(_f, 0),
-        f"in layer 0: {_f.__name__} in place of",
+        f"in layer 0: {ALIAS.get(_f.__name__, f'{_f.__name__} in place of')}",
     )
 
 

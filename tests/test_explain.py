@@ -11,6 +11,13 @@ import xpnn
 from xpnn._standard import Reference, Standard
 
 
+@pytest.mark.parametrize(("name", "fault"), faults.one_network_each())
+def test_planted_faults_are_named(name, fault):
+    found, words = faults.explained(name, fault)
+    assert not found.passed
+    assert words in found.cause
+
+
 @functools.cache
 def standard(name):
     network, x = faults.network(name)

@@ -335,6 +335,8 @@ _DRAWS = 32
 _RATES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _AT_LEAST = 40
 """Rows, so that the places of results among the draws show what they were drawn from."""
+_FOLLOWS = 0.35
+"""The slope of results over the draws' mean is 1 up to this; of what has nothing to do with them it is 0."""
 _ALIKE = 1.9
 """Kolmogorov's statistic of the worst output: 1.9 is exceeded once in 700 times by chance."""
 
@@ -376,7 +378,11 @@ def dropout(case: Case) -> str:
             even = (xp.arange(len(rows), dtype=xp.float64) + 0.5) / len(rows)
             far = xp.abs(xp.sort(less + equal / 2, axis=0) - even[:, None])
             score = float(xp.max(far)) * math.sqrt(len(rows))
-            if score < best:
+            # Results of other weights may lie as evenly, but they do not follow the draws' mean.
+            mean = xp.mean(draws, axis=0) / case.scale
+            varied = mean - xp.mean(mean, axis=0)
+            follows = float(xp.sum((given / case.scale - mean) * varied) / xp.sum(varied * varied))
+            if score < best and abs(follows) < _FOLLOWS:
                 best, words = score, f"{in_layers(*those)}, of about {rate:g} of the units"
     return f"dropout left on{words}" if words else ""
 
