@@ -596,3 +596,15 @@ def test_arrays_of_two_libraries_are_refused(rxp, backend):
         rxp.add(x, xpnn.reproducible(np).asarray(np.float32([1.0])))
     with pytest.raises(TypeError, match="expected x to be an array of xp"):
         xpnn.softmax(np.ones(3), xp=rxp)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 0), (2, 0, 3), (0, 3, 2), (0, 0, 0), (2, 0, 0), (0, 3, 0)]
+)
+def test_products_of_nothing(shape, backend, rxp, dtype):
+    m, k, n = shape
+    a, b = (backend.asarray(np.ones(s, dtype)) for s in ((m, k), (k, n)))
+    for y in (rxp.matmul(a, b), rxp.matmul(rxp.asarray(a), rxp.asarray(b)).native):
+        assert not backend.numpy(y, shape=(m, n), dtype=dtype).any()
+    y = xpnn.linear(a, b, backend.asarray(np.ones(n, dtype)), xp=rxp)
+    assert (backend.numpy(y, shape=(m, n), dtype=dtype) == 1).all()

@@ -172,7 +172,7 @@ class Engine(Wrapping):
                 flat = xp.reshape(natives[0], (-1,))
                 return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
             a, b = natives[0], natives[-1]
-            if name == "matmul" and len(b.shape) == 2 and b.shape[0] > 0:
+            if name == "matmul" and len(b.shape) == 2 and 0 not in b.shape:
                 right = options.get("right") or self._in_binary64(split_right, dtype, [b])
                 size = max(_ROWS // max(math.prod(a.shape[1:]), 1), 16)
                 return in_rows(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
@@ -197,7 +197,7 @@ class Engine(Wrapping):
             return None
         if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
             return None
-        if len(b.shape) != 2 or b.shape[0] == 0:
+        if len(b.shape) != 2 or 0 in b.shape:
             return None
         dtype = dtype_name(b.dtype)
         writes, known = self.writes, b._split  # noqa: SLF001

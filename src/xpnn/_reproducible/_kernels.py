@@ -108,7 +108,7 @@ def cumulative_sum(x: Array, single: bool, xp: Namespace, *, slices: Slices) -> 
 
 def matmul(a: Array, b: Array, single: bool, xp: Namespace) -> Array:
     """a @ b for two axes or more."""
-    if a.shape[-1] == 0:
+    if 0 in b.shape:
         return _product(xp.matmul(a, b), single, xp)
     return matmul_split(a, _exact.split_right(b, single, xp), single, xp)
 
