@@ -142,6 +142,10 @@ class ReproducibleArray:
     def __pow__(self, other: Any) -> Any:
         return self._namespace.pow(self, other)
 
+    def __rpow__(self, other: Any) -> Any:
+        other = _operand(self, other)
+        return other if other is NotImplemented else self._namespace.pow(other, self)
+
     def __pos__(self) -> Any:
         return self._namespace.positive(self)
 

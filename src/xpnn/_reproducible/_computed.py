@@ -10,6 +10,7 @@ from xpnn._dtypes import FLOATS, dtype_name
 from xpnn._reproducible._engine import Engine
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kernels import KERNELS
+from xpnn._reproducible._operands import check_operands
 from xpnn._types import Array, DType
 from xpnn.errors import NotReproducibleError, XpnnValueError
 
@@ -37,6 +38,7 @@ class Computed(Engine):
         )
 
     def _of_two(self, name: str, a: Any, b: Any) -> Any:
+        check_operands(self.__name__, name, (a, b), {})
         if self._are_integers(a, b):
             y = getattr(self.native_namespace, name)(self._native_of(a), self._native_of(b))
             return self._result(y, (a, b))
@@ -129,7 +131,16 @@ class Computed(Engine):
         return x
 
     def pow(self, x1: Any, x2: Any, /) -> Any:
-        """x1**x2 for integers, or an integer x2, of Python, or 1/2."""
+        """x1**x2 for integers, or an integer x2, of Python, or 1/2; or 2**x2, which is exp2(x2)."""
+        if not self._is_array(x1) and self._is_array(x2):
+            if self._are_integers(x1, x2):
+                return self.pow(self.full_like(x2, x1), x2)
+            if x1 != 2:
+                raise NotReproducibleError(
+                    f"{self.__name__}.pow: expected 2 as the base of a power whose exponent is an "
+                    f"array, got {x1!r}; write exp(x2 * log(base))"
+                )
+            return self.exp2(x2)
         if self._are_integers(x1, x2) and self._is_array(x2):
             y = self.native_namespace.pow(self._native_of(x1), self._native_of(x2))
             return self._result(y, (x1, x2))

@@ -9,6 +9,7 @@ from xpnn._arrays import device_of
 from xpnn._dtypes import FLOATS, INTEGERS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._computed import Computed
+from xpnn._reproducible._operands import check_operands
 from xpnn._transfer import check_dtype, to_device
 from xpnn._types import Device, DType
 from xpnn.errors import NotReproducibleError
@@ -27,6 +28,7 @@ _EXACT = frozenset(
 )
 # The same, but a result may be -0, which becomes 0.
 _EXACT_BUT_ZERO = frozenset(["ceil", "floor", "round", "trunc"])
+_ORDERING = frozenset(["argsort", "sort"])
 _LISTS = frozenset(["broadcast_arrays", "meshgrid"])
 """What gives a list, by the standard; some libraries give a tuple."""
 _CREATION = frozenset(
@@ -75,6 +77,9 @@ class ReproducibleNamespace(Computed):
     def _passed_through(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(found)
         def function(*args: Any, **options: Any) -> Any:
+            check_operands(self.__name__, name, args, options)
+            if name in _ORDERING:
+                options["stable"] = True  # equal entries stay in order, everywhere
             given = [*args, *options.values()]
             arrays = [a for a in given if hasattr(a, "dtype") and hasattr(a, "shape")]
             y = found(

@@ -8,6 +8,7 @@ from xpnn._arrays import Library, device_of, in_native_order, library
 from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
+from xpnn._reproducible._operands import as_half, check_operands
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError
 
@@ -92,7 +93,10 @@ class Wrapping:
         if isinstance(x, ReproducibleArray) or self._is_native(x):
             return self.wrap(x)._native  # noqa: SLF001
         if isinstance(x, float):
-            double = any(dtype_name(a.dtype) == "float64" for a in like)
+            names = {dtype_name(a.dtype) for a in like} & FLOATS.keys()
+            if names == {"float16"}:
+                return as_half(x)
+            double = "float64" in names
             return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
         if isinstance(x, list | tuple):
             return type(x)(self._native_of(v) for v in x)
@@ -122,6 +126,7 @@ class Wrapping:
                 f"{self.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
                 "make one with asarray"
             )
+        check_operands(self.__name__, "add", arrays, {})
         if len({a.dtype for a in arrays}) == 1:
             dtype = arrays[0].dtype
         else:
@@ -135,7 +140,11 @@ class Wrapping:
         device = device_of(arrays[0])
         result = []
         for a in args:
-            x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
+            if self._is_array(a):
+                x = next(rest)
+            else:
+                a = as_half(a) if dtype_name(dtype) == "float16" else a  # noqa: PLW2901
+                x = self.asarray(a, dtype=dtype, device=device)
             result.append(x if x.dtype == dtype else self.astype(x, dtype))
         return result
 

@@ -1,0 +1,70 @@
+"""Operands that libraries promote differently are refused; ties are settled; powers of 2."""
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._transfer import to_numpy
+
+REFUSED = {
+    "integers and a float": lambda xp, a: xp.greater(a("int32", [1]), 16777216.5),
+    "integers and a number out of range": lambda xp, a: xp.less(a("int32", [1]), 2**40),
+    "unsigned and a negative number": lambda xp, a: xp.greater(a("uint8", [1]), -1),
+    "a sum with a number out of range": lambda xp, a: xp.add(a("int8", [1]), 200),
+    "clip of integers by floats": lambda xp, a: xp.clip(a("int32", [1]), 0.5, 1.5),
+    "clip by arrays of another dtype": lambda xp, a: xp.clip(
+        a("float32", [1]), a("float64", [0]), a("float64", [1])
+    ),
+    "integers and floats": lambda xp, a: xp.maximum(a("int32", [1]), a("float32", [1])),
+    "integers times floats": lambda xp, a: xp.multiply(a("int32", [1]), a("float32", [1])),
+    "a choice of integers and floats": lambda xp, a: xp.where(
+        a("bool", [1]), a("int32", [1]), a("float32", [1])
+    ),
+    "64 bits with a sign and without": lambda xp, a: xp.add(a("int64", [1]), a("uint64", [1])),
+    "a shift by too much": lambda xp, a: xp.bitwise_left_shift(a("int32", [1]), 32),
+    "a shift by less than nothing": lambda xp, a: xp.bitwise_right_shift(a("int32", [1]), -1),
+    "truth and a number": lambda xp, a: xp.equal(a("bool", [1]), 1),
+    "an operator": lambda xp, a: xp.asarray(a("int32", [1])) < 2**40,
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_libraries_promote_differently_is_refused(name, backend, rxp):
+    def array(dtype, values):
+        if not hasattr(backend.xp, dtype):
+            pytest.skip(f"{backend.name} has no {dtype}")
+        return backend.asarray(np.asarray(values, dtype))
+
+    with pytest.raises((TypeError, ValueError), match=r"reproducible\(.*expected .*, got"):
+        REFUSED[name](rxp, array)
+
+
+@pytest.mark.parametrize("stable", [True, False])
+@pytest.mark.parametrize("descending", [True, False])
+def test_equal_entries_stay_in_order(stable, descending, backend, rxp):
+    x = np.asarray([2.0, 1.0, 2.0, 0.0, 1.0] * 40)
+    expected = np.argsort(-x if descending else x, stable=True)
+    got = rxp.argsort(backend.asarray(x), descending=descending, stable=stable)
+    assert to_numpy(got).tolist() == expected.tolist()
+
+
+def test_powers_of_two(backend, rxp, dtype):
+    x = rxp.asarray(backend.asarray(np.asarray([-3.5, 0.0, 10.0], dtype)))
+    for y in (2**x, 2.0**x, rxp.pow(2, x)):
+        assert to_numpy(y).tolist() == to_numpy(rxp.exp2(x)).tolist()
+    assert to_numpy(2 ** rxp.asarray(backend.asarray(np.asarray([0, 5], "int32")))).tolist() == [
+        1,
+        32,
+    ]
+    with pytest.raises(xpnn.NotReproducibleError, match="expected 2 as the base"):
+        3.0**x
+
+
+def test_numbers_beside_float16_are_rounded_once(backend, rxp):
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip("no float16")
+    # Halfway between two of float16, and a little: by way of float32 the little would be lost.
+    number = 1 + 2.0**-11 + 2.0**-40
+    x = backend.asarray(np.asarray([1.0], "float16"))
+    for y in (rxp.maximum(x, number), rxp.multiply(x, number)):
+        assert to_numpy(y).tolist() == [1 + 2.0**-10]
