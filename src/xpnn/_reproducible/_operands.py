@@ -29,7 +29,9 @@ def check_operands(xp: str, name: str, args: Sequence[Any], options: dict[str, A
         operands = [*args[0]]
     else:
         return
-    dtypes = {dtype_name(a.dtype) for a in operands if hasattr(a, "dtype")}
+    # torch.compile cannot ask a float that it traces for attributes.
+    arrays = [a for a in operands if type(a) is not float and hasattr(a, "dtype")]
+    dtypes = {dtype_name(a.dtype) for a in arrays}
     kinds = {_kind(dtype) for dtype in dtypes}
     signed = any(dtype.startswith("int") for dtype in dtypes)
     if len(kinds) > 1 or (signed and "uint64" in dtypes):
