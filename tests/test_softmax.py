@@ -1,6 +1,7 @@
 """softmax, log_softmax, logsumexp: values, edges, masks, axes, weights, bad input."""
 
 import math
+from functools import partial
 
 import mpmath as mp
 import numpy as np
@@ -358,3 +359,35 @@ def test_reproducible_logsumexp_of_infinity(backend, rxp, dtype):
     x = backend.asarray([[INF, 1.0, 2.0], [-INF, -INF, -INF], [NAN, INF, 0.0]], dtype)
     y = backend.numpy(xpnn.logsumexp(x, axis=-1, xp=rxp), shape=(3,), dtype=dtype)
     np.testing.assert_array_equal(y, [INF, -INF, NAN])
+
+
+MASKED = {
+    "softmax": partial(xpnn.softmax, axis=-1),
+    "log_softmax": partial(xpnn.log_softmax, axis=-1),
+    "logsumexp": partial(xpnn.logsumexp, axis=-1),
+    "weighted": lambda x, **options: xpnn.logsumexp(x, axis=-1, b=x * x + 1.0, **options),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+@pytest.mark.parametrize("way", ["plain", "reproducible"])
+def test_rows_masked_whole_make_no_nan_on_the_way(name, way, torch, jax):
+    x = np.asarray([[0.5, -1.0, 3.0], [np.nan, np.inf, 2.0]])
+    mask = np.asarray([[True, True, False], [False, False, False]])
+    xps = [xpnn.reproducible(xp) if way == "reproducible" else xp for xp in (torch, jax.numpy)]
+    # One that takes no part counts nothing, and a weight of it neither.
+    given = np.where(mask, x, 7.0) if name == "weighted" else x
+    leaf = torch.from_numpy(given).requires_grad_()
+    with torch.autograd.set_detect_anomaly(True):
+        y = MASKED[name](leaf, where=torch.from_numpy(mask), xp=xps[0])
+        torch.where(torch.isfinite(y), y, 0.0).sum().backward()
+    assert bool((leaf.grad[1] == 0).all())
+
+    def loss(x):
+        y = MASKED[name](x, where=jax.numpy.asarray(mask), xp=xps[1])
+        return jax.numpy.where(jax.numpy.isfinite(y), y, 0.0).sum()
+
+    settled = np.where(np.isfinite(given), given, 1.0)  # jax.debug_nans looks at inputs, too
+    with jax.debug_nans(True):
+        gradient = np.asarray(jax.grad(loss)(jax.numpy.asarray(settled)))
+    np.testing.assert_allclose(gradient, leaf.grad, rtol=1e-13, atol=1e-15)

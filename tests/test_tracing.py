@@ -292,3 +292,48 @@ def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkey
     leaf = x.clone().requires_grad_()
     network(leaf, xp=xp)[:, 0].sum().backward()
     assert bool((leaf.grad != 0).any())
+
+
+# JAX's settings, of a user who watches other code
+
+SETTINGS = {
+    "rank promotion": lambda jax: jax.numpy_rank_promotion("raise"),
+    "dtype promotion": lambda jax: jax.numpy_dtype_promotion("strict"),
+    "debug NaN": lambda jax: jax.debug_nans(True),
+    "debug inf": lambda jax: jax.debug_infs(True),
+    "no jit": lambda jax: jax.disable_jit(),
+    "leaks": lambda jax: jax.checking_leaks(),
+    "precision": lambda jax: jax.default_matmul_precision("BF16_BF16_F32"),
+}
+
+
+SETTINGS_OF_WAYS = [
+    *((way, setting) for way in ("fast", "plain") for setting in SETTINGS),
+    *(("reproducible", setting) for setting in ("rank promotion", "debug NaN", "precision")),
+]
+
+
+@pytest.mark.parametrize(("way", "setting"), SETTINGS_OF_WAYS, ids=map(" ".join, SETTINGS_OF_WAYS))
+def test_settings_of_jax(way, setting, jax, monkeypatch):
+    rxp = xpnn.reproducible(jax.numpy)
+    xp = {"fast": None, "plain": jax.numpy, "reproducible": rxp}[way]
+    x, weight = jax.numpy.asarray(ROWS), jax.numpy.asarray(WEIGHTS[0])
+    bias = jax.numpy.asarray(np.float32([0.5, -0.5]))
+
+    def values():
+        layer = xpnn.linear(x, weight, bias, xp=xp)
+        return [layer, xpnn.logsumexp(layer, b=bias + 2.0, axis=-1, xp=xp)]
+
+    before = [to_numpy(a) for a in values()]
+    # As in a new process: neither the check nor a table of constants is there yet.
+    monkeypatch.setattr(rxp, "_checked", set())
+    monkeypatch.setattr(_compilers, "_constants", {})
+    with SETTINGS[setting](jax):
+        after = [to_numpy(a) for a in values()]
+    for a, b in zip(before, after, strict=True):
+        if way == "reproducible":
+            np.testing.assert_array_equal(a, b)
+        elif setting == "precision":  # which counts there
+            np.testing.assert_allclose(a, b, rtol=0.05)
+        else:
+            np.testing.assert_allclose(a, b, rtol=1e-5)

@@ -115,6 +115,8 @@ def jax_numbers(dtype: str) -> AbstractContextManager[Any]:
         context.enter_context(jax.numpy_rank_promotion("allow"))
     if jax.config.jax_numpy_dtype_promotion != "standard":
         context.enter_context(jax.numpy_dtype_promotion("standard"))
+    if jax.config.jax_debug_infs:  # what is masked counts as -inf
+        context.enter_context(jax.debug_infs(False))
     return context
 
 
@@ -127,8 +129,6 @@ def jax_exactly(dtype: str) -> AbstractContextManager[Any]:
         context.enter_context(jax.default_matmul_precision("highest"))
     if jax.config.jax_debug_nans:
         context.enter_context(jax.debug_nans(False))
-    if jax.config.jax_debug_infs:
-        context.enter_context(jax.debug_infs(False))
     return context
 
 

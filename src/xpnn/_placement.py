@@ -5,7 +5,7 @@ from typing import Any
 from xpnn._arrays import Library, device_of, library
 from xpnn._dense import Dense
 from xpnn._dtypes import dtype_name
-from xpnn._transfer import move
+from xpnn._transfer import can_make_lasting, constant_copy, is_numpy, move
 from xpnn._types import Array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -20,11 +20,17 @@ def moved(
 ) -> tuple[Dense, ...]:
     """Copy weights and biases to a library, device and dtype; None leaves the dtype."""
 
-    def move_one(a: Array | None) -> Array | None:
-        return None if a is None else move(a, found, device, dtype or dtype_name(a.dtype))
+    def move_one(layer: Dense, called: str) -> Array | None:
+        a = getattr(layer, called)
+        if a is None:
+            return None
+        to = dtype or dtype_name(a.dtype)
+        if is_numpy(a) and not can_make_lasting():
+            return found.enter(constant_copy(layer, called, device, to))
+        return move(a, found, device, to)
 
     return tuple(
-        Dense._unchecked(layer.activation, (move_one(layer.weight), move_one(layer.bias)))  # noqa: SLF001
+        Dense._unchecked(layer.activation, (move_one(layer, "weight"), move_one(layer, "bias")))  # noqa: SLF001
         for layer in layers
     )
 

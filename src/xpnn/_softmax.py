@@ -129,6 +129,15 @@ def first_largest(x: Array, xp: Namespace) -> Array:
     return xp.min(xp.where(largest, index, x.shape[-1]), axis=-1, keepdims=True)
 
 
+def _masked(x: Array, where: Array, axis: Axis, xp: Namespace) -> tuple[Array, Array]:
+    """x with -inf where it is masked, but 0 in slices that are masked whole; and which are not.
+
+    What -inf alone would make of such a slice is NaN, in steps or in derivatives.
+    """
+    some = xp.any(where, axis=axis, keepdims=True)
+    return xp.where(some, xp.where(where, x, -math.inf), 0.0), some
+
+
 def _others(d: Array, axis: Axis, xp: Namespace) -> Array:
     """Sum of exp(d), less 1, of differences from the largest entry along an axis, which is kept.
 
@@ -201,7 +210,7 @@ def log_softmax(
     array([-4.24835426e-18, -4.00000000e+01, -1.00000000e+03])
     """
     if where is not None:
-        x = xp.where(where, x, -math.inf)
+        x, _ = _masked(x, where, axis, xp)
     d = x - xp.max(x, axis=axis, keepdims=True)  # NaN where that is infinite, and the slice with it
     y = d - xp.log1p(_others(d, axis, xp))
     return y if where is None else xp.where(where, y, -math.inf)
@@ -297,14 +306,16 @@ def logsumexp(
 def _logsumexp(x: Array, where: Array | None, *, axis: int, keepdims: bool, xp: Namespace) -> Array:
     if x.shape[axis] == 0:
         return xp.sum(x, axis=axis, keepdims=keepdims) - math.inf
+    some = None
     if where is not None:
-        x = xp.where(where, x, -math.inf)
+        x, some = _masked(x, where, axis, xp)
     m = xp.max(x, axis=axis, keepdims=True)
     finite = xp.isfinite(m)
     y = m + xp.log1p(_others(x - xp.where(finite, m, 0.0), axis, xp))
     # An infinite m stands for itself, unless it hides NaN: JAX's largest of NaN and infinity does.
     is_nan = xp.any(xp.isnan(x), axis=axis, keepdims=True)
     y = xp.where(finite | is_nan, y, m)
+    y = y if some is None else xp.where(some, y, -math.inf)
     return y if keepdims else xp.squeeze(y, axis=axis)
 
 
@@ -353,8 +364,10 @@ def _weighted(
     if x.shape[-1] == 0:
         nothing = xp.sum(x, axis=-1)
         return (nothing - math.inf, nothing) if return_sign else (nothing - math.inf,)
+    some = None
     if where is not None:
-        x = xp.where(where, x, -math.inf)
+        x, some = _masked(x, where, -1, xp)
+        b = xp.where(some, xp.where(where, b, 0.0), 1.0)
     counted = xp.where(b != 0, x, -math.inf)
     is_k, m = _largest(counted, xp)
     # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf);
@@ -364,7 +377,6 @@ def _weighted(
     # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
     fits = d <= math.log(float(xp.finfo(d.dtype).max))
     d = xp.where((b != 0) | fits, d, -math.inf)
-    b = b if where is None else xp.where(where, b, 0.0)
     b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
     b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
     others = sum_along(xp.where(is_k, 0.0, b * xp.exp(d)), -1, xp)
@@ -373,6 +385,9 @@ def _weighted(
     # |1 + ratio| = 1 + (-2 - ratio) where ratio < -1.
     y = m + xp.log(xp.abs(b_k)) + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))
     total = xp.where(m == -math.inf, 0.0, b_k * (1 + ratio))
+    if some is not None:
+        some = xp.squeeze(some, axis=-1)
+        y, total = xp.where(some, y, -math.inf), xp.where(some, total, 0.0)
     sign = xp.astype(total > 0, y.dtype) - xp.astype(total < 0, y.dtype)
     if return_sign:
         return y, xp.where(xp.isnan(y), y, sign)

@@ -30,17 +30,19 @@ def is_numpy(a: Array) -> bool:
 def frozen(a: Array | None) -> Array | None:
     """Return the values of a NumPy array where nobody can change them; other arrays as they are.
 
-    A plain array in native byte order whose memory is that of a bytes object, which Python itself keeps
-    as it is. What was made of the values before, such as a copy for another library or a recorded
-    program, is then right for as long as the array lives.
+    A plain array in native byte order that owns its memory and is read-only. What was made of the values
+    before, such as a copy for another library or a recorded program, is then right for as long as the
+    array lives. (With memory of a bytes object nobody could lift that, but torch.compile, which does
+    while it looks at an array, raises an AssertionError.)
     """
     if not isinstance(a, np.ndarray) or dtype_name(a.dtype) not in FLOATS:
         return a
-    if type(a) is np.ndarray and isinstance(a.base, bytes):
-        return a  # type: ignore[unreachable]
+    if type(a) is np.ndarray and a.dtype.isnative and a.base is None and not a.flags.writeable:
+        return a
     order: Literal["C", "F"] = "F" if a.flags.fnc else "C"
-    plain = np.asarray(a, dtype=a.dtype.newbyteorder("="))
-    return np.ndarray(a.shape, plain.dtype, plain.tobytes(order), order=order)
+    plain = np.array(a, dtype=a.dtype.newbyteorder("="), order=order, copy=True, subok=False)
+    plain.flags.writeable = False
+    return plain
 
 
 def to_numpy(x: Array) -> np.ndarray[Any, Any]:
@@ -106,6 +108,17 @@ def can_make_lasting() -> bool:
     """Whether `lastingly` does what it says: torch.compile records all that Python does."""
     torch = sys.modules.get("torch")
     return torch is None or not torch.compiler.is_dynamo_compiling()
+
+
+def constant_copy(owner: Any, attribute: str, device: Device | None, dtype: str) -> Array:
+    """Copy a NumPy array, an attribute of `owner`, to torch: a constant of what is compiled."""
+    torch = library_of_namespace(sys.modules["torch"])
+    return from_numpy(torch, getattr(owner, attribute), dtype, device)
+
+
+# torch.compile calls it instead of recording it. What it recorded of NumPy would be no tensor with
+# values, which torch.export could keep.
+constant_copy._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def check_dtype(found: Library, dtype: str) -> None:
