@@ -182,3 +182,11 @@ def test_other_dtypes_are_refused_by_name(dtype, xp):
         words = re.escape(f"got dtype {a.dtype.name}")
         with pytest.raises(xpnn.XpnnTypeError, match=f"expected .* {words}"):
             call()
+
+
+def test_integers_of_torch_with_bfloat16_weights_of_numpy(torch):
+    network = xpnn.Network([xpnn.Dense(np.ones((3, 2), BFLOAT16), activation="relu")])
+    for xp in (None, xpnn.reproducible(torch)):
+        y = network(torch.ones((4, 3), dtype=torch.uint8), xp=xp)
+        assert y.dtype == torch.bfloat16
+        assert (y == 3).all()

@@ -391,3 +391,25 @@ def test_rows_masked_whole_make_no_nan_on_the_way(name, way, torch, jax):
     with jax.debug_nans(True):
         gradient = np.asarray(jax.grad(loss)(jax.numpy.asarray(settled)))
     np.testing.assert_allclose(gradient, leaf.grad, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("x", "b", "where", "desired", "sign"),
+    [
+        ([-INF, -INF, -INF], [1.0, 1.0, 1.0], [True] * 3, -INF, 0),
+        ([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [True] * 3, -INF, 0),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [False] * 3, -INF, 0),
+        ([1.0, INF, 3.0], [1.0, 2.0, 3.0], [True] * 3, INF, 1),
+        ([1.0, INF, 3.0], [1.0, -2.0, 3.0], [True] * 3, INF, -1),
+        ([1.0, INF, NAN], [1.0, 2.0, 3.0], [True] * 3, NAN, NAN),
+        ([1.0, INF, NAN], [1.0, 2.0, 3.0], [True, True, False], INF, 1),
+        ([-INF, NAN, -INF], [1.0, 0.0, 1.0], [True] * 3, -INF, 0),
+    ],
+)
+@pytest.mark.parametrize("way", ["fast", "plain", "reproducible"])
+def test_weighted_sums_with_infinities(x, b, where, desired, sign, way, backend, rxp, dtype):
+    xp = {"fast": None, "plain": backend.xp, "reproducible": rxp}[way]
+    x, b = (backend.asarray(np.asarray(v, dtype)) for v in (x, b))
+    got = xpnn.logsumexp(x, b=b, where=backend.asarray(where), return_sign=True, xp=xp)
+    for y, value in zip(got, (desired, sign), strict=True):
+        np.testing.assert_array_equal(backend.numpy(y, shape=(), dtype=dtype), value)

@@ -216,7 +216,10 @@ def _torch_to_host(a: Array) -> Values | None:
 
 
 def _torch_from_host(a: Values) -> Array:
-    return sys.modules["torch"].from_numpy(a)
+    torch = sys.modules["torch"]
+    if a.dtype.name == "bfloat16":  # of ml_dtypes, which torch knows by its bits
+        return torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(a)
 
 
 def _torch_operator(rule_of: Callable[[str], Rule]) -> Function:

@@ -157,7 +157,12 @@ def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
     One, not all that are equal, as each has a weight of its own.
     """
     is_k = xp.arange(x.shape[-1], device=device_of(x)) == first_largest(x, xp)
-    return is_k, xp.sum(xp.where(is_k, x, 0.0), axis=-1, keepdims=True)
+    m = xp.sum(xp.where(is_k & xp.isfinite(x), x, 0.0), axis=-1, keepdims=True)
+    # An infinite one is no term of a sum: the reproducible one has no grid for it. Not every library's
+    # largest of NaN and infinity is NaN.
+    infinite = xp.max(xp.where(is_k, x, -math.inf), axis=-1, keepdims=True)
+    infinite = xp.where(xp.any(xp.isnan(x), axis=-1, keepdims=True), math.nan, infinite)
+    return is_k, xp.where(xp.isfinite(infinite), m, infinite)
 
 
 @_along_axis
@@ -373,7 +378,8 @@ def _weighted(
     # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf);
     # NaN stays, as not every library's largest of NaN and infinity is NaN.
     equal = xp.where(counted == m, xp.zeros_like(x), xp.where(xp.isnan(x), x, -math.inf))
-    d = xp.where(xp.isfinite(m), x - m, equal)
+    finite = xp.isfinite(m)
+    d = xp.where(finite, x - xp.where(finite, m, 0.0), equal)
     # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
     fits = d <= math.log(float(xp.finfo(d.dtype).max))
     d = xp.where((b != 0) | fits, d, -math.inf)
