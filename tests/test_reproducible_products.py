@@ -94,3 +94,21 @@ def test_what_is_not_finite_makes_its_row_or_column_nan(backend, rxp):
     a[1, 1], b[2, 2], b[1, 0] = math.inf, math.nan, 0.0
     got = to_numpy(rxp.matmul(backend.asarray(a), backend.asarray(b)))
     assert np.isnan(got).tolist() == [[False, False, True], [True] * 3, [False, False, True]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_column_that_is_not_finite_says_nothing_of_the_others(value, backend, rxp, dtype):
+    rng = np.random.default_rng(0)
+    b = rng.normal(size=(7, 5)).astype(dtype)
+    b[3, 1], b[5, 1] = value, 2.0**100
+    a = rng.normal(size=(4, 7)).astype(dtype)
+    y, alone = (
+        backend.numpy(
+            rxp.matmul(backend.asarray(a), backend.asarray(right)),
+            shape=(4, right.shape[1]),
+            dtype=dtype,
+        )
+        for right in (b, np.delete(b, 1, axis=1))
+    )
+    assert np.isnan(y[:, 1]).all()
+    np.testing.assert_array_equal(np.delete(y, 1, axis=1), alone)

@@ -161,8 +161,9 @@ def split_right(b: Array, single: bool, xp: Namespace) -> Right:
     b, exponents = _to_about_one(b, -2, single, xp)
     b = b if single else xp.where(xp.abs(b) < NOTHING, 0.0, b)
     b, columns = _divided(b, native(_top(b, -2, xp)), xp)
-    rows = native(_top(b, -1, xp))
-    b, rows = _divided(b, rows, xp)
+    # A column with infinity or NaN is NaN itself, and says nothing of the others' inputs.
+    finite = xp.max(xp.abs(b), axis=-2, keepdims=True) < math.inf
+    b, rows = _divided(b, native(_top(xp.where(finite, b, 0.0), -1, xp)), xp)
     blocks = []
     for at in _blocks(b.shape[-2]):
         part = b[..., at, :]
