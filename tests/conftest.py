@@ -6,7 +6,6 @@ Without the option the tests run on whatever is installed.
 
 import importlib
 import os
-import re
 from typing import Any, NamedTuple
 
 # Many small tests on one machine: no library needs more than one thread, nor a GPU's whole memory.
@@ -66,11 +65,6 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     parser.addoption(
         "--backends-only", action="store_true", help="leave out tests that take no backend"
     )
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    # Processes that share the tests must call them alike: without the addresses of functions.
-    item._nodeid = re.sub(" at 0x[0-9a-f]+", "", item._nodeid)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import golden_cases
 import numpy as np
 import pytest
+from labels import label
 
 import xpnn
 from xpnn import models
@@ -645,7 +646,7 @@ def small_receipt(tmp_path_factory):
     return (folder / "r.json").read_text()
 
 
-@pytest.mark.parametrize(("place", "value"), WRONG, ids=repr)
+@pytest.mark.parametrize(("place", "value"), WRONG, ids=label)
 def test_a_receipt_that_is_wrong_anywhere_takes_one_line(place, value, small_receipt, fails):
     Path("r.json").write_text(placed(small_receipt, place, value))
     text = fails("verify", "r.json")

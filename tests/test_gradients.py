@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from labels import label
 from references import ELEMENTWISE
 
 import xpnn
@@ -54,7 +55,7 @@ def test_infinity_gives_no_nan(name, ad):
         partial(xpnn.gelu, approximate="tanh"),
         *(f for f in TABLE if f.__name__ not in {"step", *KINKS}),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_gradcheck_first_and_second(f, torch):
     x = torch.tensor([-7.0, -2.0, -0.5, 0.4, 1.1, 5.0], dtype=torch.float64, requires_grad=True)
@@ -62,7 +63,7 @@ def test_gradcheck_first_and_second(f, torch):
     assert torch.autograd.gradgradcheck(f, x)
 
 
-@pytest.mark.parametrize("f", [f for f in TABLE if f.__name__ not in {"step", *KINKS}], ids=repr)
+@pytest.mark.parametrize("f", [f for f in TABLE if f.__name__ not in {"step", *KINKS}], ids=label)
 def test_check_grads_forward_and_reverse(f, jax):
     from jax.test_util import check_grads
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from labels import label
 
 import xpnn
 from xpnn._transfer import to_numpy
@@ -520,7 +521,7 @@ def test_activation_options(text, canonical, backend):
         (xpnn.relu, TypeError, "expected the name of an activation"),
         (None, TypeError, "expected the name of an activation"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_bad_activation(text, error, words):
     with pytest.raises(error, match=words):

@@ -8,6 +8,7 @@ import re
 import ml_dtypes
 import numpy as np
 import pytest
+from labels import label
 from safetensors.numpy import save as safetensors_save
 
 import xpnn
@@ -202,7 +203,7 @@ def test_bad_options(function, options, error, tmp_path):
         b"1",
         object(),
     ],
-    ids=repr,
+    ids=label,
 )
 @pytest.mark.parametrize(("function", "option"), NUMBERS)
 def test_what_is_no_number(function, option, value):

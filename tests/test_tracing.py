@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from labels import label
 
 import xpnn
 from xpnn import _compilers
@@ -21,14 +22,13 @@ FUNCTIONS = [
     xpnn.logsumexp,
     partial(xpnn.logsumexp, axis=1, keepdims=True),
 ]
-IDS = [getattr(f, "__name__", str(f)) for f in FUNCTIONS]
 X = np.linspace(-6, 6, 12).reshape(3, 4)
 # A compiler may contract a * b + c and take the reciprocal of a divisor: a few units, times the
 # error of exp that docs/accuracy.md has.
 RTOL = 40 * np.finfo("float64").eps
 
 
-@pytest.mark.parametrize("f", FUNCTIONS, ids=IDS)
+@pytest.mark.parametrize("f", FUNCTIONS, ids=label)
 def test_jax_jit_and_vmap(f, jax):
     x = jax.numpy.asarray(X)
     np.testing.assert_allclose(jax.jit(f)(x), f(x), rtol=RTOL, atol=1e-15)
@@ -37,7 +37,7 @@ def test_jax_jit_and_vmap(f, jax):
     np.testing.assert_allclose(jax.vmap(f)(batch), each, rtol=RTOL, atol=1e-15)
 
 
-@pytest.mark.parametrize("f", FUNCTIONS, ids=IDS)
+@pytest.mark.parametrize("f", FUNCTIONS, ids=label)
 def test_torch_func(f, torch):
     x = torch.from_numpy(X)
     batch = torch.stack([x, 2 * x])
@@ -48,7 +48,7 @@ def test_torch_func(f, torch):
     np.testing.assert_allclose(tangent.sum(), gradient.sum(), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("f", FUNCTIONS, ids=IDS)
+@pytest.mark.parametrize("f", FUNCTIONS, ids=label)
 def test_torch_compile_traces_one_graph(f, torch):
     x = torch.from_numpy(X)
     f(X)  # what is remembered of other libraries is nothing to the compiler
