@@ -38,21 +38,21 @@ def tests_numpy(session: nox.Session) -> None:
     run(session, "--xp-backend", "numpy")
 
 
-@nox.session(name="tests-torch")
+@nox.session(name="tests-torch", default=False)
 def tests_torch(session: nox.Session) -> None:
     """PyTorch, without JAX: the tests that take a backend; the others run in `tests-numpy`."""
     install(session, TORCH, "typer", "rich")
     run(session, "--xp-backend", "torch", "--backends-only")
 
 
-@nox.session(name="tests-jax")
+@nox.session(name="tests-jax", default=False)
 def tests_jax(session: nox.Session) -> None:
     """JAX, without PyTorch: the tests that take a backend."""
     install(session, "jax", "typer", "rich")
     run(session, "--xp-backend", "jax", "--backends-only")
 
 
-@nox.session(name="tests-strict")
+@nox.session(name="tests-strict", default=False)
 def tests_strict(session: nox.Session) -> None:
     """array-api-strict, which has nothing that the standard has not."""
     install(session, "typer", "rich")
