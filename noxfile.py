@@ -16,6 +16,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("-c", "constraints.txt")
 # The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
 TORCH = "torch==2.13.0"
+EVERY = ("numpy", "torch", "jax", "array-api-strict")
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -61,9 +62,16 @@ def tests_strict(session: nox.Session) -> None:
 
 @nox.session(name="tests-all")
 def tests_all(session: nox.Session) -> None:
-    """Every backend in one environment, and the coverage of the source."""
+    """Every backend in one environment."""
     install(session, TORCH, "jax", "dask", "typer", "rich")
-    backends = [f"--xp-backend={name}" for name in ("numpy", "torch", "jax", "array-api-strict")]
+    run(session, *(f"--xp-backend={name}" for name in EVERY))
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """The same, and how much of the source it reaches: half as long again."""
+    install(session, TORCH, "jax", "dask", "typer", "rich")
+    backends = [f"--xp-backend={name}" for name in EVERY]
     run(session, *backends, "--cov", "--cov-fail-under=95")
 
 
