@@ -366,7 +366,7 @@ def test_a_backend_whose_elementary_function_is_worse_than_stated(monkeypatch, t
     fast, reproducible = report.results
     assert fast.comparison.outside == 0
     assert any(f.startswith(f"layer 0, {output}: ") for f in fast.faults), fast.faults
-    assert "likely cause: unknown" in fast.faults
+    assert any(fault.startswith("likely cause: unknown") for fault in fast.faults)
     assert reproducible.passed
 
 

@@ -78,7 +78,9 @@ def test_network_under_jit(hidden, weights, jax):
 
 
 def test_network_is_a_jax_pytree(weights, jax):
-    network = xpnn.Network.from_weights(*weights, output="softmax", classes="abc").to(jax.numpy)
+    network = xpnn.Network.from_weights(*weights, output="softmax", classes=list("abc")).to(
+        jax.numpy
+    )
     x = jax.numpy.asarray(X)
     leaves, structure = jax.tree.flatten(network)
     assert len(leaves) == 4

@@ -126,3 +126,9 @@ def computing_float(name: str) -> str:
 def python_number(value: Any) -> Any:
     """Return a scalar of NumPy's as Python's number; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def nearest_half(number: float) -> float:
+    """Return the nearest number of float16, infinity for what is too large."""
+    with np.errstate(all="ignore"):
+        return float(np.float16(number))

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
+from xpnn._dtypes import FLOATS, INTEGERS, dtype_name, nearest_half
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 _OF_ALL = frozenset(
@@ -80,5 +78,4 @@ def _check_number(xp: str, name: str, number: float, dtype: str) -> None:
 
 def as_half(number: float) -> float:
     """Return a number rounded to float16, once: libraries go there by different ways."""
-    with np.errstate(all="ignore"):
-        return float(np.float16(number))
+    return nearest_half(number)
