@@ -77,9 +77,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Combinations that reach every pair of two factors; `-- --hours N` draws others until then."""
+    """A minute of the combinations that reach every pair of two factors; `-- --minutes N`, `--hours N`."""
     install(session, TORCH, "jax")
-    session.run("python", "-m", "tests.matrix", *session.posargs)
+    session.run("python", "-m", "tests.matrix", *(session.posargs or ("--minutes", "1")))
 
 
 @nox.session(name="tests-min")
