@@ -84,7 +84,7 @@ def _leave(claim: list[bool]) -> None:
             return
         if _users == 1:
             _restore()
-        _users -= 1
+        _users = max(_users - 1, 0)  # 0 where what it held was let go of in a forked process
         claim[0] = False
 
 

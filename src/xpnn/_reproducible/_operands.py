@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn._dtypes import FLOATS, INTEGERS, dtype_name, nearest_half
+from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 _OF_ALL = frozenset(
@@ -74,8 +74,3 @@ def _check_number(xp: str, name: str, number: float, dtype: str) -> None:
                 f"{xp}.{name}: expected a number that {dtype} holds, got {number}; convert the "
                 "array with astype"
             )
-
-
-def as_half(number: float) -> float:
-    """Return a number rounded to float16, once: libraries go there by different ways."""
-    return nearest_half(number)

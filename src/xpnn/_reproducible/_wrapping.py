@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpnn._arrays import Library, device_of, in_native_order, library
-from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
+from xpnn._dtypes import FLOATS, INTEGERS, dtype_name, nearest_half
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
-from xpnn._reproducible._operands import as_half, check_operands
+from xpnn._reproducible._operands import check_operands
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError
 
@@ -95,7 +95,7 @@ class Wrapping:
         if isinstance(x, float):
             names = {dtype_name(a.dtype) for a in like} & FLOATS.keys()
             if names == {"float16"}:
-                return as_half(x)
+                return nearest_half(x)
             double = "float64" in names
             return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
         if isinstance(x, list | tuple):
@@ -143,7 +143,7 @@ class Wrapping:
             if self._is_array(a):
                 x = next(rest)
             else:
-                a = as_half(a) if dtype_name(dtype) == "float16" else a  # noqa: PLW2901
+                a = nearest_half(a) if dtype_name(dtype) == "float16" else a  # noqa: PLW2901
                 x = self.asarray(a, dtype=dtype, device=device)
             result.append(x if x.dtype == dtype else self.astype(x, dtype))
         return result
