@@ -214,6 +214,11 @@ def device_of(x: Array) -> Device | None:
     return None if hasattr(device, "device_set") else device
 
 
+def key_of(device: Device | None) -> Any:
+    """Return what stands for a device among the keys of a dictionary: CuPy's own cannot."""
+    return device if type(device).__hash__ is not None else str(device)
+
+
 class Prepared(NamedTuple):
     """The arguments of a formula, of one library and on one device, and the dtypes for them."""
 

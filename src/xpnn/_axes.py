@@ -73,6 +73,13 @@ def _index(i: Any) -> int:
     dtype = getattr(i, "dtype", None)
     if isinstance(i, bool) or (dtype is not None and dtype_name(dtype) == "bool"):
         raise TypeError
+    return as_index(i)
+
+
+def as_index(i: Any) -> int:
+    """Return an integer, or an array of one, as Python's; TypeError if it is neither."""
+    if not hasattr(i, "__index__") and hasattr(i, "item"):
+        i = i.item()  # of an array of CuPy
     return operator.index(i)
 
 

@@ -185,11 +185,10 @@ def _numpy_to_host(a: Array) -> Values | None:
 
 
 def torch_takes_values_alone(a: Array) -> bool:
-    """Whether `a` is on the CPU, and neither derivatives, transforms nor the compiler are at work."""
+    """Whether neither derivatives, transforms nor the compiler are at work on `a`."""
     torch = sys.modules["torch"]
     return (
-        a.is_cpu
-        and not torch_sees_no_values()
+        not torch_sees_no_values()
         and not (a.requires_grad and torch.is_grad_enabled())
         and torch.autograd.forward_ad._current_level < 0  # noqa: SLF001
         and not torch._C._functorch.is_functorch_wrapped_tensor(a)  # noqa: SLF001
@@ -209,6 +208,7 @@ def _torch_to_host(a: Array) -> Values | None:
     torch = sys.modules["torch"]
     ordinary = (
         type(a) in {torch.Tensor, torch.nn.Parameter}
+        and a.is_cpu
         and torch_takes_values_alone(a)
         and a.dtype is not torch.bfloat16
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpnn import _pytree
-from xpnn._arrays import Library, is_compiling, library, library_of_namespace
+from xpnn._arrays import Library, is_compiling, key_of, library, library_of_namespace
 from xpnn._dense import Dense
 from xpnn._forward import Forward, Layers
 from xpnn._kernels import kernel_of
@@ -76,7 +76,8 @@ def again(part: Part, x: Array, remembered: dict[Any, Any]) -> Array | None:
 
 def _kind(x: Array) -> tuple[Any, ...]:
     """What tells one kind of arrays of a type from another."""
-    return (getattr(x, "dtype", None), getattr(x, "shape", ())[-1:], getattr(x, "device", None))
+    device = key_of(getattr(x, "device", None))
+    return (getattr(x, "dtype", None), getattr(x, "shape", ())[-1:], device)
 
 
 # On NumPy

@@ -45,7 +45,7 @@ def _of_torch() -> Kernels:
     from xpnn._compilers import torch_takes_values_alone  # noqa: PLC0415 -- for torch alone
 
     def for_inference(x: Array, **_: object) -> bool:
-        return torch_takes_values_alone(x)
+        return x.is_cpu and torch_takes_values_alone(x)
 
     def in_double(compute: Callable[[Array], Array]) -> Callable[..., Array]:
         """Compute in float64 and round; many numbers piece by piece, which takes less memory."""

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from xpnn import _fast, _forward, _pytree
-from xpnn._arrays import Library, common_library, device_of, in_native_order, library
+from xpnn._arrays import Library, common_library, device_of, in_native_order, key_of, library
 from xpnn._checks import Class, check_classes, check_layers
 from xpnn._dense import Dense, format_activation, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
@@ -408,7 +408,7 @@ class Network:
             here = found.reproducible is None and library(self.layers[0].weight).xp is found.xp
             as_they_are = here and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
-        key = (found.name, device, dtype, use)
+        key = (found.name, key_of(device), dtype, use)
         if key in self._copies:
             return self._copies[key]  # type: ignore[no-any-return]
         layers = moved(self.layers, found, device, dtype)

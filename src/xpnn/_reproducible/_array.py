@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from xpnn._axes import as_index
 from xpnn._dtypes import python_number
 from xpnn._operators import BINARY, COMPARISONS, UNARY
 from xpnn._types import Array, Device, DType, Namespace
@@ -132,7 +133,7 @@ class ReproducibleArray:
         return float(self._native)
 
     def __index__(self) -> int:
-        return self._native.__index__()  # type: ignore[no-any-return]
+        return as_index(self._native)
 
     def __repr__(self) -> str:
         return f"reproducible({self._native!r})"
