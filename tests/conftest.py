@@ -38,6 +38,12 @@ class Backend(NamedTuple):
     def xp(self) -> Any:
         return self.library.xp
 
+    @property
+    def alone(self) -> dict[str, list[str]]:
+        """Options of parity: this backend, on the device that was asked for."""
+        devices = {} if self.device is None else {"devices": [str(self.device)]}
+        return {"backends": [self.name]} | (devices if self.name in {"torch", "jax"} else {})
+
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
         """Make an array of the backend of exactly these values."""
         values = np.array(values)

@@ -164,7 +164,8 @@ def test_the_bound_is_of_use_on_digits(backend, of):
     # 1/140 to 1/310 where no softmax takes the errors of the logits together.
     assert (far / bound).max() > (1 / 40 if of == "output" else 1 / 500)
     expected = xpnn.expected_error(network, x, of=of)[some]
-    least, most = (0.3, 0.8) if of == "log_proba" else (0.7, 1.6)
+    # On CPUs 0.3 and 0.8 at least; on a GPU, where sums are trees, 0.23 and 0.53 were seen.
+    least, most = (0.2, 0.8) if of == "log_proba" else (0.5, 1.6)
     assert least < math.sqrt(np.mean((far / expected) ** 2)) < most
 
 
@@ -191,7 +192,8 @@ def test_errors_are_as_expected(backend, widths, hidden, dtype):
     x = np.random.default_rng(3).normal(size=(12, widths[0])).astype(dtype)
     far = errors(network, x, to_numpy(network(backend.asarray(x))))
     ratio = math.sqrt(np.mean((far / xpnn.expected_error(network, x)) ** 2))
-    assert 0.2 < ratio < 2
+    # 0.15 was seen of CuPy, which adds in trees.
+    assert 0.1 < ratio < 2
 
 
 def test_nothing_is_said_of_nan_infinity_and_overflow():

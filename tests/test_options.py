@@ -337,6 +337,13 @@ def test_a_traced_option_of_another_library(torch):
 # Axes
 
 
+class NoIndex:
+    """An integer as CuPy's arrays hold it."""
+
+    def item(self):
+        return 1
+
+
 @pytest.mark.parametrize("function", ["softmax", "log_softmax", "logsumexp"])
 def test_axes_of_any_kind(function, backend):
     x = backend.asarray(X.reshape(1, 13))
@@ -345,6 +352,7 @@ def test_axes_of_any_kind(function, backend):
         desired = to_numpy(f(x, axis=1))
         for axis in (np.int64(1), np.uint8(1), np.asarray(1), backend.asarray(1), (np.int8(1),)):
             np.testing.assert_array_equal(to_numpy(f(x, axis=axis)), desired)
+        np.testing.assert_array_equal(to_numpy(f(x, axis=NoIndex())), desired)
         for axis in (True, np.bool_(True), np.asarray(True), (True,), 1.0, np.float64(1), "1"):
             with pytest.raises(TypeError, match=f"{function}: expected axis to be an integer"):
                 f(x, axis=axis)

@@ -207,7 +207,7 @@ def test_other_libraries_results_pass(torch, jax):
 @pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
 def test_every_backend_passes(backend, of, dtype):
     network, x = digits()
-    report = xpnn.parity(network, x[:30], of=of, backends=[backend.name], dtypes=[dtype])
+    report = xpnn.parity(network, x[:30], of=of, **backend.alone, dtypes=[dtype])
     assert report.passed, report
     assert [(r.backend, r.dtype, r.way) for r in report.results] == [
         (backend.name, dtype, "fast"),
@@ -241,7 +241,7 @@ def test_the_network_itself_is_called_with_all_rows(monkeypatch, backend, bad):
         return call(called, x, xp=xp)
 
     calls_that(monkeypatch, change)
-    report = xpnn.parity(network, x, backends=[backend.name])
+    report = xpnn.parity(network, x, **backend.alone)
     for result in report.results:
         assert result.passed == (result.way != bad)
         if result.way == bad:
@@ -263,7 +263,7 @@ def test_a_second_call_has_the_same_bits(monkeypatch, backend, bad):
         return y * (1 + 2**-22) if again and way == bad and called is network else y
 
     calls_that(monkeypatch, change)
-    report = xpnn.parity(network, x, backends=[backend.name])
+    report = xpnn.parity(network, x, **backend.alone)
     words = "a later call gave other bits than the first"
     assert [words in r.faults for r in report.results] == [r.way == bad for r in report.results]
 
@@ -276,7 +276,7 @@ def test_weights_that_stay_give_the_same_bits(monkeypatch, backend):
         return y if called is network or xp is None else y * (1 + 2**-22)
 
     calls_that(monkeypatch, change)
-    report = xpnn.parity(network, x, backends=[backend.name])
+    report = xpnn.parity(network, x, **backend.alone)
     words = "other bits where network.to put the weights"
     assert [words in r.faults for r in report.results] == [False, True] * (len(report.results) // 2)
 
@@ -286,15 +286,17 @@ def test_low_precision_passes(backend, low):
     network, x = gated()
     if not hasattr(backend.xp, low):
         with pytest.raises(ValueError, match=f"{backend.name} has no {low}"):
-            xpnn.parity(network, x, backends=[backend.name], dtypes=[low])
+            xpnn.parity(network, x, **backend.alone, dtypes=[low])
         return
-    report = xpnn.parity(network, x, backends=[backend.name], dtypes=[low])
+    report = xpnn.parity(network, x, **backend.alone, dtypes=[low])
     assert report.passed, report
 
 
 def test_all_together(torch, jax):
     network, x = gated()
-    report = xpnn.parity(network, x[:, None, :], backends=["numpy", "torch", "jax"])
+    report = xpnn.parity(
+        network, x[:, None, :], backends=["numpy", "torch", "jax"], devices=["cpu"]
+    )
     assert report.passed, report
     assert len(report.results) == 6
     assert len(report.digests["float32"]) == 1
@@ -337,7 +339,7 @@ def multiplying_in_tf32(monkeypatch, torch):
 def test_a_backend_whose_products_are_rounded(monkeypatch, torch):
     multiplying_in_tf32(monkeypatch, torch)
     network, x = digits()
-    report = xpnn.parity(network, x, backends=["numpy", "torch"])
+    report = xpnn.parity(network, x, backends=["numpy", "torch"], devices=["cpu"])
     assert not report.passed
     assert [r.passed for r in report.results] == [True, True, False, True]
     faults = report.results[2].faults
@@ -352,7 +354,7 @@ def test_a_layer_inside_its_bound_whose_errors_are_too_large(monkeypatch, torch)
     multiplying_in_tf32(monkeypatch, torch)
     network = random_network((4096, 16, 4), "tanh", "identity", seed=5)
     x = np.random.default_rng(2).normal(size=(20, 4096)).astype("float32")
-    faults = xpnn.parity(network, x, backends=["torch"]).results[0].faults
+    faults = xpnn.parity(network, x, backends=["torch"], devices=["cpu"]).results[0].faults
     assert any(f.startswith("layer 0, x @ weight + bias: errors ") for f in faults)
 
 
@@ -362,7 +364,7 @@ def test_a_backend_whose_elementary_function_is_worse_than_stated(monkeypatch, t
     tampered(monkeypatch, torch, name, lambda y, _: y * (1 + 2.0**-17))
     wide = random_network((784, 50, 3), output, "identity", scale=1.0)
     x = np.random.default_rng(0).normal(size=(20, 784)).astype("float32")
-    report = xpnn.parity(wide, x, backends=["torch"])
+    report = xpnn.parity(wide, x, backends=["torch"], devices=["cpu"])
     fast, reproducible = report.results
     assert fast.comparison.outside == 0
     assert any(f.startswith(f"layer 0, {output}: ") for f in fast.faults), fast.faults
@@ -373,7 +375,7 @@ def test_a_backend_whose_elementary_function_is_worse_than_stated(monkeypatch, t
 def test_digests_must_be_alike(monkeypatch, torch):
     digests = iter(["a" * 64, "b" * 64])
     monkeypatch.setattr(_parity, "digest", lambda y: next(digests))
-    report = xpnn.parity(*gated(), backends=["numpy", "torch"])
+    report = xpnn.parity(*gated(), backends=["numpy", "torch"], devices=["cpu"])
     assert not report.passed
     assert report.results[-1].faults == ("another digest than numpy's",)
     assert report.digests == {"float32": {"a" * 64, "b" * 64}}
@@ -401,7 +403,9 @@ def test_rows_of_nan_are_left_alone():
 
 def test_report(torch):
     network, x = gated()
-    report = xpnn.parity(network, x, dtypes=["float32", "float64"], backends=["numpy", "torch"])
+    report = xpnn.parity(
+        network, x, dtypes=["float32", "float64"], backends=["numpy", "torch"], devices=["cpu"]
+    )
     content = json.loads(json.dumps(report.to_dict()))
     assert content["passed"] is True
     assert len(content["results"]) == 8

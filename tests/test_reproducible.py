@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,10 @@ from hypothesis.extra import numpy as hnp
 import xpnn
 import xpnn.models
 from xpnn import _compilers
+from xpnn._axes import Slices
 from xpnn._digest import Digest, digest
 from xpnn._reproducible import _check
+from xpnn._reproducible._kernels import KERNELS
 from xpnn._transfer import to_numpy
 from xpnn.testing import assert_digest, assert_ulp, assert_within
 
@@ -236,7 +239,9 @@ def in_a_process(backend, environment, names):
     code = RUN.format(backend=backend, names=names)
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")} | environment,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *sys.path])}
+        | environment,
         check=True,
         capture_output=True,
         text=True,
@@ -245,7 +250,7 @@ def in_a_process(backend, environment, names):
 
 
 # Variables that choose other kernels for the processor, and the backends that heed them.
-KERNELS = [
+PROCESSORS = [
     ("numpy", {"OPENBLAS_CORETYPE": "Prescott"}),
     ("numpy", {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}),
     ("numpy", {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX"}),
@@ -258,7 +263,7 @@ KERNELS = [
 
 @pytest.mark.parametrize(
     ("name", "environment"),
-    KERNELS,
+    PROCESSORS,
     ids=lambda v: v if isinstance(v, str) else next(iter(v.values())),
 )
 def test_other_processor_kernels(name, environment, request):
@@ -287,6 +292,45 @@ def test_no_input_tells_backends_apart(backend, x, name):
     a, b = backend.asarray(x), backend.asarray(np.ascontiguousarray(x.T))
     assert same(here.matmul(a, b), numpy.matmul(x, np.ascontiguousarray(x.T)))
     assert same(here.divide(a, a + 1), numpy.divide(x, x + np.float32(1)))
+
+
+@pytest.mark.parametrize("low", ["float32", "float16", "bfloat16"])
+def test_no_compiler_leaves_out_a_rounding(low, jax):
+    """XLA on a GPU takes x for a float32 of x that is widened again: a barrier stands in between."""
+    rxp = xpnn.reproducible(jax.numpy)
+
+    def there_and_back(x):
+        return rxp.astype(rxp.astype(x, getattr(rxp, low)), rxp.float64)
+
+    text = str(jax.make_jaxpr(there_and_back)(jax.numpy.ones(3, jax.numpy.float64)))
+    steps = re.findall(r"convert_element_type|optimization_barrier", text)
+    last = len(steps) - 1 - steps[::-1].index("convert_element_type")
+    assert "optimization_barrier" in steps[steps.index("convert_element_type") : last]
+
+
+class Divided(np.ndarray):
+    """An array that nobody divides by a number, which on CUDA is the product with a reciprocal."""
+
+    def __truediv__(self, other):
+        assert not isinstance(other, int | float)
+        return super().__truediv__(other)
+
+
+def test_nothing_is_divided_by_a_number(monkeypatch):
+    rxp = xpnn.reproducible(np)
+    made = _check.constant
+    monkeypatch.setattr(_check, "constant", lambda *args: made(*args).view(Divided))
+    assert _check._answer(rxp, np.ones(1)) == _check.ANSWER
+    x = np.linspace(0.25, 0.75, 6).reshape(2, 3).view(Divided)
+    slices = Slices((2, 3), (1,))
+    options = {"power": {"n": -3}, "var": {"slices": slices, "correction": 1.0}}
+    options |= {"std": options["var"]} | {n: {"slices": slices} for n in ("sum", "mean")}
+    for name, kernel in KERNELS.items():
+        arrays = {"matmul": (x, x.T)}.get(name, (x, x))
+        count = 2 if name in {"add", "subtract", "multiply", "divide", "logaddexp", "matmul"} else 1
+        given = options.get(name, {"slices": slices} if name == "cumulative_sum" else {})
+        for single in (True, False):
+            kernel(*arrays[:count], single, np, **given)
 
 
 # What the values are

@@ -56,7 +56,7 @@ class Compiler(NamedTuple):
     in_rows: Callable[[Function, Array, int], Array]
     """`in_rows(f, a, size)`: f(a), which takes row by row, computed for `size` rows at a time."""
     to_host: Callable[[Array], Values | None]
-    """The same array as NumPy's, where it lies in the main memory and no derivative is recorded."""
+    """The same array as NumPy's, where its values are known and NumPy can compute in its stead."""
     from_host: Function
     """The opposite."""
     guard: Callable[[str], AbstractContextManager[Any]] | None = None
@@ -171,6 +171,12 @@ def _jax_rows(f: Function, size: int) -> Function:
 
     # Tiles are for the values alone: their derivatives would be added in the order of tiles.
     return jax.jit(_jax_with_derivatives_of(f, tiled))  # type: ignore[no-any-return]
+
+
+def _jax_to_host(a: Array) -> Values | None:
+    jax = sys.modules["jax"]
+    known = not isinstance(a, jax.core.Tracer) and a.is_fully_addressable
+    return np.asarray(a) if known else None
 
 
 def _in_rows(f: Function, a: Array, size: int) -> Array:
@@ -330,7 +336,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             is_tracing=lambda: True,
             as_one=_jax_as_one,
             in_rows=_jax_in_rows,
-            to_host=lambda _: None,
+            to_host=_jax_to_host,
             from_host=lambda a: a,
             guard=jax_exactly,
             rows=_jax_rows,
