@@ -67,6 +67,8 @@ class Compiler(NamedTuple):
 
     About `size` elements of x are computed at a time.
     """
+    step: Callable[[Function], Function] = lambda f: f
+    """Makes one step of a function of arrays; itself where nothing is compiled."""
     whole: Callable[..., Function] | None = None
     """`whole(f, fullgraph=True, backend="aot_eager")`: f compiled anew, for a test of it."""
 
@@ -340,6 +342,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             from_host=lambda a: a,
             guard=jax_exactly,
             rows=_jax_rows,
+            step=sys.modules["jax"].jit,
         )
     if array_api_compat.is_torch_namespace(xp):
         return Compiler(

@@ -6,13 +6,13 @@ Emulated float64, fast-math flags, and flushing of what is not subnormal all giv
 from xpnn._compilers import constant
 from xpnn._digest import digest
 from xpnn._reproducible import _exact
-from xpnn._reproducible._functions import ELEMENTWISE
+from xpnn._reproducible._functions import log, tanh
 from xpnn._reproducible._kept import kept, native
 from xpnn._transfer import lastingly
 from xpnn._types import Array, Device, Namespace
 from xpnn.errors import NotReproducibleError
 
-ANSWER = "cdb563d2e81504ec60b0798d6e1dc0403d37eab63d7ad26915c0da963d2baa0b"
+ANSWER = "f8edf4df731161da8d81850f3798c5b22d58da01342014c0d1490453a72ca783"
 """Digest of what `_answer` gives, computed with NumPy."""
 _SIZE = 12
 
@@ -24,13 +24,18 @@ def _values() -> tuple[float, ...]:
 
 def _answer(engine: Namespace, like: Array) -> str:
     own = engine.native_namespace
-    with engine.guard("float64"):
-        xp, (x,) = kept(own, engine.keep, [own.reshape(constant(_values, own, like), (_SIZE, -1))])
+
+    def compute(x: Array) -> Array:
+        xp, (x,) = kept(own, engine.keep, [x])
         y = _exact.matmul(x, _exact.split_right(x, False, xp), False, xp)
-        for f in ELEMENTWISE.values():
+        for f in (log, tanh):
             # By an array, as PyTorch on CUDA multiplies by the reciprocal of a Python number.
             y = y / (xp.zeros_like(y) + 3.0) + f(xp.abs(x), False, xp) * x
-        return digest(native(y))
+        return native(y)
+
+    with engine.guard("float64"):
+        values = own.reshape(constant(_values, own, like), (_SIZE, -1))
+        return digest(engine.as_step(compute)(values))
 
 
 def check(engine: Namespace, like: Array, device: Device) -> None:

@@ -97,6 +97,10 @@ class Engine(Wrapping):
 
     # Kernels
 
+    def as_step(self, f: Callable[..., Array]) -> Callable[..., Array]:
+        """Return f as one step of the library, where it compiles what it computes."""
+        return self._compiler.step(f)
+
     @property
     def keep(self) -> Callable[[Array], Array] | None:
         """The barrier of the library's compiler."""
