@@ -227,6 +227,8 @@ RULES = [
     _rule(lambda transform, dtype: not _is_grad(transform) or dtype in FLOATS),
     _rule(lambda transform, function: not _is_grad(transform) or function != "classify"),
     _rule(lambda library, place, weights, x64: place != "placed" or _can_place(library, weights, x64)),
+    # linear takes arrays of the library, and JAX itself makes none of float64 without x64.
+    _rule(lambda function, library, weights, x64: function != "linear" or _can_place(library, weights, x64)),
 ]  # fmt: skip
 
 
