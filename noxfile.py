@@ -28,7 +28,9 @@ def install(session: nox.Session, *packages: str) -> None:
 
 def run(session: nox.Session, *arguments: str) -> None:
     """Run the tests, on as many processes as there are processors."""
-    session.run("python", "-m", "pytest", "-n", "auto", *arguments, *session.posargs)
+    session.run(
+        "python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *arguments, *session.posargs
+    )
 
 
 @nox.session(name="tests-numpy")
@@ -36,7 +38,7 @@ def tests_numpy(session: nox.Session) -> None:
     """The run-time dependencies alone, and what the tests need: neither torch nor jax."""
     install(session)
     session.run("python", "-m", "pip", "uninstall", "-y", "-q", "array-api-strict")
-    run(session, "--xp-backend", "numpy")
+    run(session, "--xp-backend", "numpy", "-m", "not slow")
 
 
 @nox.session(name="tests-torch", default=False)
@@ -90,7 +92,7 @@ def tests_min(session: nox.Session) -> None:
     # No constraints here: these versions are the point.
     session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "test"))
     session.install(*(name.replace(">=", "==") for name in least))
-    run(session, "--xp-backend", "numpy", "--xp-backend", "jax")
+    run(session, "--xp-backend", "numpy", "--xp-backend", "jax", "-m", "not slow")
 
 
 @nox.session

@@ -38,6 +38,7 @@ def digits():
     return xpnn.load("digits"), xpnn.models.sample("digits")[0].astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low", ["float16", "bfloat16", "float32", "float64"])
 def test_no_error_exceeds_the_bound(backend, low):
     if not hasattr(backend.xp, low):
@@ -132,6 +133,7 @@ def product(layer, z, *, fold):
     return np.concatenate([ones, z], axis=1) @ np.concatenate([layer.bias[None], layer.weight])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fold", "reciprocal", "flush"])
 def test_what_is_allowed_stays_inside(way):
     network, x = digits()

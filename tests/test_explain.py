@@ -11,6 +11,7 @@ import xpnn
 from xpnn._standard import Reference, Standard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "fault"), faults.one_network_each())
 def test_planted_faults_are_named(name, fault):
     found, words = faults.explained(name, fault)
@@ -24,6 +25,7 @@ def standard(name):
     return network, x, Standard.make(Reference.make(network, x, "output"), str(x.dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "deep", "wide", "labels", "square64"])
 @pytest.mark.parametrize("variant", [v for v in SOUND if not v.startswith(("torch", "JAX"))])
 def test_sound_results_are_not_accused(variant, name):
@@ -45,6 +47,8 @@ def test_torch_is_not_accused(variant, name, torch):
 @pytest.mark.parametrize("name", ["small", "deep", "labels", "square64"])
 @pytest.mark.parametrize("variant", [v for v in SOUND if v.startswith("JAX")])
 def test_jax_is_not_accused(variant, name, jax):
+    if "highest" not in variant and jax.default_backend() != "cpu":
+        pytest.skip("unless told otherwise, JAX rounds the factors of products there")
     network, x, held_to = standard(name)
     assert held_to.compare(SOUND[variant](network, x), None).faults == []
 

@@ -63,6 +63,7 @@ def test_gradcheck_first_and_second(f, torch):
     assert torch.autograd.gradgradcheck(f, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("f", [f for f in TABLE if f.__name__ not in {"step", *KINKS}], ids=label)
 def test_check_grads_forward_and_reverse(f, jax):
     from jax.test_util import check_grads
@@ -102,6 +103,7 @@ def test_softmax_jacobian_and_hessian(name, row, torch):
         np.testing.assert_allclose(hessian, desired, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 @pytest.mark.parametrize("row", [[0.0, 0.0, 0.0], [1000.0, -1000.0, 0.0], [2.0, 2.0, 1.0]], ids=str)
 def test_softmax_hessian_by_jax(name, row, jax):

@@ -153,7 +153,10 @@ def test_values_and_derivatives_of_jax(jax, dtype):
             own, written = xpnn.sigmoid, lambda x: xpnn.sigmoid(x, xp=jnp)
             for _ in range(times):
                 own, written = jax.grad(own), jax.grad(written)
-            np.testing.assert_array_equal(jax.vmap(own)(x), jax.vmap(written)(x))
+            eps = 0.0 if jax.default_backend() == "cpu" else float(jnp.finfo(dtype).eps)
+            np.testing.assert_allclose(
+                jax.vmap(own)(x), jax.vmap(written)(x), rtol=64 * eps, atol=4 * eps
+            )
         tangent = jnp.ones_like(x)
         for transform in (jax.jit, jax.vmap):
             y, dy = jax.jvp(transform(xpnn.sigmoid), (x,), (tangent,))

@@ -104,6 +104,7 @@ FAULTY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTY)
 def test_each_fault_is_caught(name):
     make, compute, words = FAULTY[name]
@@ -204,6 +205,7 @@ def test_other_libraries_results_pass(torch, jax):
     assert xpnn.explain(network, x, jax.nn.softmax(z @ last.weight + last.bias)).passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
 def test_every_backend_passes(backend, of, dtype):
     network, x = digits()
@@ -281,6 +283,7 @@ def test_weights_that_stay_give_the_same_bits(monkeypatch, backend):
     assert [words in r.faults for r in report.results] == [False, True] * (len(report.results) // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low", ["float16", "bfloat16"])
 def test_low_precision_passes(backend, low):
     network, x = gated()

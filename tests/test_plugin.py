@@ -141,6 +141,7 @@ PLACES = """
 """
 
 
+@pytest.mark.slow
 def test_all_that_is_installed(run):
     result = run(PLACES, "-s")
     names = _backends.installed()
@@ -420,6 +421,7 @@ KINDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "how"), [("torch", "compile"), ("jax", "jit"), ("numpy", None)])
 def test_functions_are_compiled(name, how, run, request):
     if how:
@@ -442,6 +444,7 @@ BRANCHES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "how", "words"),
     [("torch", "compile", "Data-dependent|data-dependent"), ("jax", "jit", "TracerBoolConversion")],
@@ -454,6 +457,7 @@ def test_what_cannot_be_traced_fails(name, how, words, run, request):
     assert any(word in result.stdout.str() for word in words.split("|"))
 
 
+@pytest.mark.slow
 def test_graphs_may_break_where_that_is_allowed(run, torch):
     options = ', fullgraph=False, backend="eager"'
     result = run(BRANCHES.format(options=options), "--xp-backend=torch")
@@ -470,6 +474,7 @@ BAD_NAMES = {
 }
 
 
+@pytest.mark.slow
 def test_bad_names_of_functions_fail(run, jax):
     text = each("xp_compiled", BAD_NAMES, "f(xp.ones(1))")
     functions = "number = 3\ndef f(x):\n    return x\ndef g(x):\n    return x\n"
@@ -506,6 +511,7 @@ def test_markers_are_known(run):
         assert f"@pytest.mark.{marker}(" in text
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page(run, tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "testing.md").read_text(encoding="utf-8")
     library, tests = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -62,6 +62,7 @@ def test_digest_is_of_values_dtype_and_shape():
 # From the definition alone
 
 
+@pytest.mark.slow
 def test_oracle_predicts_a_whole_network():
     images, _ = xpnn.models.sample("digits")
     network = xpnn.load("digits")
@@ -116,6 +117,7 @@ def everything(x, xp):
     return xp.tanh(t) / 7.0 + xp.log1p(s) * xp.var(t, axis=0) + xp.sqrt(t * t) ** 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", golden_cases.DTYPES)
 def test_jax_jit_vmap_scan(dtype, jax):
     rxp = xpnn.reproducible(jax.numpy)
@@ -172,6 +174,7 @@ def whole_network(request):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", golden_cases.DTYPES)
 def test_networks_in_jax(dtype, jax, whole_network):
     network, x, expected = whole_network(jax.numpy, dtype)
@@ -263,6 +266,7 @@ PROCESSORS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "environment"),
     PROCESSORS,
@@ -281,6 +285,7 @@ def test_jax_without_64_bit_types(jax):
 
 
 # Of two shapes alone, as JAX compiles each.
+@pytest.mark.slow
 @given(
     hnp.arrays("float32", st.sampled_from([(1, 1), (3, 4)]), elements=st.floats(width=32)),
     st.sampled_from(["softmax", "log_softmax", "logsumexp", "gelu", "mish", "erf", "softplus"]),
@@ -570,6 +575,7 @@ def gaussian_log_likelihood(x, mean, scale):
     return xp.sum(-0.5 * z**2 - xp.log(scale) - 0.5 * 1.8378770664093453)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", golden_cases.DTYPES)
 def test_code_that_is_no_network(dtype, backend, rxp):
     x = golden_cases.normal(41, 300, 5, dtype=dtype)

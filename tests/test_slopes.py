@@ -151,6 +151,7 @@ def libraries(torch, jax):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [f for f in FORMS if f in {*NAMES, "gelu(approximate='tanh')"}])
 def test_sound_implementations_are_within_the_roundings(form, libraries, dtype):
     """xpnn's, those of torch and jax.nn, and the ways in which people write them."""

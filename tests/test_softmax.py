@@ -69,6 +69,7 @@ def test_values(name, backend, dtype):
     np.testing.assert_allclose(got, desired, rtol=rtol, atol=tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["fast", "plain"])
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_sums_are_as_accurate_along_every_axis_of_any_length(name, way, backend):
@@ -369,6 +370,7 @@ MASKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MASKED)
 @pytest.mark.parametrize("way", ["plain", "reproducible"])
 def test_rows_masked_whole_make_no_nan_on_the_way(name, way, torch, jax):

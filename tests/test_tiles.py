@@ -37,6 +37,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(_engine, "_LEAST", 2**10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2, 3, 64, 1000])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int16"])

@@ -64,6 +64,7 @@ def weights():
     return [rng.normal(size=s) for s in ((4, 5), (5, 3))], [rng.normal(size=s) for s in (5, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", ["sigmoid", "relu", "gelu", "tanh"])
 def test_network_under_jit(hidden, weights, jax):
     network = xpnn.Network.from_weights(*weights, hidden=hidden, output="softmax")
@@ -79,6 +80,7 @@ def test_network_under_jit(hidden, weights, jax):
     np.testing.assert_array_equal(jax.jit(network.classify)(x), network.classify(x))
 
 
+@pytest.mark.slow
 def test_network_is_a_jax_pytree(weights, jax):
     network = xpnn.Network.from_weights(*weights, output="softmax", classes=list("abc")).to(
         jax.numpy
@@ -198,6 +200,7 @@ def x64(request, jax):
         yield request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("transform", "name"), CASES, ids=[f"{t}-{f}" for t, f in CASES])
 def test_reproducible_in_jax_transforms(transform, name, x64, jax):
     expected = OF_ROWS[name](ROWS, xpnn.reproducible(np), WEIGHTS[0])
