@@ -21,7 +21,13 @@ from xpnn._piecewise import (
 )
 from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
 from xpnn._softmax import log_softmax, logsumexp, softmax
-from xpnn.errors import NotReproducibleError, XpnnError, XpnnTypeError, XpnnValueError
+from xpnn.errors import (
+    NotReproducibleError,
+    XpnnError,
+    XpnnIndexError,
+    XpnnTypeError,
+    XpnnValueError,
+)
 
 if _typing.TYPE_CHECKING:
     from xpnn._backends import Backend, backends
@@ -38,6 +44,7 @@ __all__ = [
     "Network",
     "NotReproducibleError",
     "XpnnError",
+    "XpnnIndexError",
     "XpnnTypeError",
     "XpnnValueError",
     "backends",

@@ -99,6 +99,13 @@ def _nothing(_: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+def jax_has_64_bits() -> bool:
+    """Whether JAX gives arrays of 64-bit types where they are asked for."""
+    config = sys.modules["jax"].config
+    mode = getattr(config, "jax_explicit_x64_dtypes", None)  # since JAX 0.8
+    return bool(config.jax_enable_x64) or getattr(mode, "name", None) == "ALLOW"
+
+
 def jax_numbers(dtype: str) -> AbstractContextManager[Any]:
     """Make JAX compute with what is written: all digits of constants, weights and products."""
     jax = sys.modules["jax"]
@@ -170,7 +177,7 @@ def library_of_namespace(xp: Namespace) -> Library:
         raise XpnnTypeError(
             f"xp: expected an array namespace such as numpy, torch or jax.numpy, got {xp!r}"
         )
-    _namespaces.append((xp, library(xp.empty(0))))
+    _namespaces.append((xp, library(xp.empty(0, dtype=xp.float32))))
     return _namespaces[-1][1]
 
 
@@ -250,6 +257,8 @@ def prepare(
     first = next(iter(arrays.values()))
     names = float_names(function, arrays)
     arrays = {called: in_native_order(a) for called, a in arrays.items()}
+    if not names and found.reproducible is not None:
+        found.reproducible.check_default_float(function)
     name = promote(names) if names else default_float(found.xp, device_of(first))
     result = next(
         (a.dtype for a in arrays.values() if a is not None and dtype_name(a.dtype) == name), None

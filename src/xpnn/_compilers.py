@@ -14,6 +14,7 @@ import numpy as np
 from xpnn._arrays import (
     device_of,
     jax_exactly,
+    jax_has_64_bits,
     library,
     library_of_namespace,
     torch_sees_no_values,
@@ -69,6 +70,14 @@ class Compiler(NamedTuple):
     """
     step: Callable[[Function], Function] = lambda f: f
     """Makes one step of a function of arrays; itself where nothing is compiled."""
+    is_known: Callable[[Array], bool] = lambda _: True
+    """Whether the values of an array can be looked at now."""
+    has_64_bits: Callable[[], bool] = lambda: True
+    """Whether there are integers and floating values of 64 bits now."""
+    item: Callable[[Array, Any], Array] = lambda x, key: x[key]
+    """`item(x, key)`: x[key]; where a compiler knows no values of key, what is beyond x is NaN or,
+    of integers, the least.
+    """
     whole: Callable[..., Function] | None = None
     """`whole(f, fullgraph=True, backend="aot_eager")`: f compiled anew, for a test of it."""
 
@@ -141,6 +150,14 @@ def _jax_with_derivatives_of(f: Function, computed: Function) -> Function:
 
     function.defvjp(forward, backward)
     return function  # type: ignore[no-any-return]
+
+
+def _jax_item(x: Array, key: Any) -> Array:
+    keys = key if isinstance(key, tuple) else (key,)
+    if not any(isinstance(k, sys.modules["jax"].core.Tracer) for k in keys):
+        return x[key]
+    # Left alone, JAX takes the last entry for what is beyond it.
+    return x.at[key].get(mode="fill")
 
 
 def _jax_in_rows(f: Function, a: Array, size: int) -> Array:
@@ -343,6 +360,9 @@ def compiler_of(xp: Namespace) -> Compiler:
             guard=jax_exactly,
             rows=_jax_rows,
             step=sys.modules["jax"].jit,
+            is_known=lambda a: not isinstance(a, sys.modules["jax"].core.Tracer),
+            has_64_bits=jax_has_64_bits,
+            item=_jax_item,
         )
     if array_api_compat.is_torch_namespace(xp):
         return Compiler(
@@ -355,6 +375,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             in_rows=_in_rows,
             to_host=_torch_to_host,
             from_host=_torch_from_host,
+            is_known=lambda _: not _torch_is_tracing(),
             whole=_torch_whole,
         )
     return Compiler(

@@ -1,5 +1,6 @@
 """dtypes by the standard's names, which all libraries share, and the rules of promotion."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,6 +127,18 @@ def computing_float(name: str) -> str:
 def python_number(value: Any) -> Any:
     """Return a scalar of NumPy's as Python's number; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def nearest(number: float, dtype: str) -> float:
+    """Return a number rounded once to a floating dtype of 16 bits; in others as it is."""
+    if dtype == "float16":
+        return nearest_half(number)
+    if dtype != "bfloat16" or not abs(number) < 2.0**1000:
+        return number
+    fraction, exponent = math.frexp(number)
+    bits = PRECISIONS[dtype].bits
+    y = math.ldexp(round(math.ldexp(fraction, bits)), exponent - bits)
+    return y if abs(y) <= PRECISIONS[dtype].largest else math.copysign(math.inf, y)
 
 
 def nearest_half(number: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from xpnn._arrays import (
     Library,
     device_of,
+    jax_has_64_bits,
     jax_numbers,
     library,
     library_of_namespace,
@@ -128,17 +129,14 @@ def check_dtype(found: Library, dtype: str) -> None:
         raise XpnnTypeError(
             f"{found.name} has no dtype {dtype}; convert the weights to another{other}"
         )
-    if dtype == "float64" and array_api_compat.is_jax_namespace(found.native):
-        config = sys.modules["jax"].config
-        mode = getattr(config, "jax_explicit_x64_dtypes", None)  # since JAX 0.8
-        allowed = getattr(mode, "name", None) == "ALLOW"
-        if not (config.jax_enable_x64 or allowed):
-            raise XpnnTypeError(
-                "float64 weights would become float32 here, as JAX's 64-bit types are switched "
-                'off; switch them on with jax.config.update("jax_enable_x64", True) or '
-                'jax.config.update("jax_explicit_x64_dtypes", "allow"), or make the network '
-                "float32: network.to(jax.numpy, dtype=jax.numpy.float32)"
-            )
+    jax = dtype == "float64" and array_api_compat.is_jax_namespace(found.native)
+    if jax and not jax_has_64_bits():
+        raise XpnnTypeError(
+            "float64 weights would become float32 here, as JAX's 64-bit types are switched "
+            'off; switch them on with jax.config.update("jax_enable_x64", True) or '
+            'jax.config.update("jax_explicit_x64_dtypes", "allow"), or make the network '
+            "float32: network.to(jax.numpy, dtype=jax.numpy.float32)"
+        )
 
 
 def move(a: Array, found: Library, device: Device | None, dtype: str) -> Array:
@@ -183,7 +181,7 @@ def find_device(found: Library, device: Any) -> Device:
     try:
         if isinstance(device, str) and array_api_compat.is_array_api_strict_namespace(found.native):
             device = found.native.Device(device)
-        found.xp.empty(0, device=device)
+        found.xp.empty(0, dtype=found.xp.float32, device=device)
     except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError):
         raise _no_device(found, device) from None
     return device

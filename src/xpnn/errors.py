@@ -1,6 +1,6 @@
 """The errors that xpnn raises: each is also the built-in error that people catch."""
 
-__all__ = ["XpnnError", "XpnnTypeError", "XpnnValueError"]
+__all__ = ["XpnnError", "XpnnIndexError", "XpnnTypeError", "XpnnValueError"]
 
 
 class XpnnError(Exception):
@@ -13,6 +13,10 @@ class XpnnTypeError(XpnnError, TypeError):
 
 class XpnnValueError(XpnnError, ValueError):
     """An argument of the right kind with a wrong value, shape or content; also a bad file."""
+
+
+class XpnnIndexError(XpnnError, IndexError):
+    """An index beyond what it points into."""
 
 
 class NotReproducibleError(XpnnError, AttributeError, NotImplementedError):

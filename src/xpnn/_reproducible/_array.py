@@ -91,11 +91,11 @@ class ReproducibleArray:
         return self._native.__dlpack_device__()
 
     def __getitem__(self, key: Any) -> "ReproducibleArray":
-        return type(self)(self._native[self._namespace.index(key)])
+        return type(self)(self._namespace.item(self, key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         value = self._namespace.asarray(value, dtype=self.dtype, device=self.device)
-        self._native[self._namespace.index(key)] = value._native  # noqa: SLF001
+        self._native[self._namespace.index(key, self.shape)] = value._native  # noqa: SLF001
         self._namespace.writes += 1
 
     def __len__(self) -> int:

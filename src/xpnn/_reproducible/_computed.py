@@ -6,13 +6,13 @@ from typing import Any
 
 from xpnn._arrays import Library, device_of
 from xpnn._axes import slices_of
-from xpnn._dtypes import FLOATS, dtype_name
+from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
 from xpnn._reproducible._engine import Engine
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._kernels import KERNELS
 from xpnn._reproducible._operands import check_operands
 from xpnn._types import Array, DType
-from xpnn.errors import NotReproducibleError, XpnnValueError
+from xpnn.errors import NotReproducibleError, XpnnTypeError, XpnnValueError
 
 
 class Computed(Engine):
@@ -38,7 +38,7 @@ class Computed(Engine):
         )
 
     def _of_two(self, name: str, a: Any, b: Any) -> Any:
-        check_operands(self.__name__, name, (a, b), {})
+        check_operands(self, name, (a, b), {})
         if self._are_integers(a, b):
             y = getattr(self.native_namespace, name)(self._native_of(a), self._native_of(b))
             return self._result(y, (a, b))
@@ -66,6 +66,7 @@ class Computed(Engine):
 
     def negative(self, x: Any, /) -> Any:
         """-x; 0 for 0."""
+        check_operands(self, "negative", (x,), {})
         if self._are_integers(x):
             return self._result(self.native_namespace.negative(self._native_of(x)), (x,))
         return self._call("negative", x)
@@ -104,6 +105,7 @@ class Computed(Engine):
         return self._of_two_integers("remainder", x1, x2)
 
     def _of_two_integers(self, name: str, a: Any, b: Any) -> Any:
+        check_operands(self, name, (a, b), {})
         if not self._are_integers(a, b):
             raise NotReproducibleError(
                 f"{self.__name__}.{name}: expected integers, got floating values, for which "
@@ -111,20 +113,33 @@ class Computed(Engine):
             )
         xp = self.native_namespace
         divisor = self._native_of(b if self._is_array(b) else self.full_like(a, b))
-        zero = divisor == 0
-        y = getattr(xp, name)(self._native_of(a), xp.where(zero, 1, divisor))
+        # Dividing the least integer by -1 is undefined in C.
+        zero, one = divisor == 0, self._is_minus_one(divisor)
+        y = getattr(xp, name)(self._native_of(a), xp.where(zero | one, 1, divisor))
+        y = xp.where(one, -y if name == "floor_divide" else 0, y)
         return self._result(xp.where(zero, 0, y), (a, b))
+
+    def _is_minus_one(self, x: Array) -> Array:
+        return (x == -1) if dtype_name(x.dtype).startswith("int") else x != x  # noqa: PLR0124
 
     def diff(
         self, x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
     ) -> Any:
         """Differences of neighbours along an axis, n times."""
+        if not (-x.ndim <= axis < x.ndim and n >= 0):
+            raise XpnnValueError(
+                f"{self.__name__}.diff: expected an axis of x and n of 0 or more, got axis {axis} of "
+                f"{x.ndim} and n = {n}"
+            )
         given = [part for part in (prepend, x, append) if part is not None]
         x = self.concat(given, axis=axis) if len(given) > 1 else x
         for _ in range(n):
             before: list[Any] = [slice(None)] * x.ndim
             after = list(before)
-            before[axis], after[axis] = slice(None, -1), slice(1, None)
+            # Not beyond the end of an empty axis, which array-api-strict refuses.
+            count = x.shape[axis]
+            before[axis] = slice(None, max(count - 1, 0))
+            after[axis] = slice(min(1, count), None)
             later, earlier = x[tuple(after)], x[tuple(before)]
             boolean = dtype_name(x.dtype) == "bool"
             x = self.not_equal(later, earlier) if boolean else self.subtract(later, earlier)
@@ -141,9 +156,8 @@ class Computed(Engine):
                     f"array, got {x1!r}; write exp(x2 * log(base))"
                 )
             return self.exp2(x2)
-        if self._are_integers(x1, x2) and self._is_array(x2):
-            y = self.native_namespace.pow(self._native_of(x1), self._native_of(x2))
-            return self._result(y, (x1, x2))
+        if self._are_integers(x1, x2):
+            return self._power_of_integers(x1, x2)
         if isinstance(x2, float) and x2 == 0.5:
             return self.sqrt(x1)
         if not isinstance(x2, int | float) or x2 != int(x2):
@@ -151,9 +165,25 @@ class Computed(Engine):
                 f"{self.__name__}.pow: expected an integer exponent, or 0.5, as a Python number, "
                 f"got {x2!r}; for x1 > 0 write exp(x2 * log(x1))"
             )
-        if self._are_integers(x1, x2):
-            return self._result(self.native_namespace.pow(self._native_of(x1), x2), (x1,))
         return self._call("power", x1, n=int(x2))
+
+    def _power_of_integers(self, x1: Any, x2: Any) -> Any:
+        check_operands(self, "pow", (x1, x2), {})
+        xp, a = self.native_namespace, self._native_of(x1)
+        if not self._is_array(x2):
+            if x2 < 0:
+                raise XpnnValueError(
+                    f"{self.__name__}.pow: expected an exponent of 0 or more for integers, got {x2}; "
+                    "convert them with astype"
+                )
+            return self._result(xp.pow(a, x2), (x1,))
+        b = self._native_of(x2)
+        if dtype_name(b.dtype).startswith("u"):
+            return self._result(xp.pow(a, b), (x1, x2))
+        # 1 / a**-b cut to an integer: of 1 and -1 the power itself, as the exponent's last bit has it.
+        lost = (b < 0) & (a != 1) & ~self._is_minus_one(a)
+        y = xp.pow(a, xp.where(b < 0, b & 1, b))
+        return self._result(xp.where(lost, 0, y), (x1, x2))
 
     def astype(self, x: Any, dtype: DType, /, *, copy: bool = True, device: Any = None) -> Any:
         """Convert, rounding once; to integers, NaN becomes 0 and what is too large the largest."""
@@ -161,6 +191,7 @@ class Computed(Engine):
         if device is not None:
             wrapped = self.to_device(wrapped, device)
         source, name = dtype_name(wrapped.dtype), dtype_name(dtype)
+        self.check_integer(name, "the dtype that was asked for")
         if source == name:
             y = wrapped._native  # noqa: SLF001
             return self._result(self.copied(y) if copy else y, (x,))
@@ -199,13 +230,34 @@ class Computed(Engine):
         keepdims: bool = False,
     ) -> Any:
         """Sum of the terms on a grid, exactly, rounded once."""
+        check_operands(self, "sum", (x,), {})
+        slices = slices_of(f"{self.__name__}.sum", axis, tuple(x.shape))
         if self._are_integers(x) and (dtype is None or dtype_name(dtype) not in FLOATS):
-            y = self.native_namespace.sum(
-                self._native_of(x), axis=axis, dtype=dtype, keepdims=keepdims
-            )
-            return self._result(y, (x,))
+            count = math.prod([x.shape[i] for i in slices.axes])
+            a, to = self._to_add_up("sum", x, dtype, count)
+            y = self.native_namespace.sum(a, axis=axis, dtype=a.dtype, keepdims=keepdims)
+            return self._result(self.native_namespace.astype(y, to), (x,))
         x = x if dtype is None else self.astype(x, dtype)
         return self._reduce("sum", x, axis, keepdims)
+
+    def _to_add_up(self, name: str, x: Any, dtype: DType | None, count: int) -> tuple[Array, DType]:
+        """Return integers in the dtype in which to add `count` of them, and that of the sum.
+
+        Sums wrap alike with a sign and without. Where 64-bit types are switched off, what cannot
+        leave 32 bits is added in those.
+        """
+        xp, a = self.native_namespace, self._native_of(x)
+        signed = "int64" if dtype_name(a.dtype).startswith("int") else "uint64"
+        given = dtype_name(a.dtype).lstrip("uint")
+        asked = signed if dtype is None else dtype_name(dtype)
+        if asked not in INTEGERS:
+            raise XpnnTypeError(f"{self.__name__}.{name}: expected a numeric dtype, got {asked}")
+        if dtype is None and not self._compiler.has_64_bits():
+            if count * 2 ** int(given) > 2**31:
+                self.check_integer(signed, f"the sum of {count} numbers of {dtype_name(a.dtype)}")
+            asked = signed.replace("64", "32")
+        added = asked.lstrip("u")
+        return xp.astype(a, getattr(xp, added)), getattr(xp, asked)
 
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         """Mean."""
@@ -236,12 +288,14 @@ class Computed(Engine):
         if axis is None and x.ndim != 1:
             raise XpnnValueError(f"{self.__name__}.cumulative_sum: expected an axis")
         axis = 0 if axis is None else axis
+        check_operands(self, "cumulative_sum", (x,), {})
+        slices = slices_of(f"{self.__name__}.cumulative_sum", axis, tuple(x.shape))
         if self._are_integers(x) and (dtype is None or dtype_name(dtype) not in FLOATS):
-            y = self.native_namespace.cumulative_sum(self._native_of(x), axis=axis, dtype=dtype)
-            y = self._result(y, (x,))
+            a, to = self._to_add_up("cumulative_sum", x, dtype, x.shape[axis])
+            y = self.native_namespace.cumulative_sum(a, axis=axis, dtype=a.dtype)
+            y = self._result(self.native_namespace.astype(y, to), (x,))
         else:
             x = x if dtype is None else self.astype(x, dtype)
-            slices = slices_of(f"{self.__name__}.cumulative_sum", axis, tuple(x.shape))
             y = self._call("cumulative_sum", x, slices=slices)
         if include_initial:
             shape = tuple(1 if i == axis % y.ndim else n for i, n in enumerate(y.shape))
@@ -251,6 +305,11 @@ class Computed(Engine):
 
     def matmul(self, x1: Any, x2: Any, /) -> Any:
         """Matrix product: each entry an exact sum of products on a grid, rounded once."""
+        if not (self._is_array(x1) and self._is_array(x2)):
+            raise XpnnTypeError(
+                f"{self.__name__}.matmul: expected two arrays, got {x1!r} and {x2!r}"
+            )
+        check_operands(self, "matmul", (x1, x2), {})
         if self._are_integers(x1, x2):
             y = self.native_namespace.matmul(self._native_of(x1), self._native_of(x2))
             return self._result(y, (x1, x2))
@@ -295,6 +354,7 @@ class Computed(Engine):
     # Functions of the standard whose ties or order libraries settle differently
 
     def _first(self, x: Any, axis: int | None, keepdims: bool, largest: bool) -> Any:
+        check_operands(self, "argmax", (x,), {})
         xp = self.native_namespace
         a = self._native_of(x)
         if axis is None:

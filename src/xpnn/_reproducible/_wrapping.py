@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpnn._arrays import Library, device_of, in_native_order, library
-from xpnn._dtypes import FLOATS, INTEGERS, dtype_name, nearest_half
+from xpnn._compilers import Compiler
+from xpnn._dtypes import FLOATS, INTEGERS, dtype_name, dtype_named, nearest, promote
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._reproducible._operands import check_operands
-from xpnn._types import Array, Namespace
+from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError
 
 _SMALLEST = {"float16": 2.0**-24, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
@@ -21,6 +22,7 @@ class Wrapping:
 
     of: Library
     native_namespace: Namespace
+    _compiler: Compiler
 
     if TYPE_CHECKING:
 
@@ -75,6 +77,28 @@ class Wrapping:
         xp = self.native_namespace
         return self._choose(xp.abs(x) < least, 0.0, x)
 
+    @staticmethod
+    def _clean_number(x: float, dtype: str) -> float:
+        return 0.0 if abs(x) < _SMALLEST.get(dtype, LEAST_DOUBLE) else x
+
+    def dtype_named(self, name: str) -> DType:
+        """Return the library's dtype of that name; TypeError where it has none now."""
+        if name in {"int64", "uint64"}:
+            self.check_integer(name, "it")
+        found = dtype_named(self.native_namespace, name)
+        if found is None:
+            raise XpnnTypeError(f"{self.__name__}: expected a dtype that is there, got {name}")
+        return found
+
+    def check_integer(self, dtype: str, what: str) -> None:
+        """Raise TypeError for an integer dtype of 64 bits where there are none now."""
+        if dtype in {"int64", "uint64"} and not self._compiler.has_64_bits():
+            raise XpnnTypeError(
+                f"{self.__name__}: expected {dtype}, which {what} is everywhere, got a library whose "
+                "64-bit types are switched off; name a dtype of 32 bits (dtype=...), convert with "
+                "astype, or switch those types on"
+            )
+
     def _choose(self, condition: Array, number: float, x: Array) -> Array:
         """Return x with a number where a condition holds, in its own dtype.
 
@@ -83,21 +107,14 @@ class Wrapping:
         y = self.native_namespace.where(condition, number, x)
         return y if y.dtype == x.dtype else self.native_namespace.astype(y, x.dtype)
 
-    def index(self, key: Any) -> Any:
-        """Return an index with the library's arrays in place of those of this namespace."""
-        if isinstance(key, tuple):
-            return tuple(self.index(k) for k in key)
-        return key._native if isinstance(key, ReproducibleArray) else key  # noqa: SLF001
-
     def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
         if isinstance(x, ReproducibleArray) or self._is_native(x):
             return self.wrap(x)._native  # noqa: SLF001
         if isinstance(x, float):
             names = {dtype_name(a.dtype) for a in like} & FLOATS.keys()
-            if names == {"float16"}:
-                return nearest_half(x)
-            double = "float64" in names
-            return 0.0 if abs(x) < (LEAST_DOUBLE if double else LEAST_SINGLE) else x
+            if len(names) == 1 and FLOATS[min(names)] == 16:
+                return self._clean_number(nearest(x, min(names)), min(names))
+            return self._clean_number(x, "float64" if "float64" in names else "float32")
         if isinstance(x, list | tuple):
             return type(x)(self._native_of(v) for v in x)
         return x
@@ -126,25 +143,19 @@ class Wrapping:
                 f"{self.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
                 "make one with asarray"
             )
-        check_operands(self.__name__, "add", arrays, {})
-        if len({a.dtype for a in arrays}) == 1:
-            dtype = arrays[0].dtype
-        else:
-            dtype = self.native_namespace.result_type(*(a._native for a in arrays))  # noqa: SLF001
-        if dtype_name(dtype) not in FLOATS:
+        names = {dtype_name(a.dtype) for a in arrays}
+        if not names <= FLOATS.keys():
             raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected floating values, got dtype {dtype_name(dtype)}; "
-                "convert them with astype"
+                f"{self.__name__}.{name}: expected floating values, got dtype "
+                f"{', '.join(sorted(names))}; convert them with astype"
             )
+        check_operands(self, "add", args, {})
+        dtype = arrays[0].dtype if len(names) == 1 else self.dtype_named(promote(names))
         rest = iter(arrays)
         device = device_of(arrays[0])
         result = []
         for a in args:
-            if self._is_array(a):
-                x = next(rest)
-            else:
-                a = nearest_half(a) if dtype_name(dtype) == "float16" else a  # noqa: PLW2901
-                x = self.asarray(a, dtype=dtype, device=device)
+            x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
             result.append(x if x.dtype == dtype else self.astype(x, dtype))
         return result
 
