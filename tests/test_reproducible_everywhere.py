@@ -558,6 +558,9 @@ def test_without_64_bits_what_needs_them_is_refused(jax):
         ):  # fmt: skip
             with pytest.raises(xpnn.XpnnTypeError, match="64-bit types are switched off|float64"):
                 call()
+        wide = rxp.astype(int32, rxp.float64)  # asked for by name
+        y = rxp.where(wide > 1, wide, 0.5)
+        assert (dtype_name(y.dtype), to_numpy(y).tolist()) == ("float64", [2**31 - 1, 0.5])
         assert int(rxp.sum(int32, dtype=rxp.int32)) == -(2**31)
         assert int(rxp.sum(rxp.asarray([127] * 4, dtype=rxp.int8))) == 508
         with pytest.raises(xpnn.XpnnValueError, match="int32 holds"):

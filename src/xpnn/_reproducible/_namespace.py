@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from xpnn._arrays import device_of
@@ -95,10 +96,14 @@ class ReproducibleNamespace(Indexed):
             given = [*args, *options.values()]
             operands, options, common = self._widened(name, args, options)
             arrays = [a for a in given if hasattr(a, "dtype") and hasattr(a, "shape")]
-            y = found(
-                *(self._native_of(a, arrays) for a in operands),
-                **{k: self._native_of(v, arrays) for k, v in options.items()},
-            )
+            native = [self._native_of(a, arrays) for a in operands]
+            options = {k: self._native_of(v, arrays) for k, v in options.items()}
+            # JAX would make float32 of them where its 64-bit types are switched off.
+            wide = any(dtype_name(a.dtype) == "float64" for a in arrays)
+            with (
+                nullcontext() if self._compiler.has_64_bits() or not wide else self.guard("float64")
+            ):
+                y = found(*native, **options)
             if common is not None and dtype_name(y.dtype) in FLOATS:
                 y = self.native_namespace.astype(y, common)
             if name in _EXACT_BUT_ZERO and dtype_name(y.dtype) in FLOATS:

@@ -65,6 +65,9 @@ class Wrapping:
         y = x._native  # noqa: SLF001
         if dtype_name(y.dtype) not in FLOATS:
             return y
+        if dtype_name(y.dtype) == "float64" and not self._compiler.has_64_bits():
+            with self.guard("float64"):  # or JAX would make float32 of it
+                return self._choose(y != y, math.nan, y)  # noqa: PLR0124
         return self._choose(y != y, math.nan, y)  # noqa: PLR0124
 
     def copied(self, x: Array) -> Array:
