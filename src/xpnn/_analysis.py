@@ -20,14 +20,17 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from xpnn import _pytree
 from xpnn._activations import ACTIVATIONS
-from xpnn._arrays import device_of
+from xpnn._arrays import Library, device_of, library
+from xpnn._compilers import compiler_of
 from xpnn._dense import Dense, parse_activation
 from xpnn._dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
 from xpnn._forward import LOG_PROBA, Layers, output_of
 from xpnn._slopes import ELEMENTARY, SLOPES
 from xpnn._softmax import first_largest, softmax
-from xpnn._types import Array, Namespace
+from xpnn._transfer import is_numpy
+from xpnn._types import Array, Device, Namespace
 from xpnn.errors import XpnnValueError
 
 _SLACK = 1 + 2.0**-30
@@ -275,3 +278,31 @@ def certain(one: Pass, x: Array, xp: Namespace) -> Array:
         return least > xp.max(xp.where(is_k, -math.inf, upper), axis=-1)
     clear = (lower > 0) | (upper < 0)
     return clear[..., 0] if clear.shape[-1] == 1 else clear
+
+
+def run(
+    analysis: Callable[[Pass, Array, Namespace], Array],
+    kind: tuple[set[str], str, str],
+    given: tuple[Library, Array],
+    layers: Layers,
+    layers_at: Callable[[Library, Device | None], Layers],
+) -> Array:
+    """Analyse a pass from an array of a library on: by this library, in binary64.
+
+    A library that compiles what it does would take half a minute for the many operations of one
+    analysis: where it knows the values, of the layers too, NumPy computes. `kind` is what `Pass` has
+    beside layers, which are layers_at(library, device).
+    """
+    (found, x), (where, start) = given, given
+    device = device_of(x)
+    if found.compiled is not None and device is not None:
+        arrays = (x, *_pytree.leaves(layers))
+        values = [compiler_of(found.xp).to_host(a) for a in arrays if not is_numpy(a)]
+        if all(a is not None for a in values):
+            x, found = values[0], library(values[0])
+    with found.guard("float64"):
+        y = analysis(Pass(layers_at(found, device_of(x)), *kind), x, found.xp)
+    if x is start:
+        return y
+    with where.guard("float64"):
+        return where.xp.asarray(y, device=device)

@@ -2,25 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from xpnn import _fast, _forward, _pytree
 from xpnn._arrays import Library, common_library, device_of, in_native_order, key_of, library
 from xpnn._checks import Class, check_classes, check_layers
-from xpnn._compilers import compiler_of
 from xpnn._dense import Dense, format_activation, parse_activation
 from xpnn._dtypes import computing_float, float_names, floating_name, promote
 from xpnn._forward import LOG_PROBA, Forward, Layers, output_of
 from xpnn._linear import check_width
 from xpnn._placement import check_place, layer_dtypes, moved
-from xpnn._transfer import (
-    can_make_lasting,
-    destination,
-    is_numpy,
-    to_native,
-    to_numpy,
-)
+from xpnn._transfer import can_make_lasting, destination, is_numpy, to_native, to_numpy
 from xpnn._types import Array, DType, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -400,29 +394,15 @@ class Network:
         dtype: str | None = None,
         of: str = "output",
     ) -> Any:
-        """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library.
-
-        A library that compiles what it does would take half a minute for the many operations of one
-        analysis: where it knows the values, NumPy computes.
-        """
-        from xpnn._analysis import Pass  # noqa: PLC0415
+        """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
+        from xpnn._analysis import run  # noqa: PLC0415
 
         found, name = self._checked(function, x, xp)
         if found.reproducible is not None:
             x, found = to_native(x, found)
-        where, device = found, device_of(x)
-        if found.compiled is not None and device is not None:
-            arrays = [x, *_pytree.leaves(self.layers)]
-            values = [compiler_of(found.xp).to_host(a) for a in arrays if not is_numpy(a)]
-            if all(a is not None for a in values):
-                x, found = values[0], library(values[0])
-        with found.guard("float64"):
-            layers = self._layers_at(found, device_of(x), "float64", "analysis")
-            y = analysis(Pass(layers, self._dtypes, dtype or name, of), x, found.xp)
-        if found is where:
-            return y
-        with where.guard("float64"):
-            return where.xp.asarray(y, device=device)
+        layers_at = partial(self._layers_at, dtype="float64", use="analysis")
+        kind = (self._dtypes, dtype or name, of)
+        return run(analysis, kind, (found, x), self.layers, layers_at)
 
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:
