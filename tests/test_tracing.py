@@ -1,5 +1,7 @@
 """jit, vmap, torch.compile and torch.func: the same numbers as eager, traced whole."""
 
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -118,6 +120,43 @@ def test_network_under_torch_compile(weights, torch):
     placed = network.to(torch)
     compiled = torch.compile(placed, fullgraph=True)
     np.testing.assert_allclose(compiled(x), desired, rtol=RTOL)
+
+
+@pytest.mark.parametrize("dynamic", [True, False, None])
+@pytest.mark.parametrize("way", ["fast", "plain", "reproducible"])
+def test_networks_that_nobody_has_called_under_torch_compile(way, dynamic, weights, torch):
+    """Their weights are constants of one graph: of several shapes, and of two networks."""
+    xp = {"fast": None, "plain": torch, "reproducible": xpnn.reproducible(torch)}[way]
+    networks = [xpnn.Network.from_weights(*weights, output=o) for o in ("softmax", "erf")]
+
+    def both(x):
+        return networks[0](x, xp=xp) + networks[1](x, xp=xp)
+
+    torch.compiler.reset()
+    compiled = torch.compile(both, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+    for x in (X, np.concatenate([X, X])):
+        got = compiled(torch.from_numpy(x))
+        desired = sum(n(torch.from_numpy(x), xp=xp) for n in networks)
+        np.testing.assert_allclose(got, desired, rtol=RTOL)
+
+
+FIRST = """
+import numpy as np, torch, xpnn
+weights = [np.ones((4, 3), "f4"), np.ones((3, 2), "f4")]
+network = xpnn.Network.from_weights(weights, [np.ones(3, "f4"), None], output="softmax")
+def f(x):
+    return network(x, xp={xp}) + xpnn.softmax(xpnn.gelu(network.logits(x)), axis=-1)
+x = torch.ones(2, 4)
+y = torch.compile(f, fullgraph={fullgraph}, backend="aot_eager")(x)
+torch.testing.assert_close(y, f(x))
+"""
+
+
+@pytest.mark.parametrize(("xp", "fullgraph"), [("None", False), ("torch", True)])
+def test_the_first_call_of_all_is_compiled(xp, fullgraph, torch):
+    """What xpnn remembers of a library, it has not seen yet."""
+    code = FIRST.format(xp=xp, fullgraph=fullgraph)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_network_is_a_torch_pytree(weights, torch):

@@ -62,8 +62,21 @@ def library(x: Array, called: str = "x", function: str = "xpnn") -> Library:
     """Return the library that the array `x` belongs to; TypeError if `x` is no array."""
     found = _library_of_type.get(type(x))
     if found is None:
-        found = _library_of_type[type(x)] = _find_library(x, called, function)
+        found = _find_library(x, called, function)
+        if not is_compiling():
+            remember(type(x), found)
     return found
+
+
+def remember(kind: type, found: Library) -> None:
+    """Keep the library of a type, its namespace and its dtypes' names.
+
+    Not while torch.compile is at work: what it looked up must be as it was when it is done.
+    """
+    _library_of_type[kind] = found
+    if all(known is not found.xp for known, _ in _namespaces):
+        _namespaces.append((found.xp, found))
+    know_dtypes(found.xp)
 
 
 def _find_library(x: Array, called: str, function: str) -> Library:
@@ -80,7 +93,6 @@ def _find_library(x: Array, called: str, function: str) -> Library:
             f"API library, got {type(x).__module__}.{type(x).__qualname__}; pass "
             f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
         ) from None
-    know_dtypes(xp)
     if hasattr(xp, "__xpnn_library__"):  # a reproducible namespace
         return cast("Library", xp.__xpnn_library__)
     if array_api_compat.is_torch_namespace(xp):
@@ -177,8 +189,10 @@ def library_of_namespace(xp: Namespace) -> Library:
         raise XpnnTypeError(
             f"xp: expected an array namespace such as numpy, torch or jax.numpy, got {xp!r}"
         )
-    _namespaces.append((xp, library(xp.empty(0, dtype=xp.float32))))
-    return _namespaces[-1][1]
+    found = library(xp.empty(0, dtype=xp.float32))
+    if not is_compiling():
+        _namespaces.append((xp, found))
+    return found
 
 
 def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]) -> Library:

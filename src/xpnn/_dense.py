@@ -12,7 +12,7 @@ from xpnn._arrays import common_library
 from xpnn._dtypes import FLOATS, dtype_name
 from xpnn._linear import check_weight, linear
 from xpnn._options import Options
-from xpnn._transfer import frozen
+from xpnn._transfer import can_make_lasting, constant_copies, frozen, is_numpy
 from xpnn._types import Array, Namespace
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -110,6 +110,7 @@ class Dense:
     bias: Array | None = None
     activation: str = "identity"
     activate: Callable[..., Array] = field(init=False)
+    _copies: dict[str, dict[str, Callable[..., Array]]] = field(init=False)
 
     def __post_init__(self) -> None:
         name, options = parse_activation(self.activation)
@@ -129,6 +130,9 @@ class Dense:
         object.__setattr__(self, "bias", frozen(bias))
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "activate", _function(activation))
+        if is_numpy(weight) and can_make_lasting():
+            copies = {name: constant_copies(name) for name in ("weight", "bias")}
+            object.__setattr__(self, "_copies", copies)
         _pytree.update()
 
     @classmethod

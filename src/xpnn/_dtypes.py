@@ -46,19 +46,21 @@ def is_rounded(name: str, to: str) -> bool:
     return name in INTEGERS and int(name.lstrip("uint")) > PRECISIONS[to].bits
 
 
-_names_of_dtypes: dict[tuple[type, DType], str] = {}
+_names_of_dtypes: dict[tuple[type, DType], str] = {
+    (type(d), d): d.name
+    for d in map(np.dtype, ("bool", *INTEGERS, *(name for name in FLOATS if name != "bfloat16")))
+}
+"""Of NumPy's to begin with. Dtypes of different libraries must not be compared."""
 
 
 def dtype_name(dtype: DType) -> str:
     """Return the standard's name of a dtype: `float32` for NumPy's, torch's and JAX's alike."""
-    key = (type(dtype), dtype)  # dtypes of different libraries must not be compared
-    name = _names_of_dtypes.get(key)
-    if name is None:
-        name = str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)).rpartition(
-            "."
-        )[2]
-        _names_of_dtypes[key] = name
-    return name
+    known = _names_of_dtypes.get((type(dtype), dtype))
+    return _name(dtype) if known is None else known
+
+
+def _name(dtype: DType) -> str:
+    return str(getattr(dtype, "name", None) or getattr(dtype, "__name__", dtype)).rpartition(".")[2]
 
 
 def dtype_named(xp: Namespace, name: str) -> DType | None:
@@ -87,10 +89,14 @@ def floating_name(function: str, dtype: DType | str | None) -> str | None:
 
 
 def know_dtypes(xp: Namespace) -> None:
-    """Look up the names of all dtypes at once: torch.compile cannot trace a look-up of a new one."""
+    """Remember the names of all dtypes of a library."""
     for name in ("bool", *INTEGERS, *FLOATS):
         if hasattr(xp, name):
-            dtype_name(getattr(xp, name))
+            dtype = getattr(xp, name)
+            _names_of_dtypes[type(dtype), dtype] = name
+            own = getattr(dtype, "dtype", None)  # of JAX's arrays
+            if isinstance(own, np.dtype):
+                _names_of_dtypes[type(own), own] = name
 
 
 def float_names(function: str, arrays: dict[str, Array]) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Any
 from xpnn._arrays import Library, device_of, library
 from xpnn._dense import Dense
 from xpnn._dtypes import dtype_name
-from xpnn._transfer import can_make_lasting, constant_copy, is_numpy, move
+from xpnn._transfer import can_make_lasting, is_numpy, move
 from xpnn._types import Array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -26,7 +26,8 @@ def moved(
             return None
         to = dtype or dtype_name(a.dtype)
         if is_numpy(a) and not can_make_lasting():
-            return found.enter(constant_copy(layer, called, device, to))
+            copy = layer._copies[called][to]  # noqa: SLF001
+            return found.enter(copy(layer, called, device, to))
         return move(a, found, device, to)
 
     return tuple(

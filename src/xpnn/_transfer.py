@@ -1,8 +1,9 @@
 """Copies of arrays from one library, device or dtype to another, which keep every digit or say so."""
 
+import itertools
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Literal, TypeVar
 
 import array_api_compat
@@ -111,15 +112,43 @@ def can_make_lasting() -> bool:
     return torch is None or not torch.compiler.is_dynamo_compiling()
 
 
-def constant_copy(owner: Any, attribute: str, device: Device | None, dtype: str) -> Array:
-    """Copy a NumPy array, an attribute of `owner`, to torch: a constant of what is compiled."""
-    torch = library_of_namespace(sys.modules["torch"])
-    return from_numpy(torch, getattr(owner, attribute), dtype, device)
+def _constant_copy(
+    made: dict[Any, Array], owner: Any, attribute: str, device: Device | None, dtype: str
+) -> Array:
+    key = (str(device), dtype)
+    if key not in made:
+        torch = library_of_namespace(sys.modules["torch"])
+        copy = made[key] = from_numpy(torch, getattr(owner, attribute), dtype, device)
+        # As torch._dynamo.mark_static has it, which while compiling is for what is compiled: no shape
+        # of a constant varies with the input.
+        copy._dynamo_static_indices = set(range(copy.ndim))  # noqa: SLF001
+    return made[key]
 
 
-# torch.compile calls it instead of recording it. What it recorded of NumPy would be no tensor with
-# values, which torch.export could keep.
-constant_copy._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001
+def constant_copies(attribute: str) -> dict[str, Callable[..., Array]]:
+    """Return functions of (owner, attribute, device, dtype) for a NumPy array, by dtype.
+
+    Each copies to torch: a constant of what is compiled. torch.compile calls it instead of recording
+    it, of which it would keep no values, and knows the constant by the function's name: no other may
+    have it, and twice it must be the same tensor.
+    """
+    number = next(_numbers)
+    return {dtype: _named(f"{attribute}_{number}_{dtype}") for dtype in FLOATS}
+
+
+def _named(name: str) -> Callable[..., Array]:
+    made: dict[Any, Array] = {}
+
+    def copy(owner: Any, attribute: str, device: Device | None, dtype: str) -> Array:
+        return _constant_copy(made, owner, attribute, device, dtype)
+
+    code = copy.__code__.replace(co_name=name)
+    named = FunctionType(code, globals(), closure=copy.__closure__)
+    named._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001
+    return named
+
+
+_numbers = itertools.count()
 
 
 def check_dtype(found: Library, dtype: str) -> None:

@@ -217,7 +217,7 @@ class Computed(Engine):
 
     def _reduce(self, name: str, x: Any, axis: Any, keepdims: bool, **options: Any) -> Any:
         slices = slices_of(f"{self.__name__}.{name}", axis, tuple(x.shape))
-        y = self._call(name, x, slices=slices, **options)
+        y = self._call(name, x, axes=slices.axes, **options)
         return self.reshape(y, slices.kept) if keepdims else y
 
     def sum(
@@ -296,7 +296,7 @@ class Computed(Engine):
             y = self._result(self.native_namespace.astype(y, to), (x,))
         else:
             x = x if dtype is None else self.astype(x, dtype)
-            y = self._call("cumulative_sum", x, slices=slices)
+            y = self._call("cumulative_sum", x, axes=slices.axes)
         if include_initial:
             shape = tuple(1 if i == axis % y.ndim else n for i, n in enumerate(y.shape))
             first = self.zeros(shape, dtype=y.dtype, device=device_of(y))

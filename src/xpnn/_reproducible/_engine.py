@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from xpnn import _pytree
-from xpnn._arrays import Library, device_of, library_of_namespace
+from xpnn._arrays import Library, device_of, library_of_namespace, remember
 from xpnn._axes import Slices
 from xpnn._compilers import Rule, compiler_of
 from xpnn._dtypes import computing_float, dtype_name, dtype_named
@@ -64,6 +64,7 @@ class Engine(Wrapping):
                 lambda _, children: self.Array(children[0]),
             )
         )
+        remember(self.Array, self.__xpnn_library__)
         self._operator: Any = self._compiler.operator(self._rule_of)
         self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
         self._rules: dict[str, Rule] = {}
@@ -116,8 +117,7 @@ class Engine(Wrapping):
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
     ) -> Array:
         if self._compiler.is_at_work():
-            plain = {k: tuple(v) if isinstance(v, tuple) else v for k, v in options.items()}
-            return self._operator(list(natives), f"{name} {dtype} {plain}")
+            return self._operator(list(natives), f"{name} {dtype} {options}")
         key = (name, dtype, *options.items())
         if key not in self._made:
             self._made[key] = self._compiler.with_rule(self._rule(name, dtype, options))
@@ -127,18 +127,11 @@ class Engine(Wrapping):
         """Return the rule that a compiler's operator knows by its text; see `_run`."""
         if text not in self._rules:
             name, dtype, plain = text.split(" ", 2)
-            options = ast.literal_eval(plain)
-            if "slices" in options:
-                options["slices"] = Slices(*options["slices"])
-            self._rules[text] = self._rule(name, dtype, options)
+            self._rules[text] = self._rule(name, dtype, ast.literal_eval(plain))
         return self._rules[text]
 
     def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Rule:
         """Return a kernel for arrays of a dtype, with its derivatives."""
-        known = {
-            "axes" if k == "slices" else k: v.axes if k == "slices" else v
-            for k, v in options.items()
-        }
 
         def forward(*natives: Array) -> Array:
             return self._compute(name, dtype, natives, options)
@@ -146,11 +139,11 @@ class Engine(Wrapping):
         def backward(g: Array, *saved: Array) -> tuple[Array, ...]:
             wrapped = [self.wrap(a) for a in (g, *saved)]
             with self.guard(dtype):
-                gradients = RULES[name](self, *wrapped, **known)
+                gradients = RULES[name](self, *wrapped, **options)
             return tuple(d._native for d in gradients)  # noqa: SLF001
 
         def like(*natives: Array) -> Array:
-            return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **known)
+            return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **options)
 
         return Rule(forward, backward, like)
 
@@ -158,6 +151,9 @@ class Engine(Wrapping):
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
     ) -> Array:
         xp = self.native_namespace
+        if "axes" in options:
+            options = {**options, "slices": Slices(tuple(natives[0].shape), options["axes"])}
+            del options["axes"]
         device = device_of(natives[0])
         if str(device) not in self._checked:
             check(self, natives[0], device)
