@@ -262,6 +262,8 @@ def _axes_of(key: Any) -> int:
     """How many axes an entry of an index takes."""
     if key is None or key is Ellipsis:
         return 0
+    if isinstance(key, slice | int):  # which torch.compile does not ask for attributes
+        return 1
     if hasattr(key, "dtype") and dtype_name(key.dtype) == "bool":
         return len(key.shape)
     return 1

@@ -39,7 +39,7 @@ class Wrapping:
     def _is_native(self, value: Any) -> bool:
         if type(value) is float:  # torch.compile cannot ask one that it traces for attributes
             return False
-        if isinstance(value, ReproducibleArray | type | int) or not hasattr(value, "dtype"):
+        if isinstance(value, ReproducibleArray | type | int | slice) or not hasattr(value, "dtype"):
             return False
         return library(value, "an argument", self.__name__).xp is self.native_namespace
 
