@@ -44,6 +44,11 @@ class Backend(NamedTuple):
         devices = {} if self.device is None else {"devices": [str(self.device)]}
         return {"backends": [self.name]} | (devices if self.name in {"torch", "jax"} else {})
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether arrays lie on a GPU, which adds in trees."""
+        return self.name == "cupy" or str(self.device).startswith(("cuda", "gpu"))
+
     def asarray(self, values: Any, dtype: str | None = None) -> Any:
         """Make an array of the backend of exactly these values."""
         values = np.array(values)

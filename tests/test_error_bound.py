@@ -3,15 +3,18 @@
 import functools
 import math
 
+import array_api_compat
 import mpmath
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import cases, random_network
 
 import xpnn
 import xpnn.models
+from xpnn import _error_bound
 from xpnn._forward import LOG_PROBA
 from xpnn._reference import exact
 from xpnn._transfer import to_numpy
@@ -40,15 +43,11 @@ def digits():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("low", ["float16", "bfloat16", "float32", "float64"])
-def test_no_error_exceeds_the_bound(backend, low):
+@settings(max_examples=250)
+@given(data=st.data())
+def test_no_error_exceeds_the_bound(backend, low, data):
     if not hasattr(backend.xp, low):
         pytest.skip(f"{backend.name} has no {low}")
-    # JAX compiles each network that is drawn.
-    count = 25 if backend.library.compiled else 250
-    settings(max_examples=count)(given(data=st.data())(no_error_exceeds_the_bound))(backend, low)
-
-
-def no_error_exceeds_the_bound(backend, low, data):
     network, x = data.draw(cases("float64" if low == "float64" else "float32"))
     kinds = ["output", "logits", "log_proba"] if network.output in LOG_PROBA else ["output"]
     of = data.draw(st.sampled_from(kinds))
@@ -170,8 +169,9 @@ def test_the_bound_is_of_use_on_digits(backend, of):
     # 1/140 to 1/310 where no softmax takes the errors of the logits together.
     assert (far / bound).max() > (1 / 40 if of == "output" else 1 / 500)
     expected = xpnn.expected_error(network, x, of=of)[some]
-    # On CPUs 0.3 and 0.8 at least; on a GPU, where sums are trees, 0.23 and 0.53 were seen.
-    least, most = (0.2, 0.8) if of == "log_proba" else (0.5, 1.6)
+    least, most = (0.3, 0.8) if of == "log_proba" else (0.7, 1.6)
+    if backend.is_gpu:  # 0.23 and 0.53 were seen
+        least = 0.2 if of == "log_proba" else 0.5
     assert least < math.sqrt(np.mean((far / expected) ** 2)) < most
 
 
@@ -198,8 +198,7 @@ def test_errors_are_as_expected(backend, widths, hidden, dtype):
     x = np.random.default_rng(3).normal(size=(12, widths[0])).astype(dtype)
     far = errors(network, x, to_numpy(network(backend.asarray(x))))
     ratio = math.sqrt(np.mean((far / xpnn.expected_error(network, x)) ** 2))
-    # 0.15 was seen of CuPy, which adds in trees.
-    assert 0.1 < ratio < 2
+    assert (0.1 if backend.is_gpu else 0.2) < ratio < 2  # 0.15 was seen
 
 
 def test_nothing_is_said_of_nan_infinity_and_overflow():
@@ -315,6 +314,28 @@ def test_wrapped_arrays(backend, rxp):
     wrapped = rxp.asarray(backend.asarray(x[:3]))
     got = to_numpy(xpnn.error_bound(network, wrapped))
     np.testing.assert_allclose(got, xpnn.error_bound(network, x[:3]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_numpy_analyses_the_known_arrays_of_jax(jax, monkeypatch, placed):
+    """JAX would compile each of the many operations for each shape."""
+    jnp, by = jax.numpy, []
+    analysis = _error_bound._bound
+
+    def watched(one, x, xp):
+        by.append(array_namespace(x))
+        return analysis(one, x, xp)
+
+    monkeypatch.setattr(_error_bound, "_bound", watched)
+    network, x = random_network((4, 3, 2), "gelu", "softmax"), np.ones((5, 4), "float32")
+    desired = xpnn.error_bound(network, x)
+    network = network.to(jnp) if placed else network
+    y = xpnn.error_bound(network, jnp.asarray(x))
+    assert isinstance(y, jax.Array)
+    np.testing.assert_array_equal(y, desired)
+    traced = jax.jit(lambda x: xpnn.error_bound(network, x))(jnp.asarray(x))
+    np.testing.assert_allclose(traced, desired, rtol=1e-12)
+    assert [array_api_compat.is_numpy_namespace(xp) for xp in by] == [True, True, False]
 
 
 def test_under_jit_and_without_64_bit_types(jax):
