@@ -282,27 +282,26 @@ def certain(one: Pass, x: Array, xp: Namespace) -> Array:
 
 def run(
     analysis: Callable[[Pass, Array, Namespace], Array],
-    kind: tuple[set[str], str, str],
-    given: tuple[Library, Array],
-    layers: Layers,
+    one: Pass,
+    given: Array,
+    found: Library,
     layers_at: Callable[[Library, Device | None], Layers],
 ) -> Array:
     """Analyse a pass from an array of a library on: by this library, in binary64.
 
-    A library that compiles what it does would take half a minute for the many operations of one
-    analysis: where it knows the values, of the layers too, NumPy computes. `kind` is what `Pass` has
-    beside layers, which are layers_at(library, device).
+    A library that compiles what it does would take long for the many operations of one analysis:
+    where it knows the values, of the layers too, NumPy computes. `one` has the layers as they are;
+    layers_at(library, device) are those to compute with.
     """
-    (found, x), (where, start) = given, given
-    device = device_of(x)
+    by, x, device = found, given, device_of(given)
     if found.compiled is not None and device is not None:
-        arrays = (x, *_pytree.leaves(layers))
+        arrays = (given, *_pytree.leaves(one.layers))
         values = [compiler_of(found.xp).to_host(a) for a in arrays if not is_numpy(a)]
         if all(a is not None for a in values):
-            x, found = values[0], library(values[0])
-    with found.guard("float64"):
-        y = analysis(Pass(layers_at(found, device_of(x)), *kind), x, found.xp)
-    if x is start:
+            x, by = values[0], library(values[0])
+    with by.guard("float64"):
+        y = analysis(one._replace(layers=layers_at(by, device_of(x))), x, by.xp)
+    if by is found:
         return y
-    with where.guard("float64"):
-        return where.xp.asarray(y, device=device)
+    with found.guard("float64"):
+        return found.xp.asarray(y, device=device)

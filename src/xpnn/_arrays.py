@@ -63,16 +63,12 @@ def library(x: Array, called: str = "x", function: str = "xpnn") -> Library:
     found = _library_of_type.get(type(x))
     if found is None:
         found = _find_library(x, called, function)
-        if not is_compiling():
-            remember(type(x), found)
+        remember(type(x), found)
     return found
 
 
 def remember(kind: type, found: Library) -> None:
-    """Keep the library of a type, its namespace and its dtypes' names.
-
-    Not while torch.compile is at work: what it looked up must be as it was when it is done.
-    """
+    """Keep the library of a type, its namespace and its dtypes' names."""
     _library_of_type[kind] = found
     if all(known is not found.xp for known, _ in _namespaces):
         _namespaces.append((found.xp, found))
@@ -190,7 +186,7 @@ def library_of_namespace(xp: Namespace) -> Library:
             f"xp: expected an array namespace such as numpy, torch or jax.numpy, got {xp!r}"
         )
     found = library(xp.empty(0, dtype=xp.float32))
-    if not is_compiling():
+    if found.xp is not xp:
         _namespaces.append((xp, found))
     return found
 

@@ -152,9 +152,12 @@ def _jax_with_derivatives_of(f: Function, computed: Function) -> Function:
     return function  # type: ignore[no-any-return]
 
 
+def _jax_is_known(a: Any) -> bool:
+    return not isinstance(a, sys.modules["jax"].core.Tracer)
+
+
 def _jax_item(x: Array, key: Any) -> Array:
-    keys = key if isinstance(key, tuple) else (key,)
-    if not any(isinstance(k, sys.modules["jax"].core.Tracer) for k in keys):
+    if all(map(_jax_is_known, key if isinstance(key, tuple) else (key,))):
         return x[key]
     # Left alone, JAX takes the last entry for what is beyond it.
     return x.at[key].get(mode="fill")
@@ -193,9 +196,7 @@ def _jax_rows(f: Function, size: int) -> Function:
 
 
 def _jax_to_host(a: Array) -> Values | None:
-    jax = sys.modules["jax"]
-    known = not isinstance(a, jax.core.Tracer) and a.is_fully_addressable
-    return np.asarray(a) if known else None
+    return np.asarray(a) if _jax_is_known(a) and a.is_fully_addressable else None
 
 
 def _in_rows(f: Function, a: Array, size: int) -> Array:
@@ -360,7 +361,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             guard=jax_exactly,
             rows=_jax_rows,
             step=sys.modules["jax"].jit,
-            is_known=lambda a: not isinstance(a, sys.modules["jax"].core.Tracer),
+            is_known=_jax_is_known,
             has_64_bits=jax_has_64_bits,
             item=_jax_item,
         )

@@ -131,7 +131,7 @@ class Dense:
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "activate", _function(activation))
         if is_numpy(weight) and can_make_lasting():
-            copies = {name: constant_copies(name) for name in ("weight", "bias")}
+            copies = {called: constant_copies(called) for called in self.arrays}
             object.__setattr__(self, "_copies", copies)
         _pytree.update()
 

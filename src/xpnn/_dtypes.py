@@ -89,7 +89,11 @@ def floating_name(function: str, dtype: DType | str | None) -> str | None:
 
 
 def know_dtypes(xp: Namespace) -> None:
-    """Remember the names of all dtypes of a library."""
+    """Remember the names of all dtypes of a library.
+
+    `dtype_name` remembers none: torch.compile fails where what it has looked up in vain is there when
+    it is done.
+    """
     for name in ("bool", *INTEGERS, *FLOATS):
         if hasattr(xp, name):
             dtype = getattr(xp, name)

@@ -395,14 +395,14 @@ class Network:
         of: str = "output",
     ) -> Any:
         """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
-        from xpnn._analysis import run  # noqa: PLC0415
+        from xpnn._analysis import Pass, run  # noqa: PLC0415
 
         found, name = self._checked(function, x, xp)
         if found.reproducible is not None:
             x, found = to_native(x, found)
         layers_at = partial(self._layers_at, dtype="float64", use="analysis")
-        kind = (self._dtypes, dtype or name, of)
-        return run(analysis, kind, (found, x), self.layers, layers_at)
+        one = Pass(self.layers, self._dtypes, dtype or name, of)
+        return run(analysis, one, x, found, layers_at)
 
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:

@@ -27,7 +27,7 @@ def moved(
         to = dtype or dtype_name(a.dtype)
         if is_numpy(a) and not can_make_lasting():
             copy = layer._copies[called][to]  # noqa: SLF001
-            return found.enter(copy(layer, called, device, to))
+            return found.enter(copy(layer, called, device))
         return move(a, found, device, to)
 
     return tuple(

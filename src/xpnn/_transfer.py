@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 import array_api_compat
@@ -112,43 +112,36 @@ def can_make_lasting() -> bool:
     return torch is None or not torch.compiler.is_dynamo_compiling()
 
 
-def _constant_copy(
-    made: dict[Any, Array], owner: Any, attribute: str, device: Device | None, dtype: str
-) -> Array:
-    key = (str(device), dtype)
-    if key not in made:
-        torch = library_of_namespace(sys.modules["torch"])
-        copy = made[key] = from_numpy(torch, getattr(owner, attribute), dtype, device)
-        # As torch._dynamo.mark_static has it, which while compiling is for what is compiled: no shape
-        # of a constant varies with the input.
-        copy._dynamo_static_indices = set(range(copy.ndim))  # noqa: SLF001
-    return made[key]
+_numbers = itertools.count()
 
 
 def constant_copies(attribute: str) -> dict[str, Callable[..., Array]]:
-    """Return functions of (owner, attribute, device, dtype) for a NumPy array, by dtype.
+    """Return functions of (owner, attribute, device) that copy an array of NumPy's to torch, by dtype.
 
-    Each copies to torch: a constant of what is compiled. torch.compile calls it instead of recording
-    it, of which it would keep no values, and knows the constant by the function's name: no other may
-    have it, and twice it must be the same tensor.
+    torch.compile calls them instead of recording what they do, of which it would keep no values. It
+    knows the constant by the function's name: no other may have that name, and what it calls twice
+    must give the same tensor.
     """
     number = next(_numbers)
-    return {dtype: _named(f"{attribute}_{number}_{dtype}") for dtype in FLOATS}
+    return {dtype: _constant_copy(f"{attribute}_{number}_{dtype}", dtype) for dtype in FLOATS}
 
 
-def _named(name: str) -> Callable[..., Array]:
-    made: dict[Any, Array] = {}
+def _constant_copy(name: str, dtype: str) -> Callable[..., Array]:
+    made: dict[str, Array] = {}
 
-    def copy(owner: Any, attribute: str, device: Device | None, dtype: str) -> Array:
-        return _constant_copy(made, owner, attribute, device, dtype)
+    def copy(owner: Any, attribute: str, device: Device | None) -> Array:
+        key = str(device)
+        if key not in made:
+            torch = library_of_namespace(sys.modules["torch"])
+            made[key] = from_numpy(torch, getattr(owner, attribute), dtype, device)
+            # As torch._dynamo.mark_static has it, which while compiling is for what is compiled: no
+            # shape of a constant varies with the input.
+            made[key]._dynamo_static_indices = set(range(made[key].ndim))  # noqa: SLF001
+        return made[key]
 
-    code = copy.__code__.replace(co_name=name)
-    named = FunctionType(code, globals(), closure=copy.__closure__)
-    named._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001
-    return named
-
-
-_numbers = itertools.count()
+    copy.__code__ = copy.__code__.replace(co_name=name)
+    copy._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001
+    return copy
 
 
 def check_dtype(found: Library, dtype: str) -> None:

@@ -1,14 +1,14 @@
 """The functions of the standard that index, count and shift: their edges, settled for every library."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays import device_of
 from xpnn._dtypes import FLOATS, INTEGERS, computing_float, dtype_name
 from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._computed import Computed
-from xpnn._reproducible._operands import check_operands, common_dtype
+from xpnn._reproducible._operands import are_of_a_kind, check_operands, common_dtype
 from xpnn._types import Array, DType
 from xpnn.errors import XpnnIndexError, XpnnTypeError, XpnnValueError
 
@@ -237,7 +237,7 @@ class Indexed(Computed):
     def can_cast(self, from_: Any, to: DType, /) -> bool:
         """Whether the promotion of both is `to`."""
         names = {dtype_name(from_.dtype if self._is_array(from_) else from_), dtype_name(to)}
-        return _are_of_a_kind(names) and common_dtype(names) == dtype_name(to)
+        return are_of_a_kind(names) and common_dtype(names) == dtype_name(to)
 
     def result_type(self, *given: Any) -> DType:
         """The dtype that arrays and dtypes promote to, with Python numbers of their kind beside them."""
@@ -247,7 +247,7 @@ class Indexed(Computed):
             if not isinstance(g, bool | int | float)
         ]
         names = set(map(dtype_name, dtypes))
-        if not names or not _are_of_a_kind(names):
+        if not names or not are_of_a_kind(names):
             raise XpnnTypeError(
                 f"{self.__name__}.result_type: expected dtypes of one kind, got "
                 f"{', '.join(sorted(names))}, which libraries promote differently"
@@ -267,11 +267,3 @@ def _axes_of(key: Any) -> int:
     if hasattr(key, "dtype") and dtype_name(key.dtype) == "bool":
         return len(key.shape)
     return 1
-
-
-def _are_of_a_kind(names: Sequence[str] | set[str]) -> bool:
-    kinds = {
-        name if name == "bool" else "floating" if name in FLOATS else "integer" for name in names
-    }
-    signed = any(name.startswith("int") for name in names)
-    return len(kinds) == 1 and not (signed and "uint64" in names)

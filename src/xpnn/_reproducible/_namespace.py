@@ -12,7 +12,14 @@ from xpnn._reproducible._array import ReproducibleArray
 from xpnn._reproducible._computed import Computed
 from xpnn._reproducible._functions import ELEMENTWISE
 from xpnn._reproducible._indexed import Indexed
-from xpnn._reproducible._operands import change_operands, check_fits, check_operands, common_dtype
+from xpnn._reproducible._operands import (
+    change_operands,
+    check_fits,
+    check_number,
+    check_operands,
+    common_dtype,
+    operands_of,
+)
 from xpnn._transfer import check_dtype, to_device
 from xpnn._types import Device, DType
 from xpnn.errors import NotReproducibleError, XpnnTypeError, XpnnValueError
@@ -119,9 +126,7 @@ class ReproducibleNamespace(Indexed):
 
         NumPy knows neither what bfloat16 promotes to nor that a number beside it takes its dtype.
         """
-        operands: list[Any] = []
-        change_operands(name, args, options, operands.append)
-        arrays = [a for a in operands if self._is_array(a)]
+        arrays = [a for a in operands_of(name, args, options) if self._is_array(a)]
         names = {dtype_name(a.dtype) for a in arrays}
         if "bfloat16" not in names:
             return args, options, None
@@ -198,35 +203,20 @@ class ReproducibleNamespace(Indexed):
             return self.Array(self.copied(x._native)) if copy else x  # noqa: SLF001
         numbers = _numbers(obj)
         if numbers is not None:
-            obj, dtype = self._of_numbers("asarray", obj, numbers, dtype)
+            obj, dtype = self._of_numbers(obj, numbers, dtype)
         elif isinstance(obj, list | tuple):
             obj = _unwrapped(obj)
         return self.wrap(self.native_namespace.asarray(obj, dtype=dtype, device=device, copy=copy))
 
-    def _of_numbers(
-        self, name: str, obj: Any, numbers: list[Any], dtype: DType | None
-    ) -> tuple[Any, DType]:
+    def _of_numbers(self, obj: Any, numbers: list[Any], dtype: DType | None) -> tuple[Any, DType]:
         """Return Python numbers as the library is to take them, and the dtype; refuse what is lost."""
-        kinds = [_KINDS[type(v)] for v in numbers]
-        kind = min(kinds, key=tuple(_KINDS.values()).index, default="floating")
-        if len({"bool"} & set(kinds)) and kind != "bool":
-            raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected numbers of one kind, got truth among numbers"
-            )
-        dtype = self._default(kind) if dtype is None else dtype
+        if dtype is None:
+            types = set(map(type, numbers))
+            dtype = self._default(next((k for t, k in _KINDS.items() if t in types), "floating"))
         to = dtype_name(dtype)
-        asked = "floating" if to in FLOATS else "integer" if to in INTEGERS else "bool"
-        if tuple(_KINDS.values()).index(kind) < tuple(_KINDS.values()).index(asked) or (
-            kind == "bool" and asked != "bool"
-        ):
-            raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected numbers that {to} holds, got {kind} ones; convert "
-                "them first, or an array of them with astype"
-            )
-        if asked == "integer":
-            for v in numbers:
-                check_fits(f"{self.__name__}.{name}", v, to)
-        if asked == "floating" and FLOATS[to] == 16:
+        for v in numbers:
+            check_number(f"{self.__name__}.asarray", v, to)
+        if FLOATS.get(to) == 16:
             obj = _mapped(obj, lambda v: nearest(float(v), to))
         return obj, dtype
 

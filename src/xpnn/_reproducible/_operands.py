@@ -40,15 +40,21 @@ def change_operands(
     return args, options
 
 
-def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
-    """Return the operands; refuse those whose common dtype, or value in it, depends on the library."""
+def operands_of(name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
+    """Return the operands of a function."""
     operands: list[Any] = []
     change_operands(name, args, options, operands.append)
+    return operands
+
+
+def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
+    """Return the operands; refuse those whose common dtype, or value in it, depends on the library."""
+    operands = operands_of(name, args, options)
     called = f"{xp.__name__}.{name}"
     # torch.compile cannot ask a float that it traces for attributes.
     arrays = [a for a in operands if type(a) is not float and hasattr(a, "dtype")]
     dtypes = {dtype_name(a.dtype) for a in arrays}
-    kinds = {_kind(dtype) for dtype in dtypes}
+    kinds = set(map(kind_of, dtypes))
     _check_condition(called, name, args, arrays)
     _check_axes(called, name, args)
     wrong = kinds - set(_TAKES.get(name, kinds))
@@ -57,8 +63,7 @@ def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, A
             f"{called}: expected {' or '.join(_TAKES[name])} values, got dtype "
             f"{', '.join(sorted(dtypes))}; convert them with astype"
         )
-    signed = any(dtype.startswith("int") for dtype in dtypes)
-    if len(kinds) > 1 or (signed and "uint64" in dtypes):
+    if dtypes and not are_of_a_kind(dtypes):
         raise XpnnTypeError(
             f"{called}: expected arrays of one kind, got dtypes {', '.join(sorted(dtypes))}, "
             "which libraries promote differently; convert them with astype"
@@ -73,7 +78,7 @@ def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, A
     for dtype in dtypes:
         for number in operands:
             if type(number) in {bool, int, float}:
-                _check_number(called, number, dtype)
+                check_number(called, number, dtype)
     if name in _SHIFTS and type(args[1]) is int:
         bits = min((int(dtype.lstrip("uint")) for dtype in dtypes), default=64)
         if not 0 <= args[1] < bits:
@@ -118,8 +123,10 @@ def _check_axes(called: str, name: str, args: Sequence[Any]) -> None:
 
 def common_dtype(dtypes: set[str]) -> str:
     """Return the name of the dtype that dtypes of one kind promote to, by the standard."""
-    if len(dtypes) == 1 or dtypes <= FLOATS.keys():
-        return promote(dtypes) if dtypes <= FLOATS.keys() else next(iter(dtypes))
+    if dtypes <= FLOATS.keys():
+        return promote(dtypes)
+    if len(dtypes) == 1:
+        return next(iter(dtypes))
     bits = {
         sign: max((int(d.lstrip("uint")) for d in dtypes if d.startswith(sign)), default=0)
         for sign in ("int", "uint")
@@ -129,8 +136,15 @@ def common_dtype(dtypes: set[str]) -> str:
     return f"int{max(bits['int'], 2 * bits['uint'])}"
 
 
-def _kind(dtype: str) -> str:
+def kind_of(dtype: str) -> str:
+    """Return floating, integer or bool."""
     return "floating" if dtype in FLOATS else "integer" if dtype in INTEGERS else "bool"
+
+
+def are_of_a_kind(dtypes: set[str]) -> bool:
+    """Whether there is one dtype of their kind to which all promote, by the standard."""
+    signed = any(dtype.startswith("int") for dtype in dtypes)
+    return len(set(map(kind_of, dtypes))) == 1 and not (signed and "uint64" in dtypes)
 
 
 _NUMBERS: dict[str, tuple[type, ...]] = {
@@ -140,13 +154,13 @@ _NUMBERS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _check_number(called: str, number: float, dtype: str) -> None:
-    kind = _kind(dtype)
+def check_number(called: str, number: float, dtype: str) -> None:
+    """Refuse a Python number of another kind than a dtype, or that an integer dtype does not hold."""
+    kind = kind_of(dtype)
     if type(number) not in _NUMBERS[kind]:
         raise XpnnTypeError(
-            f"{called}: expected a Python number of the kind of the array, {kind}, got "
-            f"{number!r} beside {dtype}, which libraries promote differently; convert the array "
-            "with astype"
+            f"{called}: expected a Python number of the kind of {dtype}, {kind}, got {number!r}, "
+            "which libraries convert differently; convert the array with astype, or name another dtype"
         )
     if kind == "integer":
         check_fits(called, int(number), dtype)
