@@ -150,11 +150,13 @@ torch.testing.assert_close(y, f(x))
 """
 
 
-@pytest.mark.parametrize(("xp", "fullgraph"), [("None", False), ("torch", True)])
+@pytest.mark.parametrize(
+    ("xp", "fullgraph"), [("None", False), ("torch", True), ("xpnn.reproducible(torch)", True)]
+)
 def test_the_first_call_of_all_is_compiled(xp, fullgraph, torch):
-    """What xpnn remembers of a library, it has not seen yet."""
+    """What xpnn remembers of a library, it has not seen yet; the compiler warns of nothing in it."""
     code = FIRST.format(xp=xp, fullgraph=fullgraph)
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
 
 
 def test_network_is_a_torch_pytree(weights, torch):

@@ -4,6 +4,7 @@
 library, on one device, in one floating dtype, and only computes.
 """
 
+import importlib
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -54,6 +55,17 @@ class Library(NamedTuple):
         return y if same else self.reproducible.unwrap(y)  # type: ignore[union-attr]
 
 
+def called_by_torch_compile(f: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Let torch.compile call f, which makes something known, when it compiles, and not look into it."""
+    f._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001
+    return f
+
+
+@called_by_torch_compile
+def _import_torch(_: None) -> None:
+    importlib.import_module("array_api_compat.torch")
+
+
 _library_of_type: dict[type, Library] = {}
 _namespaces: list[tuple[Namespace, Library]] = []
 
@@ -81,6 +93,9 @@ def _find_library(x: Array, called: str, function: str) -> Library:
             f"{function}: {called} is a numpy.{type(x).__name__}, whose meaning of * or whose mask "
             f"would be lost; pass a plain array: numpy.asarray({called}), or {called}.filled(...)"
         )
+    if is_compiling() and isinstance(x, sys.modules["torch"].Tensor):
+        _import_torch(None)
+        return Library(array_api_compat.torch, _nothing)
     try:
         xp = array_api_compat.array_namespace(x)
     except TypeError:

@@ -42,12 +42,14 @@ class Problem(NamedTuple):
     def weight_dtype(self) -> str:
         return str(self.case["weights"].split()[0])
 
-    def result_dtype(self, library: str) -> str:
-        """The dtype that the result has in a library."""
+    def result_dtype(self, place: "Place") -> str:
+        """The dtype that the result has in a place."""
         dtypes = {self.case["dtype"]} & FLOATS.keys()
         dtypes |= {self.weight_dtype} if self.layers else set()
         dtypes |= set() if self.b is None else {_float_of(self.case)}
-        return promote(dtypes) if dtypes else default_float(arrays.namespace(library), None)
+        if dtypes:
+            return promote(dtypes)
+        return default_float(place.xp() or arrays.namespace(place.library), None)
 
 
 def problem(case: Case) -> Problem:

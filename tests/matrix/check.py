@@ -13,7 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from xpnn._arrays import library_of_namespace
-from xpnn._dtypes import FLOATS, computing_float, dtype_name
+from xpnn._dtypes import computing_float, dtype_name
 
 from . import arrays, calls, truth
 from .arrays import Values
@@ -66,8 +66,27 @@ def check(case: Case, *, peers: float = 1.0) -> Report:
         importlib.import_module("jax")
     checks = _Checks()
     with _around(case):
+        before = _settings()
         digest = _refused(case, checks) if refusal(case) else _computed(case, checks, peers)
+        after = {key: value for key, value in _settings().items() if key in before}
+        checks(before == after, f"settings changed from {before} to {after}")
     return Report(checks.faults, checks.count, digest)
+
+
+def _settings() -> dict[str, Any]:
+    """What belongs to the whole process: a call must leave it as it was."""
+    threads = {info["filepath"]: info["num_threads"] for info in threadpoolctl.threadpool_info()}
+    found: dict[str, Any] = {"errors of NumPy": np.geterr(), **threads}
+    if "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        found["torch"] = (
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.get_num_threads(),
+        )
+    if "jax" in sys.modules:
+        found["jax"] = dict(sys.modules["jax"].config.values)
+    return found
 
 
 def _refused(case: Case, checks: _Checks) -> str:
@@ -91,7 +110,7 @@ def _words(error: BaseException) -> str:
 
 def _computed(case: Case, checks: _Checks, peers: float) -> str:
     problem, place = calls.problem(case), Place.of(case)
-    dtype = problem.result_dtype(case["library"])
+    dtype = problem.result_dtype(place)
     x, other = (place.asarray(a, case["dtype"]) for a in (problem.x, problem.other))
     call = calls.ready(problem, place)
     before = [_digest(a) for a in (x, other, *call.held)]
@@ -200,9 +219,6 @@ def _reference(problem: Problem, place: Place, dtype: str) -> list[Values]:
         else Place("numpy", "reproducible")
     )
     x, kind = problem.x, case["dtype"]
-    if kind not in FLOATS and not problem.layers:
-        # What integers become is the library's own choice: small ones are the same in both.
-        x, kind = x.astype(dtype), dtype
     if gradient:
         return _called(calls.ready(problem, other), other.asarray(x, kind))
     # bfloat16 is float32, rounded once.
@@ -263,7 +279,7 @@ def _peers(problem: Problem, place: Place, checks: _Checks, share: float) -> Non
             peer = Place(library, way)
             if (library, way) == (place.library, place.way) or rng.random() >= share:
                 continue
-            dtype = problem.result_dtype(library)
+            dtype = problem.result_dtype(peer)
             if not _has_dtype(library, dtype) or not _has_dtype(library, computing_float(dtype)):
                 continue
             try:

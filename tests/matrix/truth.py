@@ -155,8 +155,9 @@ def _element_tolerance(
             roundings = SLOPES[problem.case["function"]].roundings(t, size, **problem.options)
             tolerance = tolerance + unit * roundings + 4 * tiny * (1 + t)
         elif way == "plain" or wide == "float64":
-            # An option that scales the argument rounds it before an exponential.
-            scaled = t if problem.options else 0.0
+            # With options the argument of an exponential is rounded: as many units as it is large.
+            argument = np.abs(np.log(np.where(size > 0, size, 1)))
+            scaled = t + argument if problem.options else 0.0
             tolerance = tolerance + (_UNITS + scaled) * 2 * unit * size
             tolerance = tolerance + (4 * tiny * (1 + t) if library == "jax" else 0)
     tolerance = np.minimum(tolerance, np.finfo(np.float64).max)

@@ -3,8 +3,9 @@
 from types import ModuleType
 from typing import Any
 
-from xpnn._arrays import library, library_of_namespace
+from xpnn._arrays import called_by_torch_compile, library, library_of_namespace
 from xpnn._reproducible._namespace import ReproducibleNamespace
+from xpnn._types import Namespace
 
 __all__ = ["GUARANTEE", "ReproducibleNamespace", "reproducible"]
 
@@ -74,9 +75,16 @@ def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
     if isinstance(x_or_namespace, ModuleType) or hasattr(
         x_or_namespace, "__array_namespace_info__"
     ):
-        found = library_of_namespace(x_or_namespace)
+        of = x_or_namespace
     else:
-        found = library(x_or_namespace, "x", "reproducible")
-    if isinstance(found.xp, ReproducibleNamespace):
-        return found.xp
-    return ReproducibleNamespace.over(found)
+        of = library(x_or_namespace, "x", "reproducible").xp
+    _make(of)
+    found = library_of_namespace(of)
+    return found.reproducible or ReproducibleNamespace.made[found.name]
+
+
+@called_by_torch_compile
+def _make(xp: Namespace) -> None:
+    found = library_of_namespace(xp)
+    if found.reproducible is None:
+        ReproducibleNamespace.over(found)

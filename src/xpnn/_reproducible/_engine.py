@@ -37,14 +37,14 @@ _CACHE, _LEAST = 2**25, 2**22
 class Engine(Wrapping):
     """What a reproducible namespace has beside the functions of the standard."""
 
-    _known: ClassVar[dict[str, Self]] = {}
+    made: ClassVar[dict[str, Self]] = {}
 
     @classmethod
     def over(cls, of: Library) -> Self:
         """Return the one namespace of this kind over a library."""
-        if of.name not in cls._known:
-            cls._known[of.name] = cls(of)
-        return cls._known[of.name]
+        if of.name not in cls.made:
+            cls.made[of.name] = cls(of)
+        return cls.made[of.name]
 
     def __init__(self, of: Library) -> None:
         self.of = of
