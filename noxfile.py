@@ -79,9 +79,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """A minute of the combinations that reach every pair of two factors; `-- --minutes N`, `--hours N`."""
+    """Three minutes of the combinations that reach every pair of two factors; `-- --hours N` goes on."""
     install(session, TORCH, "jax")
-    session.run("python", "-m", "tests.matrix", *(session.posargs or ("--minutes", "1")))
+    session.run("python", "-m", "tests.matrix", *(session.posargs or ("--minutes", "3")))
 
 
 @nox.session(name="tests-min")

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import xpnn
+from xpnn._reproducible import _exact
 from xpnn._transfer import to_numpy
 
 EXPONENTS = {"float32": (-126, 127), "float64": (-1022, 1023)}
@@ -112,3 +114,49 @@ def test_a_column_that_is_not_finite_says_nothing_of_the_others(value, backend, 
     )
     assert np.isnan(y[:, 1]).all()
     np.testing.assert_array_equal(np.delete(y, 1, axis=1), alone)
+
+
+LONG = [_exact._LOOPED - 1, _exact._LOOPED, _exact._LOOPED + 1025]
+
+
+def normal(dtype, *shape):
+    rng = np.random.default_rng(shape)
+    return (rng.normal(size=shape) * 2.0 ** rng.integers(-30, 30, shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", EXPONENTS)
+@pytest.mark.parametrize("size", LONG)
+def test_long_products(size, dtype, backend, rxp):
+    """A compiler gets their blocks as a loop; NumPy one by one, as the oracle has shorter ones."""
+    a, b = normal(dtype, 2, size), normal(dtype, size, 2)
+    got = to_numpy(rxp.matmul(backend.asarray(a), backend.asarray(b)))
+    np.testing.assert_array_equal(got, xpnn.reproducible(np).matmul(a, b))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("x64", [True, False], ids=["x64", "no x64"])
+def test_long_products_in_jax_transforms(x64, jax):
+    rxp, there = xpnn.reproducible(jax.numpy), xpnn.reproducible(np)
+    a, b = normal("float32", 2, 3, LONG[-1]), normal("float32", 2, LONG[-1], 2)
+    expected = np.stack([there.matmul(*one) for one in zip(a, b, strict=True)])
+    with jax.enable_x64(x64):
+        a, b = jax.numpy.asarray(a), jax.numpy.asarray(b)
+        np.testing.assert_array_equal(rxp.matmul(a, b), expected)
+        np.testing.assert_array_equal(jax.vmap(rxp.matmul)(a, b), expected)
+        alone = jax.jit(jax.vmap(rxp.matmul, (0, None)))(a, b[0])
+        np.testing.assert_array_equal(alone[0], expected[0])
+        # Of the derivative with respect to weights the terms are the rows.
+        x, g = normal("float32", LONG[-1], 3), normal("float32", LONG[-1], 2)
+        loss = lambda w, x, g: (rxp.matmul(x, w) * g).sum()
+        got = jax.grad(loss)(b[0, :3], jax.numpy.asarray(x), jax.numpy.asarray(g))
+        np.testing.assert_array_equal(got, there.matmul(x.T.copy(), g))
+
+
+def test_the_program_of_a_product_is_as_short_for_many_terms(jax):
+    rxp = xpnn.reproducible(jax.numpy)
+
+    def length(size):
+        a, b = (jax.ShapeDtypeStruct(shape, "float32") for shape in ((5, size), (size, 3)))
+        return str(jax.make_jaxpr(rxp.matmul)(a, b)).count(" = ")
+
+    assert length(2**18) == length(LONG[1])

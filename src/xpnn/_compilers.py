@@ -74,6 +74,12 @@ class Compiler(NamedTuple):
     """Whether the values of an array can be looked at now."""
     has_64_bits: Callable[[], bool] = lambda: True
     """Whether there are integers and floating values of 64 bits now."""
+    loop: Callable[..., Any] | None = None
+    """`loop(f, y, start, stop, parts)`: y = f(y, *one) for step after step, as a loop of the compiler's.
+
+    parts are arrays, how many entries a step takes, and along which axis. None where nothing compiles
+    the steps.
+    """
     item: Callable[[Array, Any], Array] = lambda x, key: x[key]
     """`item(x, key)`: x[key]; where a compiler knows no values of key, what is beyond x is NaN or,
     of integers, the least.
@@ -161,6 +167,18 @@ def _jax_item(x: Array, key: Any) -> Array:
         return x[key]
     # Left alone, JAX takes the last entry for what is beyond it.
     return x.at[key].get(mode="fill")
+
+
+def _jax_loop(
+    f: Function, y: Any, start: int, stop: int, parts: list[tuple[Array, int, int]]
+) -> Any:
+    lax = sys.modules["jax"].lax
+
+    def step(i: Array, y: Any) -> Any:
+        given = (lax.dynamic_slice_in_dim(a, i * size, size, axis) for a, size, axis in parts)
+        return f(y, *given)
+
+    return lax.fori_loop(start, stop, step, y)
 
 
 def _jax_in_rows(f: Function, a: Array, size: int) -> Array:
@@ -364,6 +382,7 @@ def compiler_of(xp: Namespace) -> Compiler:
             is_known=_jax_is_known,
             has_64_bits=jax_has_64_bits,
             item=_jax_item,
+            loop=_jax_loop,
         )
     if array_api_compat.is_torch_namespace(xp):
         return Compiler(

@@ -14,8 +14,8 @@ doi:10.1007/s11075-011-9478-1.)
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from xpnn._reproducible._double import (
     LEAST_DOUBLE,
@@ -26,7 +26,7 @@ from xpnn._reproducible._double import (
     scale,
     two_sum,
 )
-from xpnn._reproducible._kept import keeping, native, own_namespace
+from xpnn._reproducible._kept import KeptNamespace, keeping, native, own_namespace
 from xpnn._types import Array, Namespace
 
 NOTHING = 2.0**-450
@@ -36,6 +36,8 @@ A part of a row is at least `NOTHING**2 * 2**-106` of the product of both larges
 """
 BLOCK = 1024
 """Terms of a product's sum that are added exactly; the sums of such blocks are added in order."""
+_LOOPED = 9 * BLOCK
+"""Terms from which on a compiler gets the blocks as a loop."""
 
 
 def bits_of_terms(count: int) -> int:
@@ -133,14 +135,25 @@ class Right(NamedTuple):
 
     balance: Array
     """Shape (..., 1, K): powers of two that the left side's columns are to be multiplied by."""
-    blocks: list[tuple[list[Array], Array]]
-    """Of each block of rows, divided by `balance`: integers, and each column's power of two."""
+    blocks: "list[Block]"
+    """Of each block of rows, divided by `balance`; not of those that are looped over."""
+    looped: "Block | None"
+    """The integers of the first blocks together, and their powers of two, (..., blocks, 1, N)."""
     exponents: Array | None
     """Of the columns' powers of two, where they would not fit in binary64."""
 
 
-def _blocks(k: int) -> list[slice]:
-    return [slice(i, min(i + BLOCK, k)) for i in range(0, k, BLOCK)]
+Block = tuple[tuple[Array, ...], Array]
+"""Integers, and each column's power of two."""
+
+
+def _blocks(start: int, k: int) -> list[slice]:
+    return [slice(i, min(i + BLOCK, k)) for i in range(start, k, BLOCK)]
+
+
+def _looped(k: int, xp: Namespace) -> int:
+    """How many blocks a compiler gets as a loop: written out they take it long, one by one."""
+    return k // BLOCK if isinstance(xp, KeptNamespace) and k >= _LOOPED else 0
 
 
 def _bits(k: int, single: bool) -> tuple[int, int]:
@@ -164,17 +177,22 @@ def split_right(b: Array, single: bool, xp: Namespace) -> Right:
     # A column with infinity or NaN is NaN itself, and says nothing of the others' inputs.
     finite = xp.max(xp.abs(b), axis=-2, keepdims=True) < math.inf
     b, rows = _divided(b, native(_top(xp.where(finite, b, 0.0), -1, xp)), xp)
-    blocks = []
-    for at in _blocks(b.shape[-2]):
-        part = b[..., at, :]
+
+    def block(part: Array, columns: Array) -> Block:
         _, bits = _bits(part.shape[-2], single)
-        top = native(_top(part, -2, xp))
+        top = native(_top(keeping(part, xp), -2, xp))
         top = own.where(top == 0, 1.0, top)
-        parts = _integers(native(part), top, bits, 1 if single else 3, own)
-        blocks.append((parts, top * columns * 2.0**-bits))
-    return Right(
-        own.matrix_transpose(rows), blocks, exponents if exponents is None else native(exponents)
-    )
+        parts = _integers(part, top, bits, 1 if single else 3, own)
+        return tuple(parts), top * columns * 2.0**-bits
+
+    (*batch, k, n), b, looped = b.shape, native(b), None
+    if count := _looped(k, xp):
+        part = own.reshape(b[..., : count * BLOCK, :], (*batch, count, BLOCK, n))
+        parts, unit = block(part, columns[..., None, :, :])
+        looped = tuple(own.reshape(p, (*batch, count * BLOCK, n)) for p in parts), unit
+    blocks = [block(b[..., at, :], columns) for at in _blocks(count * BLOCK, k)]
+    rows = own.matrix_transpose(rows)
+    return Right(rows, blocks, looped, exponents if exponents is None else native(exponents))
 
 
 def _divided(b: Array, powers: Array, xp: Namespace) -> tuple[Array, Array]:
@@ -188,20 +206,34 @@ def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
     """a @ b for a of shape (..., M, K), K > 0, and b split; in binary64."""
     own = own_namespace(xp)
     a, exponents = _balanced(a, right.balance, single, xp)
-    total = lost = None
-    for at, (slices, unit) in zip(_blocks(a.shape[-1]), right.blocks, strict=True):
-        part = a[..., at]
+
+    def block(part: Array, slices: tuple[Array, ...], unit: Array) -> Array:
         bits, _ = _bits(part.shape[-1], single)
         top = native(_top(keeping(part, xp), -1, xp))
         top = own.where(top == 0, 1.0, top)
         left = _integers(part, top, bits, 2 if single else 3, own)
         y = _products(left, slices, bits, single, xp)
-        y = keeping(y * (top * 2.0**-bits * unit), xp)
-        if total is None:
-            total = y
-        else:
-            total, error = two_sum(total, y)
-            lost = error if lost is None else lost + error
+        return keeping(y * (top * 2.0**-bits * unit), xp)
+
+    def add(sums: tuple[Array, Array | None], y: Array) -> tuple[Array, Array]:
+        total, error = two_sum(sums[0], y)
+        return total, error if sums[1] is None else sums[1] + error
+
+    sums: Any = None
+    start = 0
+    if right.looped is not None:
+        slices, unit = right.looped
+        start = unit.shape[-3] * BLOCK
+
+        def one(part: Array, unit: Array, *slices: Array) -> Array:
+            return block(part, slices, unit[..., 0, :, :])
+
+        parts = [(a, BLOCK, -1), (unit, 1, -3), *((s, BLOCK, -2) for s in slices)]
+        sums = xp.loop(one, add, unit.shape[-3], parts)
+    for at, (slices, unit) in zip(_blocks(start, a.shape[-1]), right.blocks, strict=True):
+        y = block(a[..., at], slices, unit)
+        sums = (y, None) if sums is None else add(sums, y)
+    total, lost = sums
     total = total if lost is None else total + lost
     if exponents is None or right.exponents is None:
         return total
@@ -211,7 +243,7 @@ def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
 
 
 def _products(
-    left: list[Array], right: list[Array], bits: int, single: bool, xp: Namespace
+    left: Sequence[Array], right: Sequence[Array], bits: int, single: bool, xp: Namespace
 ) -> Array:
     """The products of slices that reach the digits of the first, added, the smallest first."""
     # Of two slices on one side and one on the other, all; of three and three, not the finest three.

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnn._compilers import constant
+from xpnn._compilers import compiler_of, constant
 from xpnn._types import Array, Namespace
 
 _ARITHMETIC = {"matmul", "sum", "cumulative_sum", "round", "floor", "astype"}
@@ -106,6 +106,23 @@ class KeptNamespace:
         b = self.keep(xp.where(a == a, b, math.nan))  # noqa: PLR0124
         return Kept(self.keep(a / b), self)
 
+    def loop(
+        self, term: Any, add: Any, count: int, parts: list[tuple[Array, int, int]]
+    ) -> tuple[Kept, Kept]:
+        """Add up term(*parts) of all steps in order: add((sum, what is lost), y) gives such a pair.
+
+        `parts` are arrays, how many entries a step takes, and along which axis.
+        """
+        loop: Any = compiler_of(self.native).loop
+
+        def step(sums: tuple[Array, Array], *given: Array) -> tuple[Array, Array]:
+            total, lost = add(tuple(Kept(a, self) for a in sums), term(*given))
+            return total.native, lost.native
+
+        first = term(*(_first(a, size, axis) for a, size, axis in parts)).native
+        total, lost = loop(step, (first, self.native.zeros_like(first)), 1, count, parts)
+        return Kept(total, self), Kept(lost, self)
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.native, name)
         if not callable(found) or name in {"float32", "float64", "int64"}:
@@ -116,6 +133,11 @@ class KeptNamespace:
             return Kept(self.keep(result) if name in _ARITHMETIC else result, self)
 
         return function
+
+
+def _first(a: Array, size: int, axis: int) -> Array:
+    """The first entries along an axis, which is counted from the end."""
+    return a[(..., slice(0, size), *[slice(None)] * (-axis - 1))]
 
 
 def _native(a: Any) -> Any:
