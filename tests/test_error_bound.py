@@ -157,6 +157,21 @@ def test_results_below_the_normal_numbers_may_be_flushed(dtype):
     assert xpnn.error_bound(network, x)[0, 0] < 100 * tiny
 
 
+@pytest.mark.parametrize("side", ["x", "weight"])
+@pytest.mark.parametrize("other", ["float32", "float64"])
+def test_what_is_not_normal_in_its_own_dtype_may_be_flushed(side, other, backend):
+    """XLA does it before it makes float64 of float32; the result need not be small."""
+    small, large = np.asarray([[1e-39]], "float32"), np.asarray([[2.0**20]], other)
+    x, weight = (small, large) if side == "x" else (large, small)
+    network = xpnn.Network([xpnn.Dense(weight)])
+    placed, given = network.to(backend.xp, device=backend.device), backend.asarray(x)
+    bound = xpnn.error_bound(network, x)
+    for y in (network(given), placed(given), np.zeros((1, 1))):
+        assert (errors(network, x, to_numpy(y)) <= bound).all()
+    assert bound[0, 0] < 1e-30
+    np.testing.assert_array_equal(to_numpy(xpnn.error_bound(placed, given)), bound)
+
+
 @pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
 def test_the_bound_is_of_use_on_digits(backend, of):
     network, x = digits()

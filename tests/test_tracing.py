@@ -1,5 +1,6 @@
 """jit, vmap, torch.compile and torch.func: the same numbers as eager, traced whole."""
 
+import contextlib
 import subprocess
 import sys
 from functools import partial
@@ -340,9 +341,34 @@ def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkey
     assert bool((leaf.grad != 0).any())
 
 
+@pytest.mark.parametrize("way", ["fast", "plain", "reproducible"])
+def test_jax_exports_functions_of_any_number_of_rows(way, jax):
+    jnp = jax.numpy
+    xp = {"fast": None, "plain": jnp, "reproducible": xpnn.reproducible(jnp)}[way]
+    rows = jax.export.symbolic_shape("rows")
+    shape = jax.ShapeDtypeStruct((*rows, ROWS.shape[1]), "float32")
+    network = xpnn.Network(NETWORK.layers)
+    program = jax.export.export(jax.jit(lambda x: network(x, xp=xp)))(shape).serialize()
+    for x in (ROWS, np.concatenate([ROWS, ROWS])):
+        got, expected = jax.export.deserialize(program).call(x), network(jnp.asarray(x), xp=xp)
+        np.testing.assert_allclose(got, expected, rtol=0 if way == "reproducible" else 1e-6)
+
+
 # JAX's settings, of a user who watches other code
 
+
+@contextlib.contextmanager
+def explicit_64_bits(jax):
+    before = jax.config.jax_explicit_x64_dtypes
+    jax.config.update("jax_explicit_x64_dtypes", "allow")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_explicit_x64_dtypes", before.name.lower())
+
+
 SETTINGS = {
+    "64 bits by name": explicit_64_bits,
     "rank promotion": lambda jax: jax.numpy_rank_promotion("raise"),
     "dtype promotion": lambda jax: jax.numpy_dtype_promotion("strict"),
     "debug NaN": lambda jax: jax.debug_nans(True),
@@ -353,13 +379,8 @@ SETTINGS = {
 }
 
 
-SETTINGS_OF_WAYS = [
-    *((way, setting) for way in ("fast", "plain") for setting in SETTINGS),
-    *(("reproducible", setting) for setting in ("rank promotion", "debug NaN", "precision")),
-]
-
-
-@pytest.mark.parametrize(("way", "setting"), SETTINGS_OF_WAYS, ids=map(" ".join, SETTINGS_OF_WAYS))
+@pytest.mark.parametrize("way", ["fast", "plain", "reproducible"])
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_settings_of_jax(way, setting, jax, monkeypatch):
     rxp = xpnn.reproducible(jax.numpy)
     xp = {"fast": None, "plain": jax.numpy, "reproducible": rxp}[way]

@@ -12,12 +12,13 @@ between the sum of the negative and that of the positive ones: it is at most (su
 terms|) / 2. Terms that are zero for sure, as pixels often are, cost nothing. A fused multiply-add leaves a
 rounding out; a bias may come first or last.
 
-Below the smallest normal number anything may be flushed to zero: the absolute terms in `tiny`. The bound is
+Below the smallest normal number anything may be flushed to zero, also where float32 is made float64: the
+absolute terms in `tiny`. The bound is
 computed in binary64 itself; all that is added up is positive, so the factor `_SLACK` covers that.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from xpnn import _pytree
@@ -25,7 +26,7 @@ from xpnn._activations import ACTIVATIONS
 from xpnn._arrays import Library, device_of, library
 from xpnn._compilers import compiler_of
 from xpnn._dense import Dense, parse_activation
-from xpnn._dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
+from xpnn._dtypes import FLOATS, PRECISIONS, computing_float, dtype_name, is_rounded
 from xpnn._forward import LOG_PROBA, Layers, output_of
 from xpnn._slopes import ELEMENTARY, SLOPES
 from xpnn._softmax import first_largest, softmax
@@ -69,6 +70,11 @@ class Pass(NamedTuple):
     """output, logits or log_proba: which method of the network."""
 
 
+def smallest_normal(name: str) -> float:
+    """Return it for the floating dtype in which values of a dtype are computed."""
+    return PRECISIONS[computing_float(name)].tiny
+
+
 def _converted(size: Array, names: set[str], to: str, xp: Namespace) -> Array:
     """Return how far values of this size and of dtypes `names` move when they are made `to`."""
     if not any(is_rounded(name, to) for name in names):
@@ -103,6 +109,11 @@ class Rounding(NamedTuple):
             weights,
             dtype,
         )
+
+    def least(self, names: Collection[str], xp: Namespace) -> Array:
+        """Return below what values given in these dtypes may be flushed."""
+        given = max(map(smallest_normal, names), default=0.0)
+        return xp.maximum(self.tiny, given + 0 * self.tiny)
 
     @property
     def largest(self) -> float:
@@ -144,8 +155,10 @@ def entered(x: Array, by: Rounding, xp: Namespace) -> Enclosure:
     return _enclosed(centre, xp.stack(errors), size, PRECISIONS["float64"].largest, xp)
 
 
-def after_linear(s: Enclosure, layer: Dense, by: Rounding, xp: Namespace) -> Enclosure:
-    """Go through x @ weight + bias, with weights in binary64."""
+def after_linear(
+    s: Enclosure, layer: Dense, by: Rounding, xp: Namespace, names: Collection[str] = ()
+) -> Enclosure:
+    """Go through x @ weight + bias, with weights in binary64; x may have been given in other dtypes."""
     weight = xp.abs(layer.weight)
     columns = xp.sum(weight, axis=0)
     bias = 0.0 * columns if layer.bias is None else xp.abs(layer.bias)
@@ -160,7 +173,8 @@ def after_linear(s: Enclosure, layer: Dense, by: Rounding, xp: Namespace) -> Enc
     of_terms = by.unit * terms + xp.stack([0.0 * of_weights, of_weights])
     partial = (terms + xp.abs(centre) + carried[0, ...] + carried[1, ...] + of_terms) / 2
     rounded = (1 + 8 * by.unit) * (of_terms + nu * (partial + 2 * nu * terms))
-    flushed = by.tiny * (4 * n + xp.sum(size, axis=-1, keepdims=True) + columns)
+    flushed = by.least(by.weights, xp) * xp.sum(size, axis=-1, keepdims=True)
+    flushed = flushed + 4 * n * by.tiny + by.least(names, xp) * columns
     errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
     return _enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
 
@@ -261,9 +275,9 @@ def finished(s: Enclosure, by: Rounding, xp: Namespace) -> Enclosure:
 def enclose(one: Pass, x: Array, xp: Namespace) -> Enclosure:
     """Enclose the result of a pass."""
     by = Rounding.of(one.dtype, one.weights, x, xp)
-    s = entered(x, by, xp)
+    s, names = entered(x, by, xp), {dtype_name(x.dtype)} & FLOATS.keys()
     for i, layer in enumerate(one.layers):
-        s = after_linear(s, layer, by, xp)
+        s = after_linear(s, layer, by, xp, names if i == 0 else ())
         s = after_activation(s, activation_of(one.layers, i, one.of), by, xp)
     return finished(s, by, xp)
 

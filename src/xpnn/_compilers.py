@@ -106,7 +106,27 @@ def _jax_with_rule(rule: Rule) -> Function:
         return y, (y, *arrays)
 
     function.defvjp(forward, lambda saved, g: rule.backward(g, *saved))
-    return jax.jit(function)  # type: ignore[no-any-return]
+    like = jax.eval_shape
+    return _jax_in_any_mesh(jax.jit(function), lambda *a: like(rule.like, *a).sharding.spec)
+
+
+def _jax_in_any_mesh(f: Function, spec_of: Function) -> Function:
+    """Make a function of f for arrays of explicit meshes, too, that leaves to XLA how f is spread.
+
+    `spec_of` the same arrays is how the result lies on the mesh.
+    """
+    jax = sys.modules["jax"]
+    explicit = jax.sharding.AxisType.Explicit
+
+    def function(*given: Any) -> Any:
+        meshes = (jax.typeof(a).sharding.mesh for a in jax.tree.leaves(given))
+        mesh = next((mesh for mesh in meshes if explicit in (mesh.axis_types or ())), None)
+        if mesh is None:
+            return f(*given)
+        with jax.sharding.use_abstract_mesh(mesh):
+            return jax.sharding.auto_axes(f, out_sharding=spec_of(*given))(*given)
+
+    return function
 
 
 def _jax_as_it_is(f: Function) -> Function:
@@ -197,7 +217,12 @@ def _jax_in_rows(f: Function, a: Array, size: int) -> Array:
         y = jax.numpy.zeros((count, *row.shape[1:]), row.dtype)
         return lax.fori_loop(0, -(-count // size), one, y)
 
-    return f(a) if count <= size else lax.platform_dependent(a, cpu=tiled, default=f)
+    # The count of an exported function may be a symbol.
+    return (
+        f(a)
+        if not isinstance(count, int) or count <= size
+        else lax.platform_dependent(a, cpu=tiled, default=f)
+    )
 
 
 def _jax_rows(f: Function, size: int) -> Function:
@@ -209,8 +234,11 @@ def _jax_rows(f: Function, size: int) -> Function:
         y = _jax_in_rows(functools.partial(f, constants), rows, max(size // width, 16))
         return y.reshape((*x.shape[:-1], *y.shape[1:]))
 
+    def rows(_: Any, x: Array) -> Any:
+        return jax.sharding.PartitionSpec(*jax.typeof(x).sharding.spec[:-1])
+
     # Tiles are for the values alone: their derivatives would be added in the order of tiles.
-    return jax.jit(_jax_with_derivatives_of(f, tiled))  # type: ignore[no-any-return]
+    return _jax_in_any_mesh(jax.jit(_jax_with_derivatives_of(f, tiled)), rows)
 
 
 def _jax_to_host(a: Array) -> Values | None:

@@ -95,15 +95,27 @@ def from_numpy(found: Library, a: np.ndarray[Any, Any], dtype: str, device: Devi
 def lastingly(xp: Namespace, dtype: str, make: Callable[[], T]) -> T:
     """Make arrays that may be used later, by whoever: outside any trace, transform or mode."""
     if array_api_compat.is_jax_namespace(xp):
-        with sys.modules["jax"].ensure_compile_time_eval(), jax_numbers(dtype):
-            return make()
-    if array_api_compat.is_torch_namespace(xp) and can_make_lasting():
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+        jax = sys.modules["jax"]
 
-        # torch keeps its modes (inference_mode, func.jvp, FakeTensorMode) for each thread.
-        with ThreadPoolExecutor(1) as apart:
-            return apart.submit(make).result()
+        def compute() -> T:
+            with jax.ensure_compile_time_eval(), jax_numbers(dtype):
+                return make()
+
+        return compute() if jax.sharding.get_abstract_mesh().empty else _apart(compute)
+    if array_api_compat.is_torch_namespace(xp) and can_make_lasting():
+        return _apart(make)
     return make()
+
+
+def _apart(make: Callable[[], T]) -> T:
+    """Call make on a thread of its own.
+
+    JAX keeps its mesh for each thread, torch its modes: inference_mode, func.jvp, FakeTensorMode.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(make).result()
 
 
 def can_make_lasting() -> bool:

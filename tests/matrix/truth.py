@@ -378,6 +378,7 @@ def _network(problem: Problem, way: str, library: str, dtype: str) -> list[Expec
         given = problem.x if dtype != "float64" else x
         classes, sure = network.classify(given, certain=True, xp=np)
         return [Expected(classes.astype(np.longdouble), np.where(sure, 0.0, np.nan))]
+    given = x.astype(np.float32) if problem.case["dtype"] in ("float32", "bfloat16") else x
     results = []
     for network, of in _networks(problem):
         if way == "reproducible" and problem.case["values"] == "wide":
@@ -393,7 +394,7 @@ def _network(problem: Problem, way: str, library: str, dtype: str) -> list[Expec
         method = {"output": wide, "logits": wide.logits, "log_proba": wide.log_proba}[of]
         centre = method(x.astype(np.float64), xp=np)
         with np.errstate(all="ignore"):
-            bound = xpnn.error_bound(network, x, of=of, dtype=dtype, xp=np)
+            bound = xpnn.error_bound(network, given, of=of, dtype=dtype, xp=np)
             own = xpnn.error_bound(wide, x, of=of, dtype="float64", xp=np)
             bound = np.where(np.isfinite(bound + own), bound + own, np.nan)
         results.append(Expected(centre.astype(np.longdouble), bound))
