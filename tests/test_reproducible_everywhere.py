@@ -580,3 +580,33 @@ def test_numbers_beside_bfloat16_are_rounded_once(backend, rxp):
     ]
     for y in results:
         assert (dtype_name(y.dtype), to_numpy(y).tolist()) == ("bfloat16", [1 + 2.0**-7])
+
+
+COMPILED = {
+    "a number": lambda xp, x: xp.maximum(x, 0.25),
+    "numbers": lambda xp, x: xp.clip(x, -0.5, 0.5),
+    "a comparison": lambda xp, x: xp.where(xp.asarray(x) < 0.25, x, 0.5),
+    "a sum": lambda xp, x: xp.sum(x),
+    "a deviation": lambda xp, x: xp.std(x, axis=1),
+    "a search": lambda xp, x: xp.searchsorted(xp.sort(x[0]), x[1]),
+    "an order": lambda xp, x: xp.take(x, xp.argsort(x[0]), axis=1),
+    "operators": lambda xp, x: 2 ** (xp.asarray(x)[1:, ::2] / 3) - 1,
+    "a product": lambda xp, x: xp.matmul(x, xp.matrix_transpose(x)),
+    "sums": lambda xp, x: xp.cumulative_sum(xp.concat([x, x]), axis=1),
+}
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("f", COMPILED.values(), ids=COMPILED)
+def test_torch_compiles_functions_whole(f, dynamic, torch):
+    rxp, x = xpnn.reproducible(torch), np.asarray(FINITE, "float32")
+    expected = f(xpnn.reproducible(np), x)
+    torch.compiler.reset()
+    compiled = torch.compile(
+        lambda x: native(f(rxp, x)), fullgraph=True, backend="aot_eager", dynamic=dynamic
+    )
+    np.testing.assert_array_equal(compiled(torch.asarray(x)), native(expected))
+
+
+def native(y):
+    return getattr(y, "native", y)

@@ -264,13 +264,13 @@ class Computed(Engine):
         return self._reduce("mean", x, axis, keepdims)
 
     def var(
-        self, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+        self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False
     ) -> Any:
         """Variance."""
         return self._reduce("var", x, axis, keepdims, correction=float(correction))
 
     def std(
-        self, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False
+        self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False
     ) -> Any:
         """Standard deviation."""
         return self._reduce("std", x, axis, keepdims, correction=float(correction))

@@ -36,6 +36,8 @@ _EXACT = frozenset(
 )
 # The same, but a result may be -0, which becomes 0.
 _EXACT_BUT_ZERO = frozenset(["ceil", "floor", "round", "trunc"])
+_OF_ARRAYS_ALONE = frozenset(["maximum", "minimum"])
+"""What torch has of arrays alone; what makes arrays of numbers there, torch.compile does not trace."""
 _ORDERING = frozenset(["argsort", "sort"])
 _LISTS = frozenset(["broadcast_arrays", "meshgrid"])
 """What gives a list, by the standard; some libraries give a tuple."""
@@ -103,6 +105,8 @@ class ReproducibleNamespace(Indexed):
             given = [*args, *options.values()]
             operands, options, common = self._widened(name, args, options)
             arrays = [a for a in given if hasattr(a, "dtype") and hasattr(a, "shape")]
+            if name in _OF_ARRAYS_ALONE:
+                operands = [self._beside(a, arrays[0]) for a in operands]
             native = [self._native_of(a, arrays) for a in operands]
             options = {k: self._native_of(v, arrays) for k, v in options.items()}
             # JAX would make float32 of them where its 64-bit types are switched off.
@@ -118,6 +122,12 @@ class ReproducibleNamespace(Indexed):
             return self._result(list(y) if type(y) is tuple and name in _LISTS else y, given)
 
         return function
+
+    def _beside(self, a: Any, other: Any) -> Any:
+        """Return a number as an array of the dtype of another."""
+        if self._is_array(a):
+            return a
+        return self.asarray(a, dtype=other.dtype, device=device_of(other))
 
     def _widened(
         self, name: str, args: Sequence[Any], options: dict[str, Any]
