@@ -3,7 +3,9 @@
 The reference is the C library's function of 80-bit floats, and mpmath wherever its last digits do not
 decide which float32 is nearest. Writes docs/exhaustive.json and .md; all functions take hours.
 
-    python tools/exhaustive.py [FUNCTION ...] [--processes N] [--every N]
+    python tools/exhaustive.py [FUNCTION ...] [--processes N] [--every N] [--keep FOLDER]
+
+With --keep a run that was stopped goes on where it was, as long as the functions are the same.
 """
 
 import argparse
@@ -106,6 +108,31 @@ def check(job: tuple[str, int]) -> dict[str, Any]:
     }
 
 
+def source() -> str:
+    """A digest of what computes the functions."""
+    folder = Path(xpnn.__file__).parent / "_reproducible"
+    texts = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def blocks_of(name: str, numbers: range, processes: int, keep: Path | None) -> list[dict[str, Any]]:
+    """Check blocks, and those that are kept in a folder not again."""
+    found: dict[int, dict[str, Any]] = {}
+    kept = None if keep is None else keep / f"{name}-{source()[:12]}.jsonl"
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        lines = kept.read_text().splitlines() if kept.exists() else []
+        found = {row.pop("block"): row for row in map(json.loads, lines)}
+    missing = [i for i in numbers if i not in found]
+    with ProcessPoolExecutor(processes) as pool:
+        for i, row in zip(missing, pool.map(check, [(name, i) for i in missing]), strict=True):
+            found[i] = row
+            if kept is not None:
+                with kept.open("a") as file:
+                    file.write(json.dumps({"block": i, **row}) + "\n")
+    return [found[i] for i in numbers]
+
+
 def page(table: dict[str, dict[str, Any]]) -> str:
     """The results as a page."""
     rows = [
@@ -131,14 +158,14 @@ def main() -> None:
     parser.add_argument("functions", nargs="*", default=list(REFERENCES))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="only every N-th block; no table")
+    parser.add_argument("--keep", type=Path, help="folder for blocks that are done")
     options = parser.parse_args()
     for name in options.functions:
         start = time.time()
-        jobs = [(name, i) for i in range(0, 2**32 // BLOCK, options.every)]
-        with ProcessPoolExecutor(options.processes) as pool:
-            blocks = list(pool.map(check, jobs, chunksize=8))
+        numbers = range(0, 2**32 // BLOCK, options.every)
+        blocks = blocks_of(name, numbers, options.processes, options.keep)
         row = {
-            "inputs": len(jobs) * BLOCK,
+            "inputs": len(blocks) * BLOCK,
             "misrounded": sum(b["misrounded"] for b in blocks),
             "decided by mpmath": sum(b["decided by mpmath"] for b in blocks),
             "digest": hashlib.sha256("".join(b["digest"] for b in blocks).encode()).hexdigest(),
