@@ -144,7 +144,8 @@ import numpy as np, torch, xpnn
 weights = [np.ones((4, 3), "f4"), np.ones((3, 2), "f4")]
 network = xpnn.Network.from_weights(weights, [np.ones(3, "f4"), None], output="softmax")
 def f(x):
-    return network(x, xp={xp}) + xpnn.softmax(xpnn.gelu(network.logits(x)), axis=-1)
+    direct = xpnn.linear(x, torch.ones(4, 2), xp={xp})
+    return network(x, xp={xp}) + xpnn.softmax(xpnn.gelu(network.logits(x)), axis=-1) + direct
 x = torch.ones(2, 4)
 y = torch.compile(f, fullgraph={fullgraph}, backend="aot_eager")(x)
 torch.testing.assert_close(y, f(x))

@@ -179,6 +179,11 @@ def _jax_compiled(f: Callable[..., Any], dtype: str) -> Callable[..., Any]:
     return function
 
 
+def is_torch(xp: Namespace) -> bool:
+    """Whether this is PyTorch's standard namespace; torch.compile warns of array-api-compat's question."""
+    return getattr(xp, "__name__", "") == "array_api_compat.torch"
+
+
 def is_compiling() -> bool:
     """Whether torch.compile or torch.export is at work on what runs."""
     torch = sys.modules.get("torch")

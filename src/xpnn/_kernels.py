@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
+from xpnn._arrays import is_torch
 from xpnn._types import Array, Namespace
 
 
@@ -94,7 +95,7 @@ _tables: dict[str, Kernels] = {}
 
 def kernel_of(xp: Namespace, function: str) -> Kernel | None:
     """Return the kernel for a function on arrays of the library whose namespace is `xp`."""
-    if not array_api_compat.is_torch_namespace(xp):
+    if not is_torch(xp):
         return None
     if "torch" not in _tables:
         _tables["torch"] = _of_torch()

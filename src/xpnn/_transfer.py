@@ -12,6 +12,7 @@ import numpy as np
 from xpnn._arrays import (
     Library,
     device_of,
+    is_torch,
     jax_has_64_bits,
     jax_numbers,
     library,
@@ -102,7 +103,7 @@ def lastingly(xp: Namespace, dtype: str, make: Callable[[], T]) -> T:
                 return make()
 
         return compute() if jax.sharding.get_abstract_mesh().empty else _apart(compute)
-    if array_api_compat.is_torch_namespace(xp) and can_make_lasting():
+    if is_torch(xp) and can_make_lasting():
         return _apart(make)
     return make()
 
