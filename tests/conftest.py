@@ -132,3 +132,10 @@ def torch(request: pytest.FixtureRequest) -> Any:
 def jax(request: pytest.FixtureRequest) -> Any:
     """The module jax, with 64-bit types on, for tests of what only JAX has."""
     return _module("jax", request.config)
+
+
+@pytest.fixture(params=[True, False], ids=["x64", "no x64"])
+def x64(request, jax):
+    """64-bit types on, or off as by default."""
+    with jax.enable_x64(request.param):
+        yield request.param

@@ -29,12 +29,6 @@ def mesh(jax):
     return a_mesh(jax)
 
 
-@pytest.fixture(params=[True, False], ids=["x64", "no x64"])
-def x64(request, jax):
-    with jax.enable_x64(request.param):
-        yield request.param
-
-
 def spread(jax, mesh, a, *axes):
     spec = jax.sharding.PartitionSpec(*axes)
     return jax.device_put(a, jax.sharding.NamedSharding(mesh, spec))

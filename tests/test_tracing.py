@@ -234,13 +234,6 @@ TRANSFORMS = {
 CASES = [(t, f) for t in TRANSFORMS for f in OF_ROWS if t == "vmap of jit" or f == "network"]
 
 
-@pytest.fixture(params=[True, False], ids=["x64", "no x64"])
-def x64(request, jax):
-    """64-bit types on, or off as by default."""
-    with jax.enable_x64(request.param):
-        yield request.param
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("transform", "name"), CASES, ids=[f"{t}-{f}" for t, f in CASES])
 def test_reproducible_in_jax_transforms(transform, name, x64, jax):

@@ -71,8 +71,8 @@ class Pass(NamedTuple):
 
 
 def smallest_normal(name: str) -> float:
-    """Return it for the floating dtype in which values of a dtype are computed."""
-    return PRECISIONS[computing_float(name)].tiny
+    """Return it for the floating dtype in which values of a dtype are computed; 0 for integers."""
+    return PRECISIONS[computing_float(name)].tiny if name in FLOATS else 0.0
 
 
 def _converted(size: Array, names: set[str], to: str, xp: Namespace) -> Array:
@@ -275,7 +275,7 @@ def finished(s: Enclosure, by: Rounding, xp: Namespace) -> Enclosure:
 def enclose(one: Pass, x: Array, xp: Namespace) -> Enclosure:
     """Enclose the result of a pass."""
     by = Rounding.of(one.dtype, one.weights, x, xp)
-    s, names = entered(x, by, xp), {dtype_name(x.dtype)} & FLOATS.keys()
+    s, names = entered(x, by, xp), {dtype_name(x.dtype)}
     for i, layer in enumerate(one.layers):
         s = after_linear(s, layer, by, xp, names if i == 0 else ())
         s = after_activation(s, activation_of(one.layers, i, one.of), by, xp)

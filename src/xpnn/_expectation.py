@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from xpnn._analysis import Activation, Pass, activation_of, smallest_normal
 from xpnn._dense import Dense
-from xpnn._dtypes import FLOATS, PRECISIONS, computing_float, dtype_name, is_rounded
+from xpnn._dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
 from xpnn._slopes import ELEMENTARY, SLOPES
 from xpnn._softmax import softmax
 from xpnn._types import Array, Namespace
@@ -95,8 +95,7 @@ def expect(one: Pass, x: Array, xp: Namespace, reach: float = 0.0) -> Expectatio
     inside, last = PRECISIONS[computing_float(one.dtype)], PRECISIONS[one.dtype]
     of_weights = last.unit if any(is_rounded(name, one.dtype) for name in one.weights) else 0.0
     of_input = last.unit if is_rounded(dtype_name(x.dtype), one.dtype) else 0.0
-    given = {dtype_name(x.dtype)} & FLOATS.keys()
-    least = max([last.tiny, *map(smallest_normal, given)])
+    least = max(last.tiny, smallest_normal(dtype_name(x.dtype)))
     x = xp.astype(x, xp.float64)
     s = Expectation(x, (_DEVIATION * of_input * x) ** 2).flushed(least, xp)
     for i, layer in enumerate(one.layers):

@@ -106,7 +106,8 @@ class ReproducibleNamespace(Indexed):
             operands, options, common = self._widened(name, args, options)
             arrays = [a for a in given if hasattr(a, "dtype") and hasattr(a, "shape")]
             if name in _OF_ARRAYS_ALONE:
-                operands = [self._beside(a, arrays[0]) for a in operands]
+                dtype, device = arrays[0].dtype, device_of(arrays[0])
+                operands = [self._as_array(a, dtype, device) for a in operands]
             native = [self._native_of(a, arrays) for a in operands]
             options = {k: self._native_of(v, arrays) for k, v in options.items()}
             # JAX would make float32 of them where its 64-bit types are switched off.
@@ -123,11 +124,9 @@ class ReproducibleNamespace(Indexed):
 
         return function
 
-    def _beside(self, a: Any, other: Any) -> Any:
-        """Return a number as an array of the dtype of another."""
-        if self._is_array(a):
-            return a
-        return self.asarray(a, dtype=other.dtype, device=device_of(other))
+    def _as_array(self, a: Any, dtype: DType, device: Device | None) -> Any:
+        """Return a number as an array of a dtype, an array as it is."""
+        return a if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
 
     def _widened(
         self, name: str, args: Sequence[Any], options: dict[str, Any]
@@ -146,8 +145,7 @@ class ReproducibleNamespace(Indexed):
         def widened(a: Any) -> Any:
             if a is None:
                 return None
-            x = a if self._is_array(a) else self.asarray(a, dtype=common, device=device)
-            return self.astype(x, wide, copy=False)
+            return self.astype(self._as_array(a, common, device), wide, copy=False)
 
         return *change_operands(name, args, options, widened), common
 
