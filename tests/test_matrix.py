@@ -90,6 +90,11 @@ def planted_warning(x, xp=None):
     return xpnn._sigmoids.sigmoid(x, xp=xp) + 0 * np.log(0 * x[:1] - 1)
 
 
+def planted_setting(x, xp=None):
+    np.seterr(under="raise" if np.geterr()["under"] == "ignore" else "ignore")
+    return xpnn._sigmoids.sigmoid(x, xp=xp)
+
+
 @pytest.mark.parametrize(
     ("planted", "words"),
     [
@@ -98,6 +103,7 @@ def planted_warning(x, xp=None):
         (planted_change, "changed"),
         (planted_order, "differs from the first"),
         (planted_dtype, "expected float32"),
+        (planted_setting, "settings changed"),
     ],
 )
 def test_planted_faults_are_found(planted, words, monkeypatch):
