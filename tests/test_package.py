@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import pickle
 import re
 import subprocess
 import sys
@@ -91,6 +92,18 @@ def test_public_names():
         "testing",
     }
     assert public == set(xpnn.__all__)
+
+
+def test_pickles_name_no_place_inside():
+    """What is pickled by its name outlives every move inside of the package."""
+    for name in xpnn.__all__:
+        thing = getattr(xpnn, name)
+        assert pickle.loads(pickle.dumps(thing)) is thing
+        assert thing.__module__ in {"xpnn", "xpnn.errors"}, name
+    backend = xpnn.backends()[0]
+    network = xpnn.load("digits")
+    for thing in (network, network.layers[0], backend):
+        assert b"xpnn._" not in pickle.dumps(thing)
 
 
 HEAVY = ("mpmath", "torch", "jax", "array_api_strict", "typer", "rich", "scipy", "cupy")

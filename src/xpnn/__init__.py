@@ -97,8 +97,20 @@ def __getattr__(name: str) -> _typing.Any:
     if name not in _WHEN_ASKED_FOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(_importlib.import_module(f"xpnn.{_WHEN_ASKED_FOR[name]}"), name)
+    return _public(name, found)
+
+
+def _public(name: str, found: _typing.Any) -> _typing.Any:
+    """Give a name that people import from here this module: pickles outlive moves inside."""
+    if found.__module__ != "xpnn.errors":
+        found.__module__ = "xpnn"
     globals()[name] = found
     return found
+
+
+for _name in __all__:
+    if _name in globals():
+        _public(_name, globals()[_name])
 
 
 def __dir__() -> list[str]:

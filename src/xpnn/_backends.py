@@ -52,6 +52,9 @@ class Backend(NamedTuple):
     """Why it cannot be used here: not installed, does not load, no device; None if it can."""
 
 
+Backend.__module__ = "xpnn"  # for pickles, which name where a class stands
+
+
 def names() -> list[str]:
     """Return the names of all backends, installed or not."""
     return list(TABLE)

@@ -39,7 +39,7 @@ def _with_torch(torch: Any, node: Node) -> None:
         node.cls,
         flatten,
         lambda children, rest: node.unflatten(rest, tuple(children)),
-        serialized_type_name=f"{node.cls.__module__}.{node.cls.__qualname__}",
+        serialized_type_name=f"xpnn.{node.cls.__qualname__}",
     )
 
 
