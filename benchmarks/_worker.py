@@ -20,7 +20,7 @@ from _cases import KERAS, Case, Function, cases
 from _peers import ONNX_THREADS
 from _timing import Contender, Effort, measure
 
-from xpnn._transfer import to_numpy
+from xpnn._arrays.transfer import to_numpy
 
 PACKAGES = (
     *("xpnn", "numpy", "scipy", "scikit-learn", "onnxruntime", "torch", "jax", "keras"),

@@ -18,7 +18,8 @@ import threadpoolctl
 from _cases import Network
 
 import xpnn
-from xpnn import _fast, _ways
+from xpnn._execution import computation
+from xpnn._network import cached
 
 WIDE = (10, 512, 512, 512, 512, 1000)
 DIGITS, SMALL = (784, 50, 100, 10), (64, 32, 10)
@@ -54,7 +55,7 @@ def tiles() -> None:
     case = Network(WIDE, 10_000)
     x = _networks.sample(case)
     for mib in TILES:
-        _fast._CACHE = mib * 2**20  # noqa: SLF001
+        cached._CACHE = mib * 2**20  # noqa: SLF001
         network = _networks.ours(case)
         print(f"tiles of {mib} MiB:", least(lambda network=network: network(x), 1))
 
@@ -63,9 +64,9 @@ def threads() -> None:
     """sigmoid of 64,000 numbers on one thread, and on as many as the BLAS has."""
     x = np.random.default_rng(0).standard_normal((64, 1000)).astype("float32")
     print("one thread:", least(lambda: xpnn.sigmoid(x), 100))
-    _ways._CACHE = _ways._LEAST = 2**19  # noqa: SLF001
+    computation._CACHE = computation._LEAST = 2**19  # noqa: SLF001
     for cell in xpnn.sigmoid.__closure__ or ():
-        if isinstance(cell.cell_contents, _ways.Known):
+        if isinstance(cell.cell_contents, computation.Known):
             cell.cell_contents.ways.clear()
     print("tiles on threads:", least(lambda: xpnn.sigmoid(x), 100))
 

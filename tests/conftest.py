@@ -17,10 +17,10 @@ from differentiation import Differentiator, differentiator
 from hypothesis import settings
 
 import xpnn
-from xpnn import _backends
-from xpnn._arrays import Library, library, library_of_namespace
-from xpnn._dtypes import dtype_name
-from xpnn._transfer import to_numpy
+from xpnn._arrays import installed
+from xpnn._arrays.dtypes import dtype_name
+from xpnn._arrays.library import Library, library, library_of_namespace
+from xpnn._arrays.transfer import to_numpy
 
 # Compilers take their time; the same examples in every run, so that a failure can be met again.
 settings.register_profile("xpnn", deadline=None, derandomize=True, max_examples=40)
@@ -110,9 +110,9 @@ def dtype(request: pytest.FixtureRequest) -> str:
 
 
 def _module(name: str, config: pytest.Config) -> Any:
-    if name not in (config.getoption("xp_backend") or _backends.installed()):
+    if name not in (config.getoption("xp_backend") or installed.installed()):
         pytest.skip(f"{name} was not asked for")
-    _backends.open_backend(name, config.getoption("xp_device"))
+    installed.open_backend(name, config.getoption("xp_device"))
     return importlib.import_module(name)
 
 

@@ -12,7 +12,7 @@ from networks import random_network
 
 import xpnn
 import xpnn.models
-from xpnn._activations import ELEMENTWISE
+from xpnn._activations.table import ELEMENTWISE
 
 
 @functools.cache

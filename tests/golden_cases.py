@@ -14,8 +14,8 @@ import numpy as np
 
 import xpnn
 import xpnn.models
-from xpnn._activations import ACTIVATIONS
-from xpnn._digest import digest
+from xpnn._activations.table import ACTIVATIONS
+from xpnn._arrays.digest import digest
 
 FILE = Path(__file__).with_name("golden.json")
 

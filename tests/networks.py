@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import xpnn
-from xpnn._activations import ACTIVATIONS
+from xpnn._activations.table import ACTIVATIONS
 
 OPTIONS = (
     "leaky_relu(negative_slope=0.2)", "leaky_relu(negative_slope=-3.0)", "elu(alpha=0.3)",

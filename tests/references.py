@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._reference import FORMULAS, context
+from xpnn._network.interpreters.exact import FORMULAS, context
 
 ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
     name: functools.partial(formula, context()) for name, formula in FORMULAS.items()
 }
-"""Of numbers of `xpnn._reference.context()`, for the default options."""
+"""Of numbers of `xpnn._network.interpreters.exact.context()`, for the default options."""
 
 
 def exact(name: str, x: float) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from references import ELEMENTWISE
 
 import xpnn
-from xpnn._activations import ELEMENTWISE as TABLE
+from xpnn._activations.table import ELEMENTWISE as TABLE
 from xpnn.testing import assert_ulp
 
 NAMES = [function.__name__ for function in TABLE]

@@ -17,7 +17,7 @@ from labels import label
 
 import xpnn
 from xpnn import models
-from xpnn._digest import digest
+from xpnn._arrays.digest import digest
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -154,9 +154,9 @@ def test_mistakes(arguments, words, fails, tmp_path):
 
 
 def test_backend_that_is_not_installed(fails, monkeypatch):
-    from xpnn import _backends
+    from xpnn._arrays import installed
 
-    monkeypatch.setattr(_backends, "_is_installed", lambda _: False)
+    monkeypatch.setattr(installed, "_is_installed", lambda _: False)
     assert "pip install 'xpnn[torch]'" in fails("predict", "--backend", "torch")
 
 
@@ -213,17 +213,17 @@ BROKEN = {
 
 @pytest.mark.parametrize(("code", "words"), BROKEN.values(), ids=BROKEN)
 def test_a_backend_that_cannot_be_used_says_why(code, words, run, fails, monkeypatch, tmp_path):
-    from xpnn import _backends
+    from xpnn._arrays import installed
 
     (tmp_path / "broken_xp.py").write_text(textwrap.dedent(code))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_xp", raising=False)
-    row = _backends.TABLE["cupy"]._replace(namespace="broken_xp")
-    table = {"numpy": _backends.TABLE["numpy"], "cupy": row}
-    monkeypatch.setattr(_backends, "TABLE", table)
-    library = _backends.library_of_namespace
+    row = installed.TABLE["cupy"]._replace(namespace="broken_xp")
+    table = {"numpy": installed.TABLE["numpy"], "cupy": row}
+    monkeypatch.setattr(installed, "TABLE", table)
+    library = installed.library_of_namespace
     monkeypatch.setattr(
-        _backends,
+        installed,
         "library_of_namespace",
         lambda xp: (
             SimpleNamespace(xp=xp, native=xp, name="cupy")
@@ -782,9 +782,9 @@ def test_parity_fails_with_status_1(run, monkeypatch):
 
 
 def test_parity_says_what_is_not_there(run, monkeypatch):
-    from xpnn import _backends
+    from xpnn._arrays import installed
 
-    monkeypatch.setattr(_backends, "_is_installed", lambda module: module == "numpy")
+    monkeypatch.setattr(installed, "_is_installed", lambda module: module == "numpy")
     result = run("parity", "--rows", 5)
     assert result.exit_code == 0
     assert "torch is not installed: pip install 'xpnn[torch]'" in result.stdout

@@ -14,10 +14,10 @@ from networks import cases, random_network
 
 import xpnn
 import xpnn.models
-from xpnn import _error_bound
-from xpnn._forward import LOG_PROBA
-from xpnn._reference import exact
-from xpnn._transfer import to_numpy
+from xpnn._arrays.transfer import to_numpy
+from xpnn._network.interpreters.exact import exact
+from xpnn._network.interpreters.values import LOG_PROBA
+from xpnn._parity import error_bound
 
 METHODS = {
     "output": xpnn.Network.__call__,
@@ -335,13 +335,13 @@ def test_wrapped_arrays(backend, rxp):
 def test_numpy_analyses_the_known_arrays_of_jax(jax, monkeypatch, placed):
     """JAX would compile each of the many operations for each shape."""
     jnp, by = jax.numpy, []
-    analysis = _error_bound._bound
+    analysis = error_bound._bound
 
     def watched(one, x, xp):
         by.append(array_namespace(x))
         return analysis(one, x, xp)
 
-    monkeypatch.setattr(_error_bound, "_bound", watched)
+    monkeypatch.setattr(error_bound, "_bound", watched)
     network, x = random_network((4, 3, 2), "gelu", "softmax"), np.ones((5, 4), "float32")
     desired = xpnn.error_bound(network, x)
     network = network.to(jnp) if placed else network

@@ -8,7 +8,7 @@ import pytest
 from sound import SOUND
 
 import xpnn
-from xpnn._standard import Reference, Standard
+from xpnn._parity.standard import Reference, Standard
 
 
 @pytest.mark.slow

@@ -8,9 +8,11 @@ import pytest
 from networks import random_network
 
 import xpnn
-from xpnn import _fast, _forward, _threads
-from xpnn._arrays import library
-from xpnn._transfer import to_numpy
+from xpnn._arrays.library import library
+from xpnn._arrays.transfer import to_numpy
+from xpnn._execution import threads
+from xpnn._network import cached
+from xpnn._network.interpreters import values
 
 OF = {"__call__": "output", "logits": "logits", "log_proba": "log_proba", "classify": None}
 METHODS = tuple(OF)
@@ -94,14 +96,14 @@ def test_many_threads_at_once():
 
 
 def test_little_work_starts_no_threads(monkeypatch):
-    started, right = [], _threads._help
-    monkeypatch.setattr(_threads, "_help", lambda *work: started.append(1) or right(*work))
+    started, right = [], threads._help
+    monkeypatch.setattr(threads, "_help", lambda *work: started.append(1) or right(*work))
     network, x = network_and_rows(400)
     network(x)
     assert not started
     network(network_and_rows(100_000)[1])
-    threads = _threads.count()
-    assert bool(started) == (threads > 1)
+    number = threads.count()
+    assert bool(started) == (number > 1)
 
 
 def test_memory_stays_flat():
@@ -121,7 +123,7 @@ def test_formulas_run_as_written_with_xp(monkeypatch, backend):
     def fast(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr(_fast, "run", fast)
+    monkeypatch.setattr(cached, "run", fast)
     x = backend.asarray(x)
     assert to_numpy(network(x, xp=backend.xp)).shape == (3, 10)
     with pytest.raises(AssertionError):
@@ -134,18 +136,18 @@ def test_jax_traces_once_for_each_structure(jax):
 
     def part(layers, x, xp):
         traced.append(x.shape)
-        return _forward.outputs(layers, x, xp)
+        return values.outputs(layers, x, xp)
 
-    forward = _forward.Forward(part, "float32", "float32")
+    forward = values.Forward(part, "float32", "float32")
     x = jax.numpy.asarray(x)
     found = library(x)
     for weights in (network, random_network((20, 30, 10), "sigmoid", "softmax", seed=9)):
         layers = weights.to(x).layers
         for _ in "123":
-            y = _fast.compiled(found, forward, layers)(x)
+            y = cached.compiled(found, forward, layers)(x)
             np.testing.assert_allclose(to_numpy(y), to_numpy(weights(x, xp=found.xp)), rtol=1e-5)
     assert traced == [(3, 20)]
-    _fast.compiled(found, forward, layers)(x[:2])
+    cached.compiled(found, forward, layers)(x[:2])
     assert len(traced) == 2
 
 
@@ -158,7 +160,7 @@ def test_jax_options_may_be_arrays(jax):
 
 
 def test_jax_functions_are_compiled_once(jax):
-    from xpnn._ways import _compiled
+    from xpnn._execution.computation import _compiled
 
     x = jax.numpy.asarray([[1.0, 2.0]])
     xpnn.leaky_relu(x, negative_slope=0.125)

@@ -9,8 +9,8 @@ from labels import label
 from references import ELEMENTWISE
 
 import xpnn
-from xpnn._activations import ELEMENTWISE as TABLE
-from xpnn._reference import context
+from xpnn._activations.table import ELEMENTWISE as TABLE
+from xpnn._network.interpreters.exact import context
 
 NAMES = [function.__name__ for function in TABLE]
 # The derivative stated at a kink, where mpmath's two-sided one would be neither side's.

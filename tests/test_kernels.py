@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import _kernels, _ways
-from xpnn._arrays import library
-from xpnn._transfer import to_numpy
+from xpnn._arrays.library import library
+from xpnn._arrays.transfer import to_numpy
+from xpnn._execution import computation, kernels
 
 EDGES = [
     *(0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 40.0, -40.0, 1e30, -1e30, math.inf, -math.inf, math.nan),
@@ -51,7 +51,7 @@ def assert_same(got, desired):
 def used(monkeypatch):
     """The names of the kernels of torch that computed something."""
     calls = []
-    table = _kernels._of_torch()
+    table = kernels._of_torch()
 
     def counting(name, kernel):
         def compute(*args, **options):
@@ -61,8 +61,8 @@ def used(monkeypatch):
         return kernel._replace(compute=compute)
 
     counted = {name: counting(name, kernel) for name, kernel in table.items()}
-    monkeypatch.setitem(_kernels._tables, "torch", counted)
-    monkeypatch.setattr(_ways.Known, "find", lambda *_: None)  # what was found before
+    monkeypatch.setitem(kernels._tables, "torch", counted)
+    monkeypatch.setattr(computation.Known, "find", lambda *_: None)  # what was found before
     return calls
 
 
@@ -119,7 +119,7 @@ def test_float64_inside_is_for_inference_only(torch, used, name):
 
 @pytest.mark.parametrize("name", ["gelu", "sigmoid"])
 def test_many_numbers_piece_by_piece(torch, monkeypatch, name):
-    monkeypatch.setattr(_kernels, "_PIECE", 100)
+    monkeypatch.setattr(kernels, "_PIECE", 100)
     function = getattr(xpnn, name)
     x = torch.randn(30, 21)
     assert_same(function(x), function(x, xp=torch))
@@ -171,7 +171,7 @@ def test_only_the_fast_way_takes_kernels(backend, monkeypatch):
 
     x = backend.asarray([[1.0, 2.0]])
     desired = to_numpy(xpnn.softmax(x))
-    monkeypatch.setattr("xpnn._ways.kernel_of", kernel_of)
+    monkeypatch.setattr("xpnn._execution.computation.kernel_of", kernel_of)
     np.testing.assert_allclose(to_numpy(xpnn.softmax(x, xp=library(x).xp)), desired)
 
 

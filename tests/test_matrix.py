@@ -10,7 +10,7 @@ import xpnn
 
 PLAIN = {
     "function": "sigmoid", "library": "numpy", "transform": "none", "way": "plain", "dtype": "float32",
-    "order": "native", "layout": "C", "values": "normal", "constant": "_tiles._LINE", "side": 0,
+    "order": "native", "layout": "C", "values": "normal", "constant": "_execution.tiles._LINE", "side": 0,
     "unit": "elements", "dimension": "rows", "axis": "-", "mask": "-", "weighted": "-", "option": "-",
     "hidden": "-", "output": "-", "depth": "-", "outputs": "-", "bias": "-", "weights": "-", "place": "-",
     "x64": True, "threads": 1,
@@ -66,33 +66,33 @@ def planted_value(x, xp=None):
 
 
 def planted_memory(x, xp=None, remembered=[]):  # noqa: B006
-    remembered.append(xpnn._sigmoids.sigmoid(x, xp=xp))
+    remembered.append(xpnn._activations.sigmoids.sigmoid(x, xp=xp))
     return remembered[0]
 
 
 def planted_change(x, xp=None):
-    y = xpnn._sigmoids.sigmoid(x, xp=xp)
+    y = xpnn._activations.sigmoids.sigmoid(x, xp=xp)
     x[0] = 7
     return y
 
 
 def planted_order(x, xp=None, calls=[]):  # noqa: B006
     calls.append(1)
-    y = xpnn._sigmoids.sigmoid(x, xp=xp)
+    y = xpnn._activations.sigmoids.sigmoid(x, xp=xp)
     return y if len(calls) == 1 else np.nextafter(y, np.float32(1))
 
 
 def planted_dtype(x, xp=None):
-    return xpnn._sigmoids.sigmoid(x, xp=xp).astype("float64")
+    return xpnn._activations.sigmoids.sigmoid(x, xp=xp).astype("float64")
 
 
 def planted_warning(x, xp=None):
-    return xpnn._sigmoids.sigmoid(x, xp=xp) + 0 * np.log(0 * x[:1] - 1)
+    return xpnn._activations.sigmoids.sigmoid(x, xp=xp) + 0 * np.log(0 * x[:1] - 1)
 
 
 def planted_setting(x, xp=None):
-    np.seterr(under="raise" if np.geterr()["under"] == "ignore" else "ignore")
-    return xpnn._sigmoids.sigmoid(x, xp=xp)
+    np.seterr(under="print" if np.geterr()["under"] == "ignore" else "ignore")
+    return xpnn._activations.sigmoids.sigmoid(x, xp=xp)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,8 @@ def planted_setting(x, xp=None):
 )
 def test_planted_faults_are_found(planted, words, monkeypatch):
     monkeypatch.setattr(xpnn, "sigmoid", planted)
-    assert any(words in fault for fault in faults())
+    with np.errstate():  # which restores what a fault may change
+        assert any(words in fault for fault in faults())
 
 
 def test_warnings_are_found(monkeypatch):

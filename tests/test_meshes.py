@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn._activations import ACTIVATIONS
+from xpnn._activations.table import ACTIVATIONS
 
 X = np.linspace(-3, 4, 24, dtype="float32").reshape(4, 6)
 WEIGHTS = [np.linspace(-1, 1.3, 6 * n, dtype="float32").reshape(-1, n) ** 3 for n in (6, 2)]

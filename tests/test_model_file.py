@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.numpy import save as safetensors_save
 
 import xpnn
-from xpnn import _model_file, models
-from xpnn._transfer import to_numpy
+from xpnn import models
+from xpnn._arrays.transfer import to_numpy
+from xpnn._files import model_file
 
 WEIGHT = np.asarray([[0.1, 0.2, 0.3], [-1.5, 2.5, 1e-30]], "float32")
 BIAS = np.asarray([1, 2, 3], "float32")
@@ -199,7 +200,7 @@ def test_mode_of_the_file_is_what_umask_says(path, umask):
 def test_what_is_replaced_keeps_its_mode(path, mode):
     path.touch()
     path.chmod(mode)
-    with _model_file.replacing(path) as file:
+    with model_file.replacing(path) as file:
         part = next(p for p in path.parent.iterdir() if p != path)
         assert part.stat().st_mode & 0o077 == 0  # nobody else reads it meanwhile
         file.write(b"new")

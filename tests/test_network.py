@@ -12,9 +12,9 @@ import pytest
 from labels import label
 
 import xpnn
-from xpnn import _fast
-from xpnn._arrays import key_of
-from xpnn._transfer import to_numpy
+from xpnn._arrays.library import key_of
+from xpnn._arrays.transfer import to_numpy
+from xpnn._network import cached
 
 # The network of 'Deep Learning from Scratch', chapter 3.
 X = [1.0, 0.5]
@@ -178,7 +178,7 @@ def test_devices_that_cannot_be_keys():
     assert key_of("cpu") == "cpu"
     assert key_of(None) is None
     x = SimpleNamespace(dtype="float32", shape=(2, 3), device=NoKey())
-    assert {_fast._kind(x): 1} == {("float32", (3,), "<CUDA Device 0>"): 1}
+    assert {cached._kind(x): 1} == {("float32", (3,), "<CUDA Device 0>"): 1}
 
 
 def test_placed_weights_stay(torch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn._activations import ACTIVATIONS
+from xpnn._activations.table import ACTIVATIONS
 
 FUNCTIONS = {**ACTIVATIONS, "logsumexp": xpnn.logsumexp}
 WAYS = {"fast": None, "plain": np, "reproducible": xpnn.reproducible(np)}

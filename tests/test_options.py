@@ -12,10 +12,10 @@ from labels import label
 from safetensors.numpy import save as safetensors_save
 
 import xpnn
-from xpnn._activations import ACTIVATIONS
-from xpnn._options import Choice, check, check_or_trace, options_of
-from xpnn._reference import FORMULAS, context
-from xpnn._transfer import to_numpy
+from xpnn._activations.table import ACTIVATIONS
+from xpnn._arrays.arguments import Choice, check, check_or_trace, options_of
+from xpnn._arrays.transfer import to_numpy
+from xpnn._network.interpreters.exact import FORMULAS, context
 
 TABLE = [(f, o) for f in ACTIVATIONS for o in options_of(f)]
 NUMBERS = [(f, o) for f, o in TABLE if not isinstance(options_of(f)[o].kind, Choice)]

@@ -15,61 +15,40 @@ import pytest
 import xpnn
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "xpnn"
 
-# Rooms, from the ground up: a file imports only from rooms before its own. CONTRIBUTING.md draws it.
-ROOMS = (
-    {"errors", "_types", "_dtypes", "_arrays", "_transfer", "_backends", "_pytree", "_axes"}
-    | {"_compilers", "_digest", "_erf_coefficients", "_operators", "_options", "_sums"},
-    {"_recorder", "_program", "_threads", "_tiles", "_kernels", "_ways"},
-    {"_reproducible"},
-    {"_halves", "_erf", "_piecewise", "_exponential", "_sigmoids", "_gated"}
-    | {"_softmax", "_linear", "_activations", "_slopes"},
-    {"_model_file", "_rows", "_npy_rows", "_csv_rows", "_streams", "_written_rows", "models"},
-    {"_dense", "_checks", "_placement", "_forward", "_fast", "_analysis", "_network"},
-    {"_load"},
-    {"_expectation", "_error_bound", "_reference", "_standard", "_layers_alone"}
-    | {"_case", "_coarse", "_faults", "_fits", "_causes", "_report", "_plot", "_parity"},
-    {"cli"},
-    {"testing"},
-)
-MAY_NAME_A_BACKEND = ROOMS[0] | ROOMS[1] | ROOMS[4] | {"cli", "testing"}
+sys.path.insert(0, str(ROOT / "tools"))
+rooms = importlib.import_module("rooms")
+sys.path.remove(str(ROOT / "tools"))
+
+MAY_NAME_A_BACKEND = {"_arrays", "_execution", "_files", "models", "cli", "testing"}
 
 
-def room(module):
-    return next(i for i, files in enumerate(ROOMS) if module.split(".")[0] in files)
+def test_rooms_are_few_levels_without_a_circle():
+    assert max(rooms.levels().values()) < 9  # a circle is an error
 
 
-def sources():
-    return [path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py"]
+def test_the_map_is_that_of_the_folders():
+    page = rooms.PAGE.read_text(encoding="utf-8")
+    assert page == rooms.written(page), "python tools/rooms.py --write"
 
 
-def module_of(path):
-    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
-    return name.removesuffix(".__init__")
+def test_a_circle_and_a_misplaced_import_are_seen(tmp_path, monkeypatch):
+    for room in ("_arrays", "_network", "_network/layers"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text('"""A room."""\n')
+    (tmp_path / "_network" / "network.py").write_text("from xpnn._network.layers import dense\n")
+    (tmp_path / "_network" / "layers" / "dense.py").write_text("import xpnn._arrays.library\n")
+    (tmp_path / "_arrays" / "library.py").write_text("def f():\n    from xpnn import _arrays\n")
+    monkeypatch.setattr(rooms, "SOURCE", tmp_path)
+    assert rooms.levels() == {"_arrays": 0, "_network": 2, "_network/layers": 1}
+    (tmp_path / "_arrays" / "library.py").write_text("def f():\n    from xpnn import _network\n")
+    with pytest.raises(SystemExit, match="import each other"):
+        rooms.levels()
 
 
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("xpnn"):
-            module = node.module.removeprefix("xpnn").removeprefix(".")
-            yield from [module] if module else [a.name for a in node.names]
-        elif isinstance(node, ast.Import):
-            yield from (
-                a.name.removeprefix("xpnn.") for a in node.names if a.name.startswith("xpnn.")
-            )
-
-
-@pytest.mark.parametrize("path", sources(), ids=module_of)
-def test_imports_come_from_rooms_below(path):
-    here = room(module_of(path))
-    for imported in imports_of(path):
-        assert room(imported) <= here, f"{module_of(path)} imports {imported} from above"
-
-
-@pytest.mark.parametrize("path", sources(), ids=module_of)
+@pytest.mark.parametrize("path", rooms.files(), ids=rooms.module_of)
 def test_backends_are_named_in_their_rooms_only(path):
-    if module_of(path).split(".")[0] in MAY_NAME_A_BACKEND:
+    if rooms.room_of(rooms.module_of(path)).partition("/")[0] in MAY_NAME_A_BACKEND:
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -77,7 +56,7 @@ def test_backends_are_named_in_their_rooms_only(path):
     assert not names & {"np", "numpy", "torch", "jax", "jnp", "cupy"}
 
 
-@pytest.mark.parametrize("path", sources(), ids=module_of)
+@pytest.mark.parametrize("path", rooms.files(), ids=rooms.module_of)
 def test_files_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 460
 
@@ -125,7 +104,7 @@ def test_the_test_of_imports_can_fail():
 
 
 def module_names():
-    return ["xpnn", *(f"xpnn.{module_of(p)}" for p in sources() if "cli" not in p.parts)]
+    return ["xpnn", *(f"xpnn.{rooms.module_of(p)}" for p in rooms.files() if "cli" not in p.parts)]
 
 
 @pytest.mark.parametrize("name", module_names())
@@ -200,9 +179,9 @@ def test_backends_says_what_is_there(backend):
 
 
 def test_backends_says_what_is_missing(monkeypatch):
-    from xpnn import _backends
+    from xpnn._arrays import installed
 
-    monkeypatch.setattr(_backends, "_is_installed", lambda module: module == "numpy")
+    monkeypatch.setattr(installed, "_is_installed", lambda module: module == "numpy")
     missing = [b for b in xpnn.backends() if b.version is None]
     assert [b.name for b in missing] == ["torch", "jax", "cupy", "array-api-strict"]
     assert missing[0].install == "pip install 'xpnn[torch]'"

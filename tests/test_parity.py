@@ -10,8 +10,8 @@ from networks import random_network
 
 import xpnn
 import xpnn.models
-from xpnn import _parity
-from xpnn._case import rounded
+from xpnn._parity import parity
+from xpnn._parity.case import rounded
 
 
 @functools.cache
@@ -228,7 +228,7 @@ def calls_that(monkeypatch, change):
     """Have every call of a network go through change(call, network, x, xp)."""
     call = xpnn.Network.__call__
     monkeypatch.setitem(
-        _parity._METHODS, "output", lambda network, x, *, xp: change(call, network, x, xp)
+        parity._METHODS, "output", lambda network, x, *, xp: change(call, network, x, xp)
     )
 
 
@@ -377,7 +377,7 @@ def test_a_backend_whose_elementary_function_is_worse_than_stated(monkeypatch, t
 
 def test_digests_must_be_alike(monkeypatch, torch):
     digests = iter(["a" * 64, "b" * 64])
-    monkeypatch.setattr(_parity, "digest", lambda y: next(digests))
+    monkeypatch.setattr(parity, "digest", lambda y: next(digests))
     report = xpnn.parity(*gated(), backends=["numpy", "torch"], devices=["cpu"])
     assert not report.passed
     assert report.results[-1].faults == ("another digest than numpy's",)
@@ -437,7 +437,7 @@ def test_explanations_as_json():
 
 
 def test_missing_mpmath_is_said(monkeypatch):
-    from xpnn._reference import context
+    from xpnn._network.interpreters.exact import context
 
     for name in [n for n in sys.modules if n.split(".")[0] == "mpmath"]:
         monkeypatch.delitem(sys.modules, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xpnn import _backends
+from xpnn._arrays import installed
 from xpnn.testing import _runs
 
 # From the source tree alone, where no entry point names the plugin.
@@ -106,7 +106,7 @@ def test_fixtures_of_the_suite_itself_stay(run):
 
         def test_hook(device):
             assert device in ("cpu", "gpu")
-            assert "xpnn" not in sys.modules or "xpnn._arrays" in sys.modules
+            assert "xpnn" not in sys.modules or "xpnn._arrays.library" in sys.modules
         """,
         conftest="""
         def pytest_generate_tests(metafunc):
@@ -144,7 +144,7 @@ PLACES = """
 @pytest.mark.slow
 def test_all_that_is_installed(run):
     result = run(PLACES, "-s")
-    names = _backends.installed()
+    names = installed.installed()
     expected = [f"test_{kind}[{name}]" for kind in ("device", "namespace") for name in names]
     if "array-api-strict" in names:
         expected.append("test_device[array-api-strict-device1]")
@@ -168,7 +168,7 @@ def test_an_unknown_backend_is_an_error(run):
 
 
 def test_a_missing_backend_is_an_error(run):
-    if "cupy" in _backends.installed():
+    if "cupy" in installed.installed():
         pytest.skip("cupy is installed")
     result = run(PLACES, "--xp-backend=cupy")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -517,7 +517,7 @@ def test_the_example_of_the_page(run, tmp_path, monkeypatch):
     library, tests = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "waves.py").write_text(library)
     result = run(tests, "-vv")
-    names = _backends.installed()
+    names = installed.installed()
     two = {"jax": ["jax-jit"], "torch": ["torch-compile"]}
     runs = [r for name in names for r in (name, *two.get(name, []))]
     devices = ["array-api-strict-device1"] if "array-api-strict" in names else []

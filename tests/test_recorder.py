@@ -7,11 +7,11 @@ import pytest
 from networks import OPTIONS
 
 import xpnn
-from xpnn import _recorder
-from xpnn._activations import ACTIVATIONS
-from xpnn._dense import parse_activation
-from xpnn._program import Program
-from xpnn._recorder import MANY
+from xpnn._activations.table import ACTIVATIONS
+from xpnn._execution import recorder
+from xpnn._execution.program import Program
+from xpnn._execution.recorder import MANY
+from xpnn._network.layers.dense import parse_activation
 
 RXP = xpnn.reproducible(np)
 SIZES = (MANY, MANY + 1)
@@ -79,7 +79,7 @@ def test_operations(size, dtype, number):
         for i, y in enumerate(expected):
             got = run_twice(
                 lambda x, i=i: next(
-                    itertools.islice(operations(_recorder.namespace, x, scalar), i, None)
+                    itertools.islice(operations(recorder.namespace, x, scalar), i, None)
                 ),
                 x,
             )
@@ -94,7 +94,7 @@ def test_a_value_that_varies_has_no_value_yet(convert):
 
 
 def test_a_constant_has_one():
-    program = Program(lambda x: x + float(_recorder.namespace.asarray(3.0)), (3,), float)
+    program = Program(lambda x: x + float(recorder.namespace.asarray(3.0)), (3,), float)
     program.input[...] = 1
     program()
     assert program.result.tolist() == [4.0] * 3

@@ -19,12 +19,12 @@ from hypothesis.extra import numpy as hnp
 
 import xpnn
 import xpnn.models
-from xpnn import _compilers
-from xpnn._axes import Slices
-from xpnn._digest import Digest, digest
-from xpnn._reproducible import _check
-from xpnn._reproducible._kernels import KERNELS
-from xpnn._transfer import to_numpy
+from xpnn._arrays import compilers
+from xpnn._arrays.axes import Slices
+from xpnn._arrays.digest import Digest, digest
+from xpnn._arrays.transfer import to_numpy
+from xpnn._reproducible import known_answer
+from xpnn._reproducible.arithmetic.reductions import KERNELS
 from xpnn.testing import assert_digest, assert_ulp, assert_within
 
 GOLDEN = json.loads(golden_cases.FILE.read_text(encoding="utf-8"))
@@ -231,7 +231,7 @@ SUBSET = ["digits", "matmul (50, 3000, 7) float64", "matmul hard float64", "xpnn
 SUBSET += ["xpnn.softmax float32", "log float64", "var float64", "divide float32", "erf float32"]
 RUN = """
 import golden_cases, json, numpy as np, xpnn
-from xpnn._backends import backend_library
+from xpnn._arrays.installed import backend_library
 xp = backend_library({backend!r}).xp
 asarray = lambda a: xp.asarray(np.array(a))
 print(json.dumps(dict(golden_cases.digests(xpnn.reproducible(xp), asarray, {names!r}))))
@@ -323,9 +323,9 @@ class Divided(np.ndarray):
 
 def test_nothing_is_divided_by_a_number(monkeypatch):
     rxp = xpnn.reproducible(np)
-    made = _check.constant
-    monkeypatch.setattr(_check, "constant", lambda *args: made(*args).view(Divided))
-    assert _check._answer(rxp, np.ones(1)) == _check.ANSWER
+    made = known_answer.constant
+    monkeypatch.setattr(known_answer, "constant", lambda *args: made(*args).view(Divided))
+    assert known_answer._answer(rxp, np.ones(1)) == known_answer.ANSWER
     x = np.linspace(0.25, 0.75, 6).reshape(2, 3).view(Divided)
     slices = Slices((2, 3), (1,))
     options = {"power": {"n": -3}, "var": {"slices": slices, "correction": 1.0}}
@@ -532,7 +532,7 @@ def test_first_use_inside_a_transform(torch, monkeypatch, transform):
     desired = rxp.exp(x)
     # As in a new process: neither the check nor a table of constants is there yet.
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(_compilers, "_constants", {})
+    monkeypatch.setattr(compilers, "_constants", {})
     if transform == "grad":
         assert same(func.grad(lambda x: rxp.exp(x).sum())(x), desired)
     elif transform == "vmap":
@@ -612,7 +612,7 @@ def test_a_device_without_ieee_binary64_is_refused(rxp, backend, monkeypatch):
     monkeypatch.setattr(rxp, "_checked", set())
     rxp.exp(x + 1)  # checks again, and finds it well
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(_check, "_values", lambda: tuple(map(float, range(144))))
+    monkeypatch.setattr(known_answer, "_values", lambda: tuple(map(float, range(144))))
     with pytest.raises(xpnn.NotReproducibleError, match="not IEEE 754"):
         rxp.add(x, 1.0)
 

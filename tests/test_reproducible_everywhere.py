@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn._dtypes import dtype_name, dtype_named
-from xpnn._transfer import to_numpy
+from xpnn._arrays.dtypes import dtype_name, dtype_named
+from xpnn._arrays.transfer import to_numpy
 from xpnn.errors import XpnnError
 
 nan, inf = math.nan, math.inf

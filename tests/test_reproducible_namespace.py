@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn._transfer import to_numpy
+from xpnn._arrays.transfer import to_numpy
 
 X = np.asarray([[3.0, -1.5, 2.0], [0.5, 4.0, -2.0]])
 N = np.asarray([[3, 1, 2], [5, 4, 6]])

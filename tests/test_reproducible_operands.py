@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn._transfer import to_numpy
+from xpnn._arrays.transfer import to_numpy
 
 REFUSED = {
     "integers and a float": lambda xp, a: xp.greater(a("int32", [1]), 16777216.5),

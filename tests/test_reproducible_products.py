@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import xpnn
-from xpnn._reproducible import _exact
-from xpnn._transfer import to_numpy
+from xpnn._arrays.transfer import to_numpy
+from xpnn._reproducible.arithmetic import exact
 
 EXPONENTS = {"float32": (-126, 127), "float64": (-1022, 1023)}
 WIDEST = 1026
@@ -116,7 +116,7 @@ def test_a_column_that_is_not_finite_says_nothing_of_the_others(value, backend, 
     np.testing.assert_array_equal(np.delete(y, 1, axis=1), alone)
 
 
-LONG = [_exact._LOOPED - 1, _exact._LOOPED, _exact._LOOPED + 1025]
+LONG = [exact._LOOPED - 1, exact._LOOPED, exact._LOOPED + 1025]
 
 
 def normal(dtype, *shape):

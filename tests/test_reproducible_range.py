@@ -16,11 +16,11 @@ from references import ELEMENTWISE as FORMULAS
 
 import xpnn
 from xpnn import _reproducible
-from xpnn._activations import ELEMENTWISE as ACTIVATIONS
-from xpnn._reference import context
-from xpnn._reproducible._double import LEAST_DOUBLE
-from xpnn._reproducible._functions import ELEMENTWISE
-from xpnn._transfer import to_numpy
+from xpnn._activations.table import ELEMENTWISE as ACTIVATIONS
+from xpnn._arrays.transfer import to_numpy
+from xpnn._network.interpreters.exact import context
+from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE
+from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
 
 MP = mpmath.MPContext()
 MP.prec = 300

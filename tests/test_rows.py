@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from xpnn._csv_rows import text_of
-from xpnn._npy_rows import rows_of
-from xpnn._rows import read_rows
-from xpnn._written_rows import write_rows
+from xpnn._files.csv_rows import text_of
+from xpnn._files.npy_rows import rows_of
+from xpnn._files.rows import read_rows
+from xpnn._files.written_rows import write_rows
 
 VALUES = np.arange(12, dtype="float32").reshape(4, 3) / 8
 
@@ -180,7 +180,7 @@ def test_memory_is_that_of_a_piece(suffix, order, tmp_path):
         order = "C"  # it has no other
     zeros(tmp_path / f"x{suffix}", (20_000, 1000), order)
     code = (
-        "import re, sys; from pathlib import Path; from xpnn._rows import read_rows\n"
+        "import re, sys; from pathlib import Path; from xpnn._files.rows import read_rows\n"
         "def peak():\n"
         "    status = Path('/proc/self/status').read_text()\n"
         "    return int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) / 1024\n"

@@ -9,14 +9,14 @@ import pytest
 from networks import OPTIONS
 
 import xpnn
-from xpnn._activations import ACTIVATIONS, ELEMENTWISE
-from xpnn._analysis import Enclosure, Rounding, after_activation
-from xpnn._dense import parse_activation
-from xpnn._dtypes import PRECISIONS
-from xpnn._reference import FORMULAS, activate, context
-from xpnn._slopes import SLOPES
-from xpnn._standard import host
-from xpnn._transfer import to_numpy
+from xpnn._activations.table import ACTIVATIONS, ELEMENTWISE
+from xpnn._arrays.dtypes import PRECISIONS
+from xpnn._arrays.transfer import to_numpy
+from xpnn._network.interpreters.bounds import Enclosure, Rounding, after_activation
+from xpnn._network.interpreters.exact import FORMULAS, activate, context
+from xpnn._network.layers.dense import parse_activation
+from xpnn._parity.standard import host
+from xpnn._rounding.slopes import SLOPES
 
 NAMES = [function.__name__ for function in ELEMENTWISE]
 FORMS = (*NAMES, *OPTIONS, "celu(alpha=2.0)", "softplus(beta=0.5)", "elu(alpha=-2.0)")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import xpnn
-from xpnn._kernels import _ADDED
-from xpnn._sums import FEW
+from xpnn._arrays.sums import FEW
+from xpnn._execution.kernels import _ADDED
 
 INF, NAN = math.inf, math.nan
 BOTH = pytest.mark.parametrize("name", ["softmax", "log_softmax"])

@@ -8,8 +8,9 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from xpnn import _transfer, testing
-from xpnn._digest import digest
+from xpnn import testing
+from xpnn._arrays import transfer
+from xpnn._arrays.digest import digest
 from xpnn.testing import assert_digest, assert_equal, assert_ulp, assert_within
 from xpnn.testing._exact import text, unit
 
@@ -202,7 +203,7 @@ def test_within_of_special_values():
 
 def test_digest(backend):
     x = backend.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "float32")
-    right = digest(_transfer.to_numpy(x))
+    right = digest(transfer.to_numpy(x))
     assert_digest(x, right)
     for other in (x + 1, x[:1, :], backend.xp.astype(x, backend.xp.float64)):
         with pytest.raises(AssertionError) as caught:

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 import xpnn
 import xpnn.models
-from xpnn import _fast, _threads
+from xpnn._execution import threads
+from xpnn._network import cached
 
 NETWORKS = {
     "digits": xpnn.load("digits"),
@@ -34,7 +35,7 @@ def rows_for(network, count):
 
 
 def numbers():
-    return [library.num_threads for library in _threads.libraries()]
+    return [library.num_threads for library in threads.libraries()]
 
 
 @pytest.fixture(params=[1, 2])
@@ -70,23 +71,23 @@ def test_the_threads_of_the_blas_do_not_count_for_few_rows(name):
     network = NETWORKS[name]
     for count in (1, 8, 64):
         x, results = rows_for(network, count), []
-        for threads in (1, 2):
-            with threadpool_limits(threads, user_api="blas"):
+        for number in (1, 2):
+            with threadpool_limits(number, user_api="blas"):
                 results.append(network(x))
         np.testing.assert_array_equal(*results)
 
 
 def test_as_many_threads_as_the_user_gave_the_blas(limit, monkeypatch):
-    seen, right = set(), _fast.Tiled._run
+    seen, right = set(), cached.Tiled._run
 
     def run(self, *arguments):
         seen.add(threading.get_ident())
         assert set(numbers()) == {1}
         return right(self, *arguments)
 
-    monkeypatch.setattr(_fast.Tiled, "_run", run)
+    monkeypatch.setattr(cached.Tiled, "_run", run)
     network = NETWORKS["digits"]
-    assert _threads.count() == limit
+    assert threads.count() == limit
     for _ in range(20):
         network(rows_for(network, 20_000))
         if len(seen) == limit:
@@ -114,7 +115,7 @@ def moments(function):
 
 
 SEEN = tuple(
-    getattr(_threads, name)
+    getattr(threads, name)
     for name in ("with_one_blas_thread", "_enter", "_leave", "_restore", "_set")
 )
 MOMENTS = [(f, offset) for f in SEEN for offset in moments(f)]
@@ -130,7 +131,7 @@ def test_an_interrupt_at_any_moment_leaves_the_blas_as_it_was(function, offset, 
         def trace(frame, event, _):
             nonlocal left
             if frame.f_code is not function.__code__:
-                return trace if frame.f_code.co_filename == _threads.__file__ else None
+                return trace if frame.f_code.co_filename == threads.__file__ else None
             frame.f_trace_opcodes = True
             at_start = event == "call" and offset == 0
             if at_start or (event == "opcode" and frame.f_lasti == offset and offset > 0):
@@ -143,7 +144,7 @@ def test_an_interrupt_at_any_moment_leaves_the_blas_as_it_was(function, offset, 
         old = sys.gettrace()
         sys.settrace(trace)
         try:
-            _threads.with_one_blas_thread(lambda: None)
+            threads.with_one_blas_thread(lambda: None)
         except KeyboardInterrupt:
             interrupted = True
         else:
@@ -151,9 +152,9 @@ def test_an_interrupt_at_any_moment_leaves_the_blas_as_it_was(function, offset, 
         finally:
             sys.settrace(old)
         assert numbers() == before
-        assert _threads._users == 0
+        assert threads._users == 0
         assert interrupted or left > 0
-        assert _threads.with_one_blas_thread(numbers) == [1] * len(before)
+        assert threads.with_one_blas_thread(numbers) == [1] * len(before)
 
 
 def test_an_interrupt_in_the_work_leaves_the_blas_as_it_was():
@@ -162,8 +163,8 @@ def test_an_interrupt_in_the_work_leaves_the_blas_as_it_was():
 
     before = numbers()
     with pytest.raises(KeyboardInterrupt):
-        _threads.with_one_blas_thread(interrupted)
-    assert (numbers(), _threads._users) == (before, 0)
+        threads.with_one_blas_thread(interrupted)
+    assert (numbers(), threads._users) == (before, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -174,7 +175,7 @@ def test_a_fork_at_any_moment_leaves_the_blas_as_it_was():
         before = numbers()
         entered, leave = threading.Event(), threading.Event()
         holding = threading.Thread(
-            target=_threads.with_one_blas_thread, args=(lambda: entered.set() or leave.wait(60),)
+            target=threads.with_one_blas_thread, args=(lambda: entered.set() or leave.wait(60),)
         )
         holding.start()
         entered.wait(60)
@@ -195,7 +196,7 @@ def test_a_fork_at_any_moment_leaves_the_blas_as_it_was():
 @pytest.mark.parametrize("largest", [1, 8, 64])
 def test_tiles_make_up_all_rows(count, largest):
     tiles = []
-    _threads.in_tiles(tiles.append, count, max(largest // 8, 1), largest)
+    threads.in_tiles(tiles.append, count, max(largest // 8, 1), largest)
     tiles.sort(key=lambda tile: tile.start)
     assert [i for tile in tiles for i in range(tile.start, tile.stop)] == list(range(count))
     assert all(tile.stop - tile.start <= max(largest, 1) for tile in tiles)
@@ -210,7 +211,7 @@ def test_an_error_in_a_tile_ends_the_work():
         done.append(part)
 
     with pytest.raises(IndexError, match="of the work"):
-        _threads.in_tiles(f, 1000, 1, 4)
+        threads.in_tiles(f, 1000, 1, 4)
     assert len(done) < 100
 
 
@@ -218,7 +219,7 @@ def test_work_when_no_thread_can_be_started(monkeypatch):
     def refuse(*_):
         raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
-    monkeypatch.setattr(_threads, "_help", refuse)
+    monkeypatch.setattr(threads, "_help", refuse)
     network = NETWORKS["digits"]
     x = rows_for(network, 3000)
     assert network(x).shape == (3000, 10)

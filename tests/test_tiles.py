@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from threadpoolctl import ThreadpoolController
 
 import xpnn
-from xpnn import _recorder
-from xpnn._activations import ACTIVATIONS
-from xpnn._program import Program
-from xpnn._reproducible import _engine
-from xpnn._tiles import Tiled
+from xpnn._activations.table import ACTIVATIONS
+from xpnn._execution import recorder
+from xpnn._execution.program import Program
+from xpnn._execution.tiles import Tiled
+from xpnn._reproducible import engine
 
 METHODS = ("__call__", "logits", "log_proba", "classify")
 RXP = xpnn.reproducible(np)
@@ -33,8 +33,8 @@ def same(a, b):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of few rows, so that there are many."""
-    monkeypatch.setattr(_engine, "_CACHE", 2**13)
-    monkeypatch.setattr(_engine, "_LEAST", 2**10)
+    monkeypatch.setattr(engine, "_CACHE", 2**13)
+    monkeypatch.setattr(engine, "_LEAST", 2**10)
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_a_program_computes_what_the_formula_does(chosen, data):
 
     rng = np.random.default_rng(0)
     with np.errstate(all="ignore"):
-        program = Program(lambda x: formula(x, _recorder.namespace), (3, 4), float)
+        program = Program(lambda x: formula(x, recorder.namespace), (3, 4), float)
         for x in rng.standard_normal((3, 3, 4)):
             program.input[:] = x
             program()
@@ -207,7 +207,7 @@ def test_all_pairs_of_operations():
             return g(xp, a, v) + g(xp, v, a)
 
         with np.errstate(all="ignore"):
-            program = Program(lambda v, h=formula: h(v, _recorder.namespace), (3, 4), float)
+            program = Program(lambda v, h=formula: h(v, recorder.namespace), (3, 4), float)
             program.input[:] = x
             program()
             np.testing.assert_array_equal(program.result, formula(x, np))
@@ -215,14 +215,14 @@ def test_all_pairs_of_operations():
 
 def test_no_constant_is_taken_for_another():
     """Arrays that are gone give their ids to others."""
-    xp, one = _recorder.namespace, _recorder.Recorded(np.ones(3))
+    xp, one = recorder.namespace, recorder.Recorded(np.ones(3))
     for i in range(2000):
-        total = xp.add(one, _recorder.Recorded(np.full(3, float(i))))
+        total = xp.add(one, recorder.Recorded(np.full(3, float(i))))
         assert total.value.tolist() == [1.0 + i] * 3
 
 
 def test_no_operation_is_made_twice_nor_taken_for_another():
-    xp, made = _recorder.namespace, []
+    xp, made = recorder.namespace, []
 
     def formula(x):
         made.append((xp.multiply(x, 0.0), xp.multiply(x, -0.0), xp.multiply(x, 0.0)))

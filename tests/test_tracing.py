@@ -10,9 +10,9 @@ import pytest
 from labels import label
 
 import xpnn
-from xpnn import _compilers
-from xpnn._activations import ELEMENTWISE
-from xpnn._transfer import to_numpy
+from xpnn._activations.table import ELEMENTWISE
+from xpnn._arrays import compilers
+from xpnn._arrays.transfer import to_numpy
 
 FUNCTIONS = [
     *ELEMENTWISE,
@@ -319,7 +319,7 @@ def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkey
     expected = NETWORK(ROWS, xp=xpnn.reproducible(np))
     # As in a new process: neither the check nor a table of constants is there yet.
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(_compilers, "_constants", {})
+    monkeypatch.setattr(compilers, "_constants", {})
     network = xpnn.Network(NETWORK.layers)
 
     class Module(torch.nn.Module):
@@ -388,7 +388,7 @@ def test_settings_of_jax(way, setting, jax, monkeypatch):
     before = [to_numpy(a) for a in values()]
     # As in a new process: neither the check nor a table of constants is there yet.
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(_compilers, "_constants", {})
+    monkeypatch.setattr(compilers, "_constants", {})
     with SETTINGS[setting](jax):
         after = [to_numpy(a) for a in values()]
     for a, b in zip(before, after, strict=True):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn import _threads, _tiles, _ways
-from xpnn._activations import ELEMENTWISE
+from xpnn._activations.table import ELEMENTWISE
+from xpnn._execution import computation, threads, tiles
 
 NAMES = [f.__name__ for f in ELEMENTWISE]
 ALONG = ("softmax", "log_softmax", "logsumexp")
@@ -43,10 +43,10 @@ def assert_same(got, desired):
 def small_tiles(monkeypatch):
     """Tiles of few rows, so that there are many, for functions that are called anew."""
     for name in ("_CACHE", "_LEAST", "_LONG"):
-        monkeypatch.setattr(_ways, name, 2**13)
-    monkeypatch.setattr(_tiles, "_LITTLE", 2**8)
-    monkeypatch.setattr(_ways.Known, "find", lambda *_: None)
-    monkeypatch.setattr(_ways, "_remember", lambda *_: None)
+        monkeypatch.setattr(computation, name, 2**13)
+    monkeypatch.setattr(tiles, "_LITTLE", 2**8)
+    monkeypatch.setattr(computation.Known, "find", lambda *_: None)
+    monkeypatch.setattr(computation, "_remember", lambda *_: None)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
@@ -106,9 +106,9 @@ def test_along_an_axis_in_tiles(name, small_tiles):
 @pytest.mark.parametrize("shape", [(3000, 5), (9000, 64), (3000, 65)])
 def test_few_long_columns(name, shape, small_tiles, monkeypatch):
     kinds = []
-    right = _ways.AlongAxis._tiled_for
+    right = computation.AlongAxis._tiled_for
     monkeypatch.setattr(
-        _ways.AlongAxis,
+        computation.AlongAxis,
         "_tiled_for",
         lambda self, n, kind: kinds.append(kind) or right(self, n, kind),
     )
@@ -133,7 +133,7 @@ def fresh(monkeypatch):
         cells = [getattr(xpnn, name).__globals__.get("_known")]
         cells += [cell.cell_contents for cell in getattr(xpnn, name).__closure__ or ()]
         for known in cells:
-            if isinstance(known, _ways.Known):
+            if isinstance(known, computation.Known):
                 monkeypatch.setattr(known, "ways", {})
 
 
@@ -224,14 +224,14 @@ def test_options_without_a_hash():
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(_ways, "_MOST", 3)
+    monkeypatch.setattr(computation, "_MOST", 3)
     x = numbers(5)
     for i in range(10):
         xpnn.leaky_relu(x, negative_slope=i / 10)
     known = next(
         cell.cell_contents
         for cell in xpnn.leaky_relu.__closure__
-        if isinstance(cell.cell_contents, _ways.Known)
+        if isinstance(cell.cell_contents, computation.Known)
     )
     assert len(known.ways[np.ndarray]) <= 3
     for n in range(2, 12):
@@ -251,8 +251,8 @@ def test_many_threads_at_once():
 
 @pytest.mark.parametrize("name", ["sigmoid", "softmax", "log_softmax", "gelu"])
 def test_little_work_starts_no_threads_and_much_takes_little_memory(name, monkeypatch):
-    started, right = [], _threads._help
-    monkeypatch.setattr(_threads, "_help", lambda *work: started.append(1) or right(*work))
+    started, right = [], threads._help
+    monkeypatch.setattr(threads, "_help", lambda *work: started.append(1) or right(*work))
     function = getattr(xpnn, name)
     for _ in "12":
         function(numbers((60, 1000), "float32"))
@@ -263,13 +263,13 @@ def test_little_work_starts_no_threads_and_much_takes_little_memory(name, monkey
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < y.nbytes + 2**24
-    threads = _threads.count()
-    assert bool(started) == (threads > 1)
+    number = threads.count()
+    assert bool(started) == (number > 1)
 
 
 def test_memory_that_programs_work_in_is_shared():
     def held():
-        return sum(block.size for w in _tiles._idle for block in w._blocks)
+        return sum(block.size for w in tiles._idle for block in w._blocks)
 
     for n in range(1, 40):
         for _ in "12":

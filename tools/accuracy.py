@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import xpnn
-from xpnn._backends import open_backend
-from xpnn._transfer import to_numpy
+from xpnn._arrays.installed import open_backend
+from xpnn._arrays.transfer import to_numpy
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

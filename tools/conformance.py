@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 def target() -> Any:
     """Return the namespace under test."""
     import xpnn
-    from xpnn._backends import backend_library
+    from xpnn._arrays.installed import backend_library
 
     return xpnn.reproducible(backend_library(os.environ["XPNN_BACKEND"]).xp)
 

@@ -1,4 +1,4 @@
-"""Computes the polynomials of `xpnn._erf` with mpmath and writes `src/xpnn/_erf_coefficients.py`.
+"""Computes the polynomials of `xpnn._activations.erf` with mpmath and writes `src/xpnn/_erf_coefficients.py`.
 
 Run `python tools/erf_coefficients.py`; with `--check` it fails if the file would change.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mpmath as mp
 
-TARGET = Path(__file__).parents[1] / "src" / "xpnn" / "_erf_coefficients.py"
+TARGET = Path(__file__).parents[1] / "src" / "xpnn" / "_activations" / "erf_coefficients.py"
 SMALL = mp.mpf("1.25")  # below it erf is computed directly, from it on as 1 - erfc
 CENTRE = mp.mpf("3.5")  # of the map t = (a - CENTRE) / (a + CENTRE) from [0, inf) to [-1, 1)
 TERMS = {"float32": (8, 12), "float64": (14, 24)}  # of SERIES and of SCALED

@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from faults import explained, network, one_network_each, planted
 from sound import SOUND
 
-from xpnn._backends import installed
-from xpnn._standard import Reference, Standard
+from xpnn._arrays.installed import installed
+from xpnn._parity.standard import Reference, Standard
 
 
 def faults(cases: list[tuple[str, str]]) -> collections.Counter[str]:

@@ -15,7 +15,7 @@ import numpy as np
 
 import xpnn
 from xpnn import models
-from xpnn._case import rounded
+from xpnn._parity.case import rounded
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parity.md"

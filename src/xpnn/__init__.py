@@ -3,13 +3,10 @@
 import importlib as _importlib
 import typing as _typing
 
-from xpnn._dense import Dense
-from xpnn._erf import erf
-from xpnn._exponential import celu, elu, selu
-from xpnn._gated import gelu, mish, silu
-from xpnn._linear import linear
-from xpnn._network import Network
-from xpnn._piecewise import (
+from xpnn._activations.erf import erf
+from xpnn._activations.exponential import celu, elu, selu
+from xpnn._activations.gated import gelu, mish, silu
+from xpnn._activations.piecewise import (
     hard_sigmoid,
     hard_swish,
     hard_tanh,
@@ -19,8 +16,11 @@ from xpnn._piecewise import (
     relu6,
     step,
 )
-from xpnn._sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
-from xpnn._softmax import log_softmax, logsumexp, softmax
+from xpnn._activations.sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
+from xpnn._activations.softmax import log_softmax, logsumexp, softmax
+from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.linear import linear
+from xpnn._network.network import Network
 from xpnn.errors import (
     NotReproducibleError,
     XpnnError,
@@ -30,10 +30,10 @@ from xpnn.errors import (
 )
 
 if _typing.TYPE_CHECKING:
-    from xpnn._backends import Backend, backends
-    from xpnn._error_bound import error_bound, expected_error
-    from xpnn._load import load
-    from xpnn._parity import explain, parity
+    from xpnn._arrays.installed import Backend, backends
+    from xpnn._convert.load import load
+    from xpnn._parity.error_bound import error_bound, expected_error
+    from xpnn._parity.parity import explain, parity
     from xpnn._reproducible import reproducible
 
 __version__ = "0.1.0"
@@ -81,13 +81,13 @@ __all__ = [
 ]
 
 _WHEN_ASKED_FOR = {
-    "Backend": "_backends",
-    "backends": "_backends",
-    "error_bound": "_error_bound",
-    "expected_error": "_error_bound",
-    "explain": "_parity",
-    "load": "_load",
-    "parity": "_parity",
+    "Backend": "_arrays.installed",
+    "backends": "_arrays.installed",
+    "error_bound": "_parity.error_bound",
+    "expected_error": "_parity.error_bound",
+    "explain": "_parity.parity",
+    "load": "_convert.load",
+    "parity": "_parity.parity",
     "reproducible": "_reproducible",
 }
 """Where the names stand that not every program needs: importing all takes three times as long."""

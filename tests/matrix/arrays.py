@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnn import _backends
-from xpnn._dtypes import FLOATS, PRECISIONS
+from xpnn._arrays import installed
+from xpnn._arrays.dtypes import FLOATS, PRECISIONS
 
 from .factors import Case, number
 
@@ -187,7 +187,7 @@ def spread(a: Values, layout: str) -> Values:
 
 
 def namespace(library: str) -> Any:
-    return _backends.backend_library(library).xp
+    return installed.backend_library(library).xp
 
 
 def asarray(a: Values, library: str, dtype: str, layout: str = "C", order: str = "native") -> Any:

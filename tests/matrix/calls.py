@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import xpnn
-from xpnn._dtypes import FLOATS, default_float, promote
+from xpnn._arrays.dtypes import FLOATS, default_float, promote
 
 from . import arrays
 from .arrays import Values

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import threadpoolctl
 
-from xpnn._arrays import library_of_namespace
-from xpnn._dtypes import computing_float, dtype_name
+from xpnn._arrays.dtypes import computing_float, dtype_name
+from xpnn._arrays.library import library_of_namespace
 
 from . import arrays, calls, truth
 from .arrays import Values

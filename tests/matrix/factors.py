@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import xpnn
-from xpnn import _backends
-from xpnn._activations import ACTIVATIONS, ELEMENTWISE
-from xpnn._dtypes import FLOATS, INTEGERS
-from xpnn._forward import LOG_PROBA
+from xpnn._activations.table import ACTIVATIONS, ELEMENTWISE
+from xpnn._arrays import installed
+from xpnn._arrays.dtypes import FLOATS, INTEGERS
+from xpnn._network.interpreters.values import LOG_PROBA
 
 from .transforms import TRANSFORMS
 
@@ -21,10 +21,11 @@ Case = dict[str, Any]
 ELEMENT = [f.__name__ for f in ELEMENTWISE]
 SLICES = [*(name for name in ACTIVATIONS if name not in ELEMENT), "logsumexp"]
 METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
-LIBRARIES = [name for name in _backends.installed() if name != "cupy"]
+LIBRARIES = [name for name in installed.installed() if name != "cupy"]
 
 _COMPUTING = (
-    "_recorder _tiles _program _ways _fast _kernels _reproducible._engine _reproducible._exact"
+    "_execution.recorder _execution.tiles _execution.program _execution.computation _execution.kernels"
+    " _network.cached _reproducible.engine _reproducible.arithmetic.exact"
 )
 
 
@@ -130,7 +131,7 @@ def _rule(holds: Callable[..., bool]) -> Rule:
 def _has_dtype(library: str, dtype: str) -> bool:
     if (library, dtype) == ("numpy", "bfloat16"):
         return importlib.util.find_spec("ml_dtypes") is not None
-    return dtype in ("bool", "complex64") or hasattr(_backends.backend_library(library).xp, dtype)
+    return dtype in ("bool", "complex64") or hasattr(installed.backend_library(library).xp, dtype)
 
 
 def _rowwise(axis: str, mask: str, weighted: str) -> bool:

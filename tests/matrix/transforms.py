@@ -50,7 +50,7 @@ def _backward(torch: Any, f: Function) -> Function:
 
 
 def _compile(torch: Any, f: Function) -> Function:
-    from xpnn._compilers import _torch_whole
+    from xpnn._arrays.compilers import _torch_whole
 
     return _torch_whole(f, fullgraph=False)
 

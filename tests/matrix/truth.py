@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import xpnn
-from xpnn._dtypes import FLOATS, PRECISIONS, computing_float
-from xpnn._reference import FORMULAS, context, exact
-from xpnn._slopes import ELEMENTARY, SLOPES
+from xpnn._arrays.dtypes import FLOATS, PRECISIONS, computing_float
+from xpnn._network.interpreters.exact import FORMULAS, context, exact
+from xpnn._rounding.slopes import ELEMENTARY, SLOPES
 
 from . import arrays, calls
 from .arrays import Values

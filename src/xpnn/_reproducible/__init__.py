@@ -3,9 +3,9 @@
 from types import ModuleType
 from typing import Any
 
-from xpnn._arrays import called_by_torch_compile, library, library_of_namespace
-from xpnn._reproducible._namespace import ReproducibleNamespace
-from xpnn._types import Namespace
+from xpnn._arrays.library import called_by_torch_compile, library, library_of_namespace
+from xpnn._arrays.types import Namespace
+from xpnn._reproducible.namespace import ReproducibleNamespace
 
 __all__ = ["GUARANTEE", "ReproducibleNamespace", "reproducible"]
 

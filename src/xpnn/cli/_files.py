@@ -5,8 +5,8 @@ import os
 import unicodedata
 from pathlib import Path
 
-from xpnn._model_file import replacing
-from xpnn._streams import is_standard, is_stream
+from xpnn._files.model_file import replacing
+from xpnn._files.streams import is_standard, is_stream
 from xpnn.errors import XpnnValueError
 
 

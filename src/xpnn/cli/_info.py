@@ -3,10 +3,10 @@
 from rich.console import Console
 from rich.table import Table
 
-from xpnn import _model_file
-from xpnn._backends import backends
-from xpnn._dtypes import dtype_name
-from xpnn._load import MAX_BYTES, find, load
+from xpnn._arrays.dtypes import dtype_name
+from xpnn._arrays.installed import backends
+from xpnn._convert.load import MAX_BYTES, find, load
+from xpnn._files import model_file
 from xpnn.cli._text import print_line, print_table
 
 
@@ -27,7 +27,7 @@ def show_model(model: str, console: Console) -> None:
     ]
     if network.classes is not None:
         lines.append(("classes", ", ".join(map(str, network.classes))))
-    lines.extend(_model_file.read(path, max_bytes=MAX_BYTES).metadata.items())
+    lines.extend(model_file.read(path, max_bytes=MAX_BYTES).metadata.items())
     for name, value in lines:
         print_line(console, f"{name}: {value}")
 

@@ -11,11 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xpnn._network import Network
-from xpnn._npy_rows import Rows
-from xpnn._parity import parity
-from xpnn._plot import check as check_plots
-from xpnn._report import HEADS, Report
+from xpnn._files.npy_rows import Rows
+from xpnn._network.network import Network
+from xpnn._parity.parity import parity
+from xpnn._parity.plot import check as check_plots
+from xpnn._parity.report import HEADS, Report
 from xpnn.cli._text import print_line, print_table
 
 __all__ = ["Question", "as_json", "check_plots", "page", "report_on", "show"]

@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xpnn import models
-from xpnn._arrays import library
-from xpnn._backends import open_backend
-from xpnn._csv_rows import text_of
-from xpnn._load import find, load
-from xpnn._network import Network
-from xpnn._npy_rows import Numbers, Rows, rows_of
+from xpnn._arrays.installed import open_backend
+from xpnn._arrays.library import library
+from xpnn._arrays.transfer import to_numpy
+from xpnn._arrays.types import Array, Namespace
+from xpnn._convert.load import find, load
+from xpnn._files.csv_rows import text_of
+from xpnn._files.npy_rows import Numbers, Rows, rows_of
+from xpnn._files.rows import read_rows
+from xpnn._files.streams import is_standard
+from xpnn._files.written_rows import output_format, write_rows
+from xpnn._network.network import Network
 from xpnn._reproducible import GUARANTEE, reproducible
-from xpnn._rows import read_rows
-from xpnn._streams import is_standard
-from xpnn._transfer import to_numpy
-from xpnn._types import Array, Namespace
-from xpnn._written_rows import output_format, write_rows
 from xpnn.cli import _files, _receipt
 from xpnn.cli._text import one_line
 from xpnn.errors import XpnnValueError

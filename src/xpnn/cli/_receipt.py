@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import xpnn
-from xpnn._digest import Digest
-from xpnn._npy_rows import Numbers
+from xpnn._arrays.digest import Digest
+from xpnn._files.npy_rows import Numbers
 from xpnn.errors import XpnnValueError
 
 FORMAT = 1

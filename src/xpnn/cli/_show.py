@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xpnn import models
-from xpnn._digest import digest
-from xpnn._npy_rows import Numbers
+from xpnn._arrays.digest import digest
+from xpnn._files.npy_rows import Numbers
 from xpnn.cli._predict import Job, results
 from xpnn.cli._text import print_table
 

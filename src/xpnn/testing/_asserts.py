@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn._arrays import library
-from xpnn._digest import digest as digest_of
-from xpnn._dtypes import FLOATS, INTEGERS, dtype_name
-from xpnn._transfer import to_numpy
-from xpnn._types import Array, Values
+from xpnn._arrays.digest import digest as digest_of
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name
+from xpnn._arrays.library import library
+from xpnn._arrays.transfer import to_numpy
+from xpnn._arrays.types import Array, Values
 from xpnn.errors import XpnnValueError
 from xpnn.testing._exact import (
     Exact,

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from xpnn._compilers import compiler_of
-from xpnn._types import Namespace
+from xpnn._arrays.compilers import compiler_of
+from xpnn._arrays.types import Namespace
 from xpnn.testing._runs import open_run, run_of
 
 Function = Callable[..., Any]

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from xpnn._dtypes import PRECISIONS
-from xpnn._transfer import to_numpy
+from xpnn._arrays.dtypes import PRECISIONS
+from xpnn._arrays.transfer import to_numpy
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Exact: TypeAlias = Fraction | float

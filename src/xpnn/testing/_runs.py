@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from xpnn import _backends
-from xpnn._types import Device, Namespace
+from xpnn._arrays import installed
+from xpnn._arrays.types import Device, Namespace
 from xpnn.errors import XpnnValueError
 
 
@@ -39,7 +39,7 @@ def check_asked(config: pytest.Config) -> None:
     """Stop the session if a backend of `--xp-backend` is unknown or missing."""
     for name in config.getoption("xp_backend"):
         try:
-            _backends.check_installed(name)
+            installed.check_installed(name)
         except XpnnValueError as error:
             raise pytest.UsageError(f"--xp-backend {name}: {error}") from None
 
@@ -63,8 +63,8 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 def _runs(config: pytest.Config, *, on_devices: bool, compiled: bool) -> list[Run]:
     device = config.getoption("xp_device")
     found = []
-    for name in dict.fromkeys(config.getoption("xp_backend") or _backends.installed()):
-        row = _backends.TABLE[name]
+    for name in dict.fromkeys(config.getoption("xp_backend") or installed.installed()):
+        row = installed.TABLE[name]
         found.append(Run(name, device))
         if compiled and row.compiler:
             found.append(Run(name, device, row.compiler))
@@ -84,7 +84,7 @@ def run_of(item: pytest.Item) -> Run | None:
 def open_run(run: Run) -> XpBackend:
     """Import the library and find the device; the test fails if it is not there."""
     try:
-        found, device = _backends.open_backend(run.backend, run.device)
+        found, device = installed.open_backend(run.backend, run.device)
     except XpnnValueError as error:
         pytest.fail(f"{run}: {error}", pytrace=False)
     if device is not None:

@@ -1,0 +1,1 @@
+"""The activations: each formula once, in terms of `xp`."""

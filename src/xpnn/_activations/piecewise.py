@@ -1,0 +1,257 @@
+"""The activations made of straight lines and parabolas."""
+
+from xpnn._arrays.arguments import Number
+from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.computation import elementwise
+
+
+@elementwise
+def identity(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Identity: x itself.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        `x` unchanged, not copied, where it is floating already.
+
+    Notes
+    -----
+    The derivative is 1.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.identity(np.asarray([-2.0, 0.0, 2.0]))
+    array([-2.,  0.,  2.])
+    """
+    return x
+
+
+@elementwise
+def step(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Heaviside step: 1 where x > 0, otherwise 0.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape. 0 at 0 (and -0), NaN at NaN.
+
+    Notes
+    -----
+    The derivative is 0 everywhere, at the step too.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.step(np.asarray([-2.0, 0.0, 2.0]))
+    array([0., 0., 1.])
+    """
+    one_or_zero = xp.astype(x > 0, x.dtype)
+    return xp.where(x == x, one_or_zero, x)  # noqa: PLR0124 -- NaN stays NaN, and x in the graph
+
+
+@elementwise
+def relu(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Rectified linear unit: x where x > 0, otherwise 0.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape. 0 and inf at -inf and inf, NaN at NaN.
+
+    Notes
+    -----
+    The derivative at 0 is 0, as in torch and jax.nn.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.relu(np.asarray([-2.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
+    return xp.where(x <= 0, 0.0, x)
+
+
+@elementwise
+def relu6(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Rectified linear unit that stops at 6: min(max(x, 0), 6).
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape, between 0 and 6.
+
+    Notes
+    -----
+    The derivatives at 0 and at 6 are 0.
+
+    References
+    ----------
+    A. Krizhevsky, 'Convolutional Deep Belief Networks on CIFAR-10', 2010.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.relu6(np.asarray([-2.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
+    return xp.where(x <= 0, 0.0, xp.where(x >= 6, 6.0, x))
+
+
+@elementwise(negative_slope=Number())
+def leaky_relu(x: Array, /, *, negative_slope: float = 0.01, xp: Namespace = None) -> Array:
+    """Leaky rectified linear unit: x where x > 0, otherwise negative_slope * x.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    negative_slope : float, optional
+        Slope for x < 0. Default 0.01.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape. With a slope of 0, -inf gives NaN; `relu` gives 0 there.
+
+    Notes
+    -----
+    The derivative at 0 is `negative_slope`, as in torch.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun, A. Y. Ng, 'Rectifier nonlinearities improve neural network acoustic
+    models', ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.leaky_relu(np.asarray([-2.0, 0.0, 2.0]), negative_slope=0.1)
+    array([-0.2,  0. ,  2. ])
+    """
+    return xp.where(x > 0, x, x * negative_slope)
+
+
+@elementwise
+def hard_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Piecewise linear sigmoid, relu6(x + 3) / 6.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape, between 0 and 1.
+
+    Notes
+    -----
+    The derivatives at -3 and at 3 are 0.
+
+    References
+    ----------
+    A. Howard and others, 'Searching for MobileNetV3', 2019, arXiv:1905.02244.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.hard_sigmoid(np.asarray([-2.0, 0.0, 2.0]))
+    array([0.16666667, 0.5       , 0.83333333])
+    """
+    return relu6(x + 3, xp=xp) / 6
+
+
+@elementwise
+def hard_swish(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Piecewise quadratic swish, x * hard_sigmoid(x).
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape. 0 up to -3, x from 3 on.
+
+    Notes
+    -----
+    The derivative is 0 at -3 and 1 at 3.
+
+    References
+    ----------
+    A. Howard and others, 'Searching for MobileNetV3', 2019, arXiv:1905.02244.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.hard_swish(np.asarray([-2.0, 0.0, 2.0]))
+    array([-0.33333333,  0.        ,  1.66666667])
+    """
+    return xp.where(x <= -3, 0.0, x) * hard_sigmoid(x, xp=xp)
+
+
+@elementwise
+def hard_tanh(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Piecewise linear tanh: min(max(x, -1), 1).
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape, between -1 and 1.
+
+    Notes
+    -----
+    The derivatives at -1 and at 1 are 0.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.hard_tanh(np.asarray([-2.0, 0.0, 2.0]))
+    array([-1.,  0.,  1.])
+    """
+    return xp.where(x <= -1, -1.0, xp.where(x >= 1, 1.0, x))

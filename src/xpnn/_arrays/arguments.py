@@ -1,0 +1,165 @@
+"""Options of functions, such as the alpha of elu: what each may be, and how it is taken.
+
+There is one record for each option, made beside its function's formula. The function, a layer's text
+and a model file all check by it, so they refuse the same with the same words.
+"""
+
+import inspect
+import math
+import numbers
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from xpnn._arrays.compilers import torch_takes_values_alone
+from xpnn._arrays.dtypes import dtype_name
+from xpnn._arrays.library import is_compiling
+from xpnn._arrays.types import Array
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+Options = dict[str, Any]
+
+
+class Number(NamedTuple):
+    """An option that is a finite number; made a Python float."""
+
+    range: str = ""
+    """What more it must be, in words that follow 'a finite number'."""
+    holds: Callable[[float], bool] = lambda _: True
+    """Whether a finite number is that."""
+
+    @property
+    def words(self) -> str:
+        """What it must be."""
+        return f"a finite number{self.range and ' '}{self.range}"
+
+    def take(self, value: Any) -> float | None:
+        """Return it as a Python float; None if it is no number."""
+        if type(value) is float:  # also one that torch.compile has no value of
+            return value + 0.0  # -0.0 is 0.0, as the memory of earlier calls has it
+        dtype = getattr(value, "dtype", None)
+        if dtype is None:
+            real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        else:
+            kinds = ("float", "bfloat", "int", "uint")
+            real = tuple(value.shape) == () and dtype_name(dtype).startswith(kinds)
+        try:
+            return float(value) + 0.0 if real else None
+        except OverflowError:  # an integer such as 10**400
+            return math.inf
+
+    def allows(self, value: float) -> bool:
+        """Whether the number is in the range."""
+        return -math.inf < value < math.inf and self.holds(value)
+
+
+class Choice:
+    """An option that is one of a few words."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    @property
+    def words(self) -> str:
+        """What it must be."""
+        return " or ".join(map(repr, self.names))
+
+    def take(self, value: Any) -> str | None:
+        """Return it as a Python string; None if it is none."""
+        if getattr(value, "shape", None) == () and hasattr(value, "item"):
+            value = value.item()  # of an array without an axis
+        return str(value) if isinstance(value, str) else None
+
+    def allows(self, value: str) -> bool:
+        """Whether it is one of the words."""
+        return value in self.names
+
+
+class Option(NamedTuple):
+    """What an option is when it is not given, and what it may be."""
+
+    default: Any
+    kind: Number | Choice
+
+    def taken(self, called: str, value: Any) -> Any:
+        """Return the value as Python's own; TypeError or ValueError if it cannot be one."""
+        if value is None and self.default is None:
+            return None
+        found = self.kind.take(value)
+        if found is None or not self.kind.allows(found):  # type: ignore[arg-type]
+            error = XpnnTypeError if found is None else XpnnValueError
+            raise error(f"{called} to be {self.kind.words}, got {_shown(value)}")
+        return found
+
+
+_options: dict[str, dict[str, Option]] = {}
+
+
+def declare(formula: Callable[..., Any], kinds: dict[str, Number | Choice]) -> None:
+    """Keep what the options of a formula may be; their defaults are those of its signature."""
+    parameters = inspect.signature(formula).parameters
+    _options[formula.__name__] = {
+        name: Option(parameters[name].default, kind) for name, kind in kinds.items()
+    }
+
+
+def options_of(function: str) -> dict[str, Option]:
+    """Return the options of a function by its name."""
+    return _options.get(function, {})
+
+
+def check_names(function: str, given: Options, error: type[Exception] = XpnnTypeError) -> None:
+    """Raise an error unless the function has all of these options."""
+    known = options_of(function)
+    for name in given:
+        if name not in known:
+            expected = ", ".join(known) or "none"
+            raise error(f"{function}: expected options {expected}, got {name!r}")
+
+
+def check(function: str, given: Options) -> Options:
+    """Return options as Python numbers and strings; TypeError or ValueError if one cannot be."""
+    check_names(function, given)
+    known = options_of(function)
+    return {n: known[n].taken(f"{function}: expected {n}", v) for n, v in given.items()}
+
+
+def check_or_trace(function: str, given: Options) -> tuple[Options, dict[str, Array]]:
+    """Return options as `check` does, and apart from them those whose values are not to be read.
+
+    A compiler traces these, or derivatives are taken by them: they are arrays of a formula like any
+    other, and what they hold is not checked.
+    """
+    check_names(function, given)
+    traced = {n: v for n, v in given.items() if type(v) is not float and is_traced(v)}
+    for name, value in traced.items():
+        if tuple(value.shape) != () or not isinstance(options_of(function)[name].kind, Number):
+            raise XpnnTypeError(
+                f"{function}: expected {name} to be {options_of(function)[name].kind.words}, got a "
+                f"traced array of shape {tuple(value.shape)}"
+            )
+    return check(function, {n: v for n, v in given.items() if n not in traced}), traced
+
+
+def is_traced(a: Any) -> bool:
+    """Whether a compiler, a transform or the record of derivatives is at work on an array."""
+    if not hasattr(a, "dtype"):
+        return False
+    a = getattr(a, "_native", a)  # of a reproducible namespace
+    jax, torch = sys.modules.get("jax"), sys.modules.get("torch")
+    if torch is not None and isinstance(a, torch.Tensor):
+        ordinary = type(a) in {torch.Tensor, torch.nn.Parameter}
+        return is_compiling() or not ordinary or not torch_takes_values_alone(a)
+    return jax is not None and isinstance(a, jax.core.Tracer)
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        text = "an integer of too many digits"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+_LONGEST = 60
+"""Characters of a value in an error."""

@@ -1,0 +1,1 @@
+"""A computation planned once for a kind of arrays, and run again."""

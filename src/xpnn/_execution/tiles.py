@@ -1,0 +1,179 @@
+"""Formulas of many rows in tiles that stay in the cache, on as many threads as the BLAS would use."""
+
+import contextvars
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xpnn._arrays.types import Values
+from xpnn._execution.program import Program
+from xpnn._execution.recorder import Recorded
+from xpnn._execution.threads import in_tiles, with_one_blas_thread
+
+
+class _Workspace:
+    """Memory that programs work in, one after the other, and a context where NumPy does not warn."""
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.context = contextvars.Context()
+        self.context.run(np.seterr, all="ignore")
+        self._blocks: list[Values] = []
+
+    def memory(self) -> Callable[[int], Values]:
+        """Return `take(bytes)`, which hands out pieces of all the memory there is, and gets more."""
+        blocks, begin = iter(self._blocks), 0
+        block = next(blocks, None)
+
+        def take(size: int) -> Values:
+            nonlocal block, begin
+            while block is not None and begin + size > block.size:
+                block, begin = next(blocks, None), 0
+            if block is None:
+                block, begin = np.empty(max(size, _BLOCK), np.uint8), 0
+                self._blocks.append(block)
+            piece = block[begin : begin + size]
+            begin += -(-size // _LINE) * _LINE
+            return piece
+
+        return take
+
+
+_LINE, _BLOCK = 64, 2**18
+"""Bytes of a line of the cache, where buffers begin, and of the least piece of memory that is got."""
+
+_numbers = itertools.count()
+_idle: list[_Workspace] = []
+
+
+_VECTOR, _MATRIX = 2**12, 2**17
+"""Multiplications for which no BLAS takes a second thread; OpenBLAS does from 9,216 and 262,144 on."""
+
+_LITTLE = 2**13
+"""Bytes of an input that is a tile whatever its formula needs beside it."""
+_SOME = 256
+"""Rows by which the memory of one is measured, if they are not long."""
+
+
+class Tiled:
+    """A formula of rows, whatever the others hold, or of columns, on NumPy's arrays.
+
+    Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
+    little; what is missing to such a number are rows of some call before, whose results are dropped.
+    `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
+    threads pay. `product` is the size of the largest matrix that rows are multiplied by. All programs
+    share the memory that they work in, so they take none when idle.
+    """
+
+    def __init__(
+        self,
+        formula: Callable[[Recorded], Recorded],
+        cache: int,
+        least: int,
+        *,
+        columns: bool = False,
+        turned: bool = False,
+        product: int = 0,
+    ) -> None:
+        self._formula, self._cache, self._least = formula, cache, least
+        self._product = product
+        self._axis, self._turned = -1 if columns else 0, turned
+        self._programs: dict[tuple[int, int], Program] = {}
+        self._limits: tuple[int, int] | None = None
+
+    def __call__(self, x: Values) -> Values:
+        """Return the rows of the formula for an array of shape (rows, ...), rows > 0.
+
+        With `columns`, those for one of shape (..., columns). Where it is `turned`, x is the
+        transpose of an array, and the result lies in memory as that does.
+        """
+        # The BLAS takes one thread for less: for a row by a matrix, and for a product of matrices.
+        if self._product > _VECTOR or self._product * x.shape[0] > _MATRIX:
+            return with_one_blas_thread(self._computed, x)
+        return self._computed(x)
+
+    def _computed(self, x: Values) -> Values:
+        count = x.shape[self._axis]
+        if count == 1:
+            return self._run(x, 1, 1)
+        if x.nbytes <= _LITTLE and not self._turned:
+            return self._run(x, count, self._rounded_up(count, count))
+        if self._limits is None:
+            self._limits = self._measured(x)
+        shortest, largest = self._limits
+        if count <= shortest and not self._turned:
+            return self._run(x, count, self._rounded_up(count, shortest))
+        y = self._result_for(x, count)
+
+        def run(part: slice) -> None:
+            at = self._at(part)
+            some = part.stop - part.start
+            self._run(x[at], some, self._rounded_up(some, shortest), y[at])
+
+        in_tiles(run, count, shortest, largest)
+        return y
+
+    def _run(self, x: Values, count: int, size: int, y: Values | None = None) -> Values:
+        try:
+            workspace = _idle.pop()
+        except IndexError:  # all are at work on other threads
+            workspace = _Workspace()
+        try:
+            return workspace.context.run(self._compute, workspace, x, count, size, y)
+        finally:
+            _idle.append(workspace)
+
+    def _compute(
+        self, workspace: _Workspace, x: Values, count: int, size: int, y: Values | None
+    ) -> Values:
+        key = (workspace.number, size)
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = self._record(x, size, workspace.memory())
+        if count == size:
+            if y is None:
+                return program.run(x)
+            program.run_into(y, x)
+            return y
+        some = self._at(slice(0, count))
+        program.input[some] = x
+        program()
+        result = program.result[some]
+        if y is None:
+            return np.array(result)
+        y[...] = result
+        return y
+
+    def _record(self, x: Values, size: int, take: Callable[[int], Values] | None = None) -> Program:
+        shape = (size, *x.shape[1:]) if self._axis == 0 else (*x.shape[:-1], size)
+        return Program(self._formula, shape, x.dtype, take)
+
+    def _at(self, part: slice) -> Any:
+        return part if self._axis == 0 else (..., part)
+
+    def _measured(self, x: Values) -> tuple[int, int]:
+        """Return the least and most rows of a tile."""
+        some = min(max(2**16 * x.shape[self._axis] // x.size, 2), _SOME)  # one needs fewer buffers
+        same = functools.cache(lambda size: np.empty(size, np.uint8))  # as it is never run
+        nbytes = self._record(x, some, same).nbytes
+        least, most = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
+        return least, 1 << most.bit_length() - 1
+
+    def _result_for(self, x: Values, count: int) -> Values:
+        like = self._run(x[self._at(slice(0, 1))], 1, 1)
+        shape = (count, *like.shape[1:]) if self._axis == 0 else (*like.shape[:-1], count)
+        return np.empty(shape, like.dtype, "F" if self._turned else "C")
+
+    @staticmethod
+    def _rounded_up(count: int, shortest: int) -> int:
+        """Return the rows of the program for so many: of few sizes, so that few programs are made."""
+        # Few rows: three binary digits of their number; many: one.
+        unit = (
+            1 << max(count.bit_length() - 3, 0)
+            if count <= shortest
+            else 1 << (count - 1).bit_length()
+        )
+        return -(-count // unit) * unit

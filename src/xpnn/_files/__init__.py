@@ -1,0 +1,1 @@
+"""The model file, and rows read and written in pieces."""

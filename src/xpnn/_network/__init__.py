@@ -1,0 +1,1 @@
+"""Networks: layers one after the other, and where their weights lie."""

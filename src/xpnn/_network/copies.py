@@ -1,0 +1,48 @@
+"""Where a network's weights are, and how they get to where its input is."""
+
+from typing import Any
+
+from xpnn._arrays.dtypes import dtype_name
+from xpnn._arrays.library import Library, device_of, library
+from xpnn._arrays.transfer import can_make_lasting, is_numpy, move
+from xpnn._arrays.types import Array
+from xpnn._network.layers.dense import Dense
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+
+def layer_dtypes(layers: tuple[Dense, ...]) -> set[str]:
+    """Return the names of the dtypes of weights and biases."""
+    return {dtype_name(a.dtype) for layer in layers for a in layer.arrays.values()}
+
+
+def moved(
+    layers: tuple[Dense, ...], found: Library, device: Any, dtype: str | None
+) -> tuple[Dense, ...]:
+    """Copy weights and biases to a library, device and dtype; None leaves the dtype."""
+
+    def move_one(layer: Dense, called: str) -> Array | None:
+        a = getattr(layer, called)
+        if a is None:
+            return None
+        to = dtype or dtype_name(a.dtype)
+        if is_numpy(a) and not can_make_lasting():
+            copy = layer._copies[called][to]  # noqa: SLF001
+            return found.enter(copy(layer, called, device))
+        return move(a, found, device, to)
+
+    return tuple(
+        Dense._unchecked(layer.activation, (move_one(layer, "weight"), move_one(layer, "bias")))  # noqa: SLF001
+        for layer in layers
+    )
+
+
+def check_place(function: str, x: Array, found: Library, weight: Array) -> None:
+    """Raise an error that says which `to` mends it unless x is where weights that stay are."""
+    home, here, there = library(weight), device_of(x), device_of(weight)
+    if home.native is found.native and (None in (here, there) or here == there):
+        return
+    error = XpnnTypeError if home.native is not found.native else XpnnValueError
+    raise error(
+        f"{function}: got x of {found.name} on {here}, while the network's weights stay with "
+        f"{home.name} on {there}; network.to(x) gives a network for x"
+    )

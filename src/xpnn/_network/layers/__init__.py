@@ -1,0 +1,1 @@
+"""What a network is made of: one kind of layer a file."""

@@ -1,0 +1,469 @@
+"""Network: layers one after the other, called on the arrays of any library."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from xpnn._arrays import pytree
+from xpnn._arrays.dtypes import computing_float, float_names, floating_name, promote
+from xpnn._arrays.library import (
+    Library,
+    common_library,
+    device_of,
+    in_native_order,
+    key_of,
+    library,
+)
+from xpnn._arrays.transfer import can_make_lasting, destination, is_numpy, to_native, to_numpy
+from xpnn._arrays.types import Array, DType, Namespace
+from xpnn._network import cached
+from xpnn._network.checks import Class, check_classes, check_layers
+from xpnn._network.copies import check_place, layer_dtypes, moved
+from xpnn._network.interpreters import values
+from xpnn._network.interpreters.values import LOG_PROBA, Forward, Layers, output_of
+from xpnn._network.layers.dense import Dense, format_activation, parse_activation
+from xpnn._network.layers.linear import check_width
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+if TYPE_CHECKING:
+    from xpnn._files.model_file import Model
+    from xpnn._network.interpreters.bounds import Pass
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Network:
+    """Layers one after the other: the output of each is the input of the next.
+
+    Parameters
+    ----------
+    layers : iterable of Dense
+        At least one; the widths must fit.
+    classes : sequence of str or int, optional
+        What the classes are called, in the order of the outputs.
+
+    Raises
+    ------
+    TypeError
+        If a layer is no `Dense`, or the layers' arrays are of different libraries.
+    ValueError
+        If there is no layer, neighbours do not fit, the arrays lie on different devices, or the
+        number of `classes` is not that of the outputs.
+
+    Notes
+    -----
+    **Where the weights are.** A network made of NumPy arrays, or loaded from a file, follows its
+    input: called with arrays of another library, device or dtype it copies its weights there, once
+    each, and remembers. Nobody can write to its own weights, which are copies of those given. One
+    made of other arrays, or put somewhere with `to`, stays there, and where these are changed in
+    place, by an optimizer for example, every call follows.
+
+    **dtype.** Computed and returned in what the input and the weights promote to; an integer input
+    takes the weights'. float16 and bfloat16 are computed in float32 throughout and rounded once.
+
+    Frozen, and a pytree for JAX and PyTorch whose leaves are the weights and biases.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> weights = [np.asarray([[0.1, 0.3], [0.2, 0.4]]), np.asarray([[0.5], [0.6]])]
+    >>> network = xpnn.Network.from_weights(weights, [np.zeros(2), np.zeros(1)])
+    >>> network
+    Network of 2 layers, 9 parameters, float64, numpy weights that follow the input
+      0  2 -> 2, bias, sigmoid
+      1  2 -> 1, bias, identity
+    >>> network(np.asarray([[1.0, 0.5], [0.0, 0.0]]))
+    array([[0.6483926],
+           [0.55     ]])
+    """
+
+    layers: tuple[Dense, ...]
+    classes: tuple[Class, ...] | None = None
+    _placed: bool = field(init=False)
+    _float_names: set[str] | None = field(init=False)
+    _copies: dict[Any, Any] = field(init=False)
+
+    def __init__(self, layers: Iterable[Dense], classes: Sequence[Class] | None = None) -> None:
+        layers = tuple(layers)
+        check_layers(layers)
+        self._set(layers, None if classes is None else check_classes(classes, layers[-1]))
+        if self.follows:
+            object.__setattr__(self, "_float_names", layer_dtypes(layers))
+
+    def _set(self, layers: Any, classes: tuple[Class, ...] | None, *, placed: bool = False) -> None:
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "_placed", placed)
+        object.__setattr__(self, "_float_names", None)
+        object.__setattr__(self, "_copies", {})
+        pytree.update()
+
+    @classmethod
+    def _unchecked(
+        cls, rest: tuple[tuple[Class, ...] | None, bool], children: tuple[Any, ...]
+    ) -> "Network":
+        # JAX and torch put placeholders and tracers in the arrays' places.
+        network = object.__new__(cls)
+        network._set(children[0], rest[0], placed=rest[1])
+        return network
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Network._unchecked, ((self.classes, self._placed), (self.layers,))
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Sequence[Array],
+        biases: Sequence[Array | None] | None,
+        *,
+        hidden: str = "sigmoid",
+        output: str = "identity",
+        classes: Sequence[Class] | None = None,
+    ) -> "Network":
+        """Make a network of weights and biases, as scikit-learn's `coefs_` and `intercepts_` are.
+
+        Parameters
+        ----------
+        weights : sequence of array, shape (in, out) each
+            One a layer.
+        biases : sequence of array, shape (out,) each, or None
+            One a layer, None where a layer has none.
+        hidden : str, optional
+            Activation of all layers but the last. Default "sigmoid".
+        output : str, optional
+            Activation of the last layer. Default "identity".
+        classes : sequence of str or int, optional
+            What the classes are called.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `Dense` and `Network` do; ValueError if there are not as many biases as weights.
+        """
+        weights = tuple(weights)
+        biases = (None,) * len(weights) if biases is None else tuple(biases)
+        if len(weights) != len(biases):
+            raise XpnnValueError(
+                f"Network.from_weights: expected as many biases as weights, got {len(weights)} "
+                f"weights and {len(biases)} biases; give None for a layer without"
+            )
+        activations = [hidden] * (len(weights) - 1) + [output]
+        layers = []
+        for i, parts in enumerate(zip(weights, biases, activations, strict=False)):
+            try:
+                layers.append(Dense(*parts))
+            except (XpnnTypeError, XpnnValueError) as error:
+                raise type(error)(f"layer {i}: {error}") from None
+        return cls(layers, classes)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the weights are copied to wherever the input is."""
+        return not self._placed and is_numpy(self.layers[0].weight)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def output(self) -> str:
+        """Name of the output layer's activation."""
+        return output_of(self.layers)
+
+    def __call__(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return the output of the last activation: probabilities, values.
+
+        Parameters
+        ----------
+        x : array, shape (..., in)
+            One sample, a batch, or any leading axes; real floating or integer.
+        xp : namespace, optional
+            The array namespace to compute with; by default the one of `x`.
+
+        Returns
+        -------
+        array, shape (..., out)
+
+        Raises
+        ------
+        TypeError
+            If `x` is no real array, is of another library than weights that stay, or needs float64
+            where JAX has that switched off.
+        ValueError
+            If the width does not fit, or `x` is on another device than weights that stay.
+        """
+        return self._rows("network", values.outputs, x, xp)
+
+    def logits(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return what the output layer's sigmoid or softmax would be taken of, or an identity output.
+
+        ValueError for other activations; see `__call__`.
+        """
+        if self.output not in LOG_PROBA and self.output != "identity":
+            raise self._no_classes("logits")
+        return self._rows("network.logits", values.logits, x, xp)
+
+    def log_proba(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
+        """Return the logarithm of the probabilities, finite where they underflow; see `__call__`.
+
+        ValueError unless the output layer is softmax or sigmoid.
+        """
+        if self.output not in LOG_PROBA:
+            raise self._no_classes("log_proba")
+        return self._rows("network.log_proba", values.log_proba, x, xp)
+
+    def classify(
+        self, x: Array, /, *, certain: bool = False, xp: Namespace | None = None
+    ) -> Array | tuple[Array, Array]:
+        """Return the class of each row, found from the logits alone; `x`, `xp` as in `__call__`.
+
+        Parameters
+        ----------
+        certain : bool, optional
+            Also say for each class whether rounding cannot change it: whether it is the class of
+            the exact logits, and of any sound computation in this dtype on any backend, as
+            `error_bound` has it. Costs a pass or two in float64. Default False.
+
+        Returns
+        -------
+        array of integers
+            After softmax, shape (...): the index of the largest logit, the first of equal ones,
+            and of the first NaN where there is one.
+            After one sigmoid, shape (...): 1 where the logit is > 0, otherwise 0. After several
+            sigmoids, shape (..., out): the same for each of them. `classes` has the names.
+        array of bool
+            Only if `certain` is True; the same shape. False where a row holds NaN or infinity.
+
+        Raises
+        ------
+        ValueError
+            If the output layer is neither softmax nor sigmoid: regression has no classes.
+        TypeError, ValueError
+            As `__call__` does.
+        """
+        if self.output not in LOG_PROBA:
+            raise self._no_classes("classify")
+        classes = self._rows("network.classify", values.classes, x, xp)
+        if not certain:
+            return classes
+        from xpnn._network.interpreters import bounds  # noqa: PLC0415 -- few programs need it
+
+        return classes, self._analysed("network.classify", bounds.certain, x, xp)
+
+    def layer_outputs(
+        self, x: Array, /, *, xp: Namespace | None = None
+    ) -> list[tuple[Array, Array]]:
+        """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
+        x = in_native_order(x)
+        found, layers, forward = self._start("network.layer_outputs", values.outputs, x, xp)
+        z, outputs, xp = forward.enter(found, x), [], xp and found.xp
+        for layer in layers:
+            a = layer.linear(z, xp=xp)
+            z = layer.activate(a, xp=xp)
+            outputs.append((forward.leave(found, x, a), forward.leave(found, x, z)))
+        return outputs
+
+    def to(
+        self, like_or_namespace: Any, /, *, device: Any = None, dtype: DType | str | None = None
+    ) -> "Network":
+        """Return this network with its weights somewhere else, where they stay.
+
+        Parameters
+        ----------
+        like_or_namespace : array or namespace
+            An array whose library and device to go to, or a namespace: ``numpy``, ``torch``,
+            ``jax.numpy``.
+        device : optional
+            A device of that library or its name, such as "cuda:0"; by default that of the array, or
+            the library's default.
+        dtype : optional
+            A floating dtype of any library or its name; by default each array keeps its own.
+
+        Returns
+        -------
+        Network
+            Within one library, gradients flow back to this network's arrays.
+
+        Raises
+        ------
+        TypeError
+            If there is no such dtype, or it is float64 and JAX has that switched off.
+        ValueError
+            If there is no such device.
+        """
+        found, where = destination(like_or_namespace, device)
+        layers = moved(self.layers, found, where, floating_name("to", dtype))
+        network = object.__new__(Network)
+        network._set(layers, self.classes, placed=True)
+        return network
+
+    def save(self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
+        """Write the network to a file that `load` reads, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            A file, by custom named .safetensors; replaced if it is there. OSError if it cannot be.
+        metadata : mapping of str to str, optional
+            Notes to keep with it, such as where it came from.
+
+        Raises
+        ------
+        ValueError
+            If `load` would refuse the file: NaN or infinite weights, layers that were stacked or
+            emptied by a tree map. What stood at `path` is left as it was.
+
+        Notes
+        -----
+        A safetensors file with JSON in its metadata, as docs/format.md says. bfloat16 is stored as
+        float32, which holds its values exactly.
+        """
+        from xpnn._files import model_file  # noqa: PLC0415 -- takes a tenth of importing xpnn
+
+        layers, tensors = [], {}
+        for i, layer in enumerate(self.layers):
+            name, options = parse_activation(layer.activation)
+            layers.append({"activation": name, "options": options})
+            for called, a in layer.arrays.items():
+                if a is not None:
+                    tensors[f"layers.{i}.{called}"] = to_numpy(a)
+        classes = None if self.classes is None else list(self.classes)
+        model = model_file.Model(layers, classes, tensors, dict(metadata or {}))
+        try:
+            content = model_file.content_of(model)
+            network_of(model)
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise XpnnValueError(f"save: {error}; nothing was written") from None
+        model_file.write(path, content)
+
+    def _no_classes(self, method: str) -> XpnnValueError:
+        return XpnnValueError(
+            f"network.{method}: expected an output layer of softmax or sigmoid, which give "
+            f"probabilities, got {self.output}: this network is a regression; call network(x)"
+        )
+
+    def _rows(
+        self,
+        function: str,
+        part: Callable[[Layers, Array, Namespace], Array],
+        x: Array,
+        xp: Namespace | None,
+    ) -> Array:
+        x = in_native_order(x)
+        y = cached.again(part, x, self._copies) if xp is None else None
+        if y is not None:
+            return y
+        found, layers, forward = self._start(function, part, x, xp)
+        remembered = self._copies if self.follows or layers is self.layers else None
+        if found.reproducible is not None:
+            return found.reproducible.row_by_row(forward, layers, x, remembered)
+        if xp is not None:
+            return forward(found, layers, x)
+        return cached.run(found, forward, layers, x, remembered)
+
+    def _start(
+        self,
+        function: str,
+        part: Callable[[Layers, Array, Namespace], Array],
+        x: Array,
+        xp: Namespace | None,
+    ) -> tuple[Library, Layers, Forward]:
+        """Check x, and bring the layers to its library, device and dtype."""
+        found, name = self._checked(function, x, xp)
+        computing = computing_float(name)
+        layers = self._layers_at(found, device_of(x), computing)
+        return found, layers, Forward(part, computing, name)
+
+    def _checked(self, function: str, x: Array, xp: Namespace | None) -> tuple[Library, str]:
+        """Check x; return the library to compute with, and the name of the result's dtype."""
+        found = common_library(function, xp, {"x": x})
+        weight = self.layers[0].weight
+        if not self.follows:
+            check_place(function, x, found, weight)
+        check_width(f"{function}, layer 0", x, weight)
+        return found, promote(float_names(function, {"x": x}) | self._dtypes)
+
+    @property
+    def _dtypes(self) -> set[str]:
+        return self._float_names or layer_dtypes(self.layers)
+
+    def _analysed(
+        self,
+        function: str,
+        analysis: "Callable[[Pass, Array, Namespace], Any]",
+        x: Array,
+        xp: Namespace | None,
+        *,
+        dtype: str | None = None,
+        of: str = "output",
+    ) -> Any:
+        """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
+        from xpnn._network.interpreters.bounds import Pass, run  # noqa: PLC0415
+
+        found, name = self._checked(function, x, xp)
+        if found.reproducible is not None:
+            x, found = to_native(x, found)
+        layers_at = partial(self._layers_at, dtype="float64", use="analysis")
+        one = Pass(self.layers, self._dtypes, dtype or name, of)
+        return run(analysis, one, x, found, layers_at)
+
+    def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
+        if not self.follows:
+            here = found.reproducible is None and library(self.layers[0].weight).xp is found.xp
+            as_they_are = here and layer_dtypes(self.layers) == {dtype}
+            return self.layers if as_they_are else moved(self.layers, found, None, dtype)
+        key = (found.name, key_of(device), dtype, use)
+        if key in self._copies:
+            return self._copies[key]  # type: ignore[no-any-return]
+        layers = moved(self.layers, found, device, dtype)
+        if can_make_lasting():
+            self._copies[key] = layers
+        return layers
+
+    def __repr__(self) -> str:
+        try:
+            weight = self.layers[0].weight
+            where = f"{library(weight).name} weights"
+            where += " that follow the input" if self.follows else f" on {device_of(weight)}"
+            names = "/".join(sorted(layer_dtypes(self.layers)))
+            head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
+            head += f"{self.parameters:,} parameters, {names}, {where}"
+        except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
+            return f"Network({self.layers!r})"
+        lines = [head]
+        for i, layer in enumerate(self.layers):
+            n, m = layer.weight.shape
+            bias = "" if layer.bias is None else "bias, "
+            lines.append(f"  {i}  {n} -> {m}, {bias}{layer.activation}")
+        if self.classes is not None:
+            lines.append(f"  classes {', '.join(map(str, self.classes))}")
+        return "\n".join(lines)
+
+
+def network_of(model: "Model") -> Network:
+    """Make the network that a model file describes."""
+    layers = []
+    for i, layer in enumerate(model.layers):
+        try:
+            activation = format_activation(layer["activation"], layer["options"])
+            weight = model.tensors.get(f"layers.{i}.weight")
+            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise type(error)(f"layer {i}: {error}") from None
+    return Network(layers, model.classes)
+
+
+pytree.register(
+    pytree.Node(
+        Network,
+        ("layers",),
+        lambda network: ((network.layers,), (network.classes, network._placed)),  # noqa: SLF001
+        Network._unchecked,  # noqa: SLF001
+    )
+)

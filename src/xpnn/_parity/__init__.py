@@ -1,0 +1,1 @@
+"""Results held to the exact ones: how far off they are, and why."""

@@ -1,0 +1,297 @@
+"""Kernels run on the arrays of a library, and whole formulas of rows."""
+
+import ast
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+from xpnn._arrays import pytree
+from xpnn._arrays.axes import Slices
+from xpnn._arrays.compilers import Rule, compiler_of
+from xpnn._arrays.dtypes import computing_float, dtype_name, dtype_named
+from xpnn._arrays.library import Library, device_of, library_of_namespace, remember
+from xpnn._arrays.transfer import to_numpy
+from xpnn._arrays.types import Array, Namespace, Values
+from xpnn._execution.recorder import namespace as recording
+from xpnn._execution.tiles import Tiled
+from xpnn._reproducible.arithmetic.barrier import kept, native
+from xpnn._reproducible.arithmetic.double import LEAST_SINGLE
+from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
+from xpnn._reproducible.arithmetic.exact import split_right
+from xpnn._reproducible.arithmetic.reductions import KERNELS, matmul_split
+from xpnn._reproducible.array import ReproducibleArray
+from xpnn._reproducible.boundary import Wrapping, natives_of
+from xpnn._reproducible.derivatives import RULES
+from xpnn._reproducible.known_answer import check
+
+RowFormula = Callable[[Library, Any, Array], Array]
+"""A formula of (library, constants, x) that gives a row for each row of x."""
+
+_TILE, _ROWS = 2**16, 2**19
+"""Elements that are computed at a time, by functions and in products: they stay in the cache."""
+_CACHE, _LEAST = 2**25, 2**22
+"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay."""
+
+
+class Engine(Wrapping):
+    """What a reproducible namespace has beside the functions of the standard."""
+
+    made: ClassVar[dict[str, Self]] = {}
+
+    @classmethod
+    def over(cls, of: Library) -> Self:
+        """Return the one namespace of this kind over a library."""
+        if of.name not in cls.made:
+            cls.made[of.name] = cls(of)
+        return cls.made[of.name]
+
+    def __init__(self, of: Library) -> None:
+        self.of = of
+        self._compiler = compiler_of(of.xp)
+        self.guard = self._compiler.guard or of.guard
+        self.native_namespace = of.xp
+        self.__name__ = f"xpnn.reproducible({of.name})"
+        self.__xpnn_library__ = Library(self, self.guard, self)
+        self.Array: type[ReproducibleArray] = type(
+            "ReproducibleArray", (ReproducibleArray,), {"_namespace": self}
+        )
+        pytree.register(
+            pytree.Node(
+                self.Array,
+                ("_native",),
+                lambda x: ((x._native,), None),  # noqa: SLF001
+                lambda _, children: self.Array(children[0]),
+            )
+        )
+        remember(self.Array, self.__xpnn_library__)
+        self._operator: Any = self._compiler.operator(self._rule_of)
+        self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
+        self._rules: dict[str, Rule] = {}
+        self._compiled: dict[Any, Callable[..., Array]] = {}
+        self._checked: set[str] = set()
+        self.writes = 0
+        """How often an array was written to: views share memory, so each may have changed with it."""
+        self.pi, self.e, self.inf, self.nan, self.newaxis = (
+            math.pi,
+            math.e,
+            math.inf,
+            math.nan,
+            None,
+        )
+
+    rounded_once = frozenset({"linear", *ELEMENTWISE})
+    """The formulas that are not computed in binary64 and then rounded, but here as they stand."""
+
+    def run(self, formula: Callable[..., Any], given: Sequence[Array | None]) -> Any:
+        """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
+        arrays = [None if a is None else self.wrap(a) for a in given]
+        if self._compiler.as_one is None:
+            y = formula(*arrays)
+        else:
+
+            def whole(*natives: Array | None) -> Any:
+                return natives_of(formula(*(None if a is None else self.Array(a) for a in natives)))
+
+            y = self._compiler.as_one(whole)(*map(natives_of, arrays))
+        return self._wrapped(natives_of(y), any(isinstance(a, ReproducibleArray) for a in given))
+
+    # Kernels
+
+    def as_step(self, f: Callable[..., Array]) -> Callable[..., Array]:
+        """Return f as one step of the library, where it compiles what it computes."""
+        return self._compiler.step(f)
+
+    @property
+    def keep(self) -> Callable[[Array], Array] | None:
+        """The barrier of the library's compiler."""
+        return self._compiler.keep
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        """Compute a kernel on arrays of one dtype."""
+        arrays = self._of_one_dtype(name, args)
+        natives = [a._native for a in arrays]  # noqa: SLF001
+        return self._result(self._run(name, dtype_name(natives[0].dtype), natives, options), args)
+
+    def _run(
+        self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
+    ) -> Array:
+        if self._compiler.is_at_work():
+            return self._operator(list(natives), f"{name} {dtype} {options}")
+        key = (name, dtype, *options.items())
+        if key not in self._made:
+            self._made[key] = self._compiler.with_rule(self._rule(name, dtype, options))
+        return self._made[key](*natives)
+
+    def _rule_of(self, text: str) -> Rule:
+        """Return the rule that a compiler's operator knows by its text; see `_run`."""
+        if text not in self._rules:
+            name, dtype, plain = text.split(" ", 2)
+            self._rules[text] = self._rule(name, dtype, ast.literal_eval(plain))
+        return self._rules[text]
+
+    def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Rule:
+        """Return a kernel for arrays of a dtype, with its derivatives."""
+
+        def forward(*natives: Array) -> Array:
+            return self._compute(name, dtype, natives, options)
+
+        def backward(g: Array, *saved: Array) -> tuple[Array, ...]:
+            wrapped = [self.wrap(a) for a in (g, *saved)]
+            with self.guard(dtype):
+                gradients = RULES[name](self, *wrapped, **options)
+            return tuple(d._native for d in gradients)  # noqa: SLF001
+
+        def like(*natives: Array) -> Array:
+            return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **options)
+
+        return Rule(forward, backward, like)
+
+    def _compute(
+        self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
+    ) -> Array:
+        xp = self.native_namespace
+        if "axes" in options:
+            options = {**options, "slices": Slices(tuple(natives[0].shape), options["axes"])}
+            del options["axes"]
+        device = device_of(natives[0])
+        if str(device) not in self._checked:
+            check(self, natives[0], device)
+            self._checked.add(str(device))
+        if name in _NO_ARITHMETIC:
+            with self.guard("float64"):
+                return getattr(self, _NO_ARITHMETIC[name])(*natives, **options)
+
+        def compute(*natives: Array, kernel: Any = KERNELS[name], **more: Any) -> Array:
+            y = native(self._in_binary64(kernel, dtype, natives, **more))
+            return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
+
+        in_rows = self._compiler.in_rows
+        with self.guard("float64"):
+            if name in ELEMENTWISE and self.keep is None:
+                flat = xp.reshape(natives[0], (-1,))
+                return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
+            a, b = natives[0], natives[-1]
+            if name == "matmul" and len(b.shape) == 2 and 0 not in b.shape:
+                right = options.get("right") or self._in_binary64(split_right, dtype, [b])
+                size = max(_ROWS // max(math.prod(a.shape[1:]), 1), 16)
+                return in_rows(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
+            return compute(*natives, **options)
+
+    def _in_binary64(
+        self, kernel: Callable[..., Any], dtype: str, natives: Sequence[Array], **options: Any
+    ) -> Any:
+        """Run a kernel on arrays of a dtype, widened, behind the compiler's barrier."""
+        xp, single = self.native_namespace, dtype != "float64"
+        wide = [xp.astype(a, xp.float64) if single else a for a in natives]
+        kept_xp, arrays = kept(xp, self.keep, wide)
+        return kernel(*arrays, single=single, xp=kept_xp, **options)
+
+    def multiply_remembering(self, a: ReproducibleArray, b: ReproducibleArray) -> Array | None:
+        """a @ b with the right side split once, for as long as it lives; None where that cannot be.
+
+        Not for the compilers, that see no arrays, nor where gradients are recorded.
+        """
+        natives = (a._native, b._native)  # noqa: SLF001
+        if self.keep is not None or self._compiler.is_tracing():
+            return None
+        if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
+            return None
+        if len(b.shape) != 2 or 0 in b.shape:
+            return None
+        dtype = dtype_name(b.dtype)
+        writes, known = self.writes, b._split  # noqa: SLF001
+        if known is None or known[0] != writes:
+            with self.guard("float64"):
+                known = (writes, self._in_binary64(split_right, dtype, natives[1:]))
+            b._split = known  # noqa: SLF001
+        return self._compute("matmul", dtype, natives, {"right": known[1]})
+
+    # Formulas of rows
+
+    def row_by_row(
+        self, formula: RowFormula, constants: Any, x: Array, remembered: dict[Any, Any] | None
+    ) -> Array:
+        """Return formula(library, constants, x), whose rows depend on those of x alone.
+
+        constants is a tree of arrays. Where they stay as they are, `remembered` keeps for as long as
+        they live how the formula was recorded with them.
+        """
+        natives, y = natives_of(x), None
+        if math.prod(x.shape) > 0 and self._compiler.rows is not None:
+            y = self._compiled_for(formula)(constants, natives)
+        elif math.prod(x.shape) > 0 and remembered is not None:
+            values = self._compiler.to_host(natives)
+            if values is not None:
+                y = self._compiler.from_host(self._on_host(formula, constants, values, remembered))
+        if y is None:
+            return formula(self.__xpnn_library__, constants, x)
+        return self._wrapped(y, isinstance(x, ReproducibleArray))
+
+    def _compiled_for(self, formula: RowFormula) -> Callable[[Any, Array], Array]:
+        if formula not in self._compiled:
+            whole = functools.partial(formula, self.__xpnn_library__)
+            self._compiled[formula] = self._compiler.rows(whole, _ROWS)  # type: ignore[misc]
+        return self._compiled[formula]
+
+    def _on_host(
+        self, formula: RowFormula, constants: Any, x: Values, remembered: dict[Any, Any]
+    ) -> Values:
+        """Compute it by NumPy, in tiles: the bits are the same."""
+        key = (formula, x.shape[-1], x.dtype)
+        if key not in remembered:
+            recorded = self.over(library_of_namespace(recording))
+            there = pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
+            whole = functools.partial(formula, recorded.__xpnn_library__, there)
+            matrices = [a for a in pytree.leaves(constants) if len(a.shape) == 2]
+            product = max((math.prod(a.shape) for a in matrices), default=0)
+            remembered[key] = Tiled(whole, _CACHE, _LEAST, product=product)
+        y = remembered[key](x.reshape(-1, x.shape[-1]))
+        return y.reshape((*x.shape[:-1], *y.shape[1:]))  # type: ignore[no-any-return]
+
+    def _to_dtype(self, x: Array, to: str) -> Array:
+        xp = self.native_namespace
+        if to == "float64":
+            return xp.astype(x, xp.float64)
+        y = self._rounded(xp.where(xp.abs(x) < LEAST_SINGLE, 0.0, x), "float32")
+        return y if to == "float32" else self._to_low(y, to)
+
+    def _rounded(self, x: Array, dtype: str) -> Array:
+        """Return x in a narrower dtype, behind the compiler's barrier.
+
+        XLA leaves out a rounding whose result is widened again: float64 to float32 on GPUs.
+        """
+        xp, keep = self.native_namespace, self.keep
+        y = xp.astype(x, dtype_named(xp, dtype))
+        return y if keep is None else keep(y)
+
+    def _negative(self, x: Array) -> Array:
+        return self._choose(x == 0, 0.0, -x)
+
+    def _to_low(self, y: Array, dtype: str) -> Array:
+        """Round binary32 to a dtype of 16 bits."""
+        xp = self.native_namespace
+        if dtype == "float16":
+            # To a multiple of the least subnormal number here, so that the library's own conversion
+            # has nothing to round there: not all processors' would.
+            normal = xp.abs(y) >= 2.0**-14
+            small = xp.round(self._choose(normal, 0.0, y) * 2.0**24) * 2.0**-24
+            y = xp.where(normal, y, small)
+        return self._clean(self._rounded(y, dtype))
+
+
+def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
+    return functools.reduce(xp.add, arrays)
+
+
+# Kernels that only move or select, with rules of their own: clean has derivative 1 at 0.
+_NO_ARITHMETIC = {"astype": "_to_dtype", "clean": "_clean", "negative": "_negative"}
+
+# Of a kernel's result, the shape: from the library's own function of the same meaning.
+_STAND_INS: dict[str, Any] = {
+    "matmul": lambda xp, a, b: xp.matmul(a, b),
+    "astype": lambda xp, x, to: xp.astype(x, dtype_named(xp, to)),
+    **dict.fromkeys(
+        ("sum", "mean", "var", "std"), lambda xp, x, axes, **_: xp.sum(x, axis=axes) if axes else x
+    ),
+}

@@ -1,0 +1,177 @@
+"""What may stand beside what in an operation: where libraries promote differently, an error says so."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+_KINDS = {
+    "floating integer": """
+        add subtract multiply divide floor_divide remainder pow abs negative positive sign square round
+        ceil floor trunc isnan isfinite isinf signbit less less_equal greater greater_equal maximum minimum
+        clip max min argmax argmin sort argsort searchsorted sum cumulative_sum matmul
+        """,
+    "integer": "bitwise_left_shift bitwise_right_shift isin",
+    "integer bool": "bitwise_and bitwise_or bitwise_xor bitwise_invert",
+    "bool": "logical_and logical_or logical_xor logical_not",
+}
+_TAKES = {name: kinds.split() for kinds, names in _KINDS.items() for name in names.split()}
+"""The kinds of dtypes that a function takes by the standard; those that are not here take all."""
+_OF_ALL = frozenset([*_TAKES, "equal", "not_equal"])
+"""Functions all of whose arguments are operands; those of `where` follow the condition."""
+_SHIFTS = frozenset(["bitwise_left_shift", "bitwise_right_shift"])
+
+
+def change_operands(
+    name: str, args: Sequence[Any], options: dict[str, Any], change: Callable[[Any], Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of a function with each operand changed."""
+    args, options = list(args), dict(options)
+    if name == "where":
+        args[1:] = map(change, args[1:])
+    elif name in _OF_ALL:
+        args = list(map(change, args))
+        for option in ("min", "max"):
+            if name == "clip" and option in options:
+                options[option] = change(options[option])
+    elif name in {"concat", "stack"}:
+        args[0] = list(map(change, args[0]))
+    return args, options
+
+
+def operands_of(name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
+    """Return the operands of a function."""
+    operands: list[Any] = []
+    change_operands(name, args, options, operands.append)
+    return operands
+
+
+def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
+    """Return the operands; refuse those whose common dtype, or value in it, depends on the library."""
+    operands = operands_of(name, args, options)
+    called = f"{xp.__name__}.{name}"
+    # torch.compile cannot ask a float that it traces for attributes.
+    arrays = [a for a in operands if type(a) is not float and hasattr(a, "dtype")]
+    dtypes = {dtype_name(a.dtype) for a in arrays}
+    kinds = set(map(kind_of, dtypes))
+    _check_condition(called, name, args, arrays)
+    _check_axes(called, name, args)
+    wrong = kinds - set(_TAKES.get(name, kinds))
+    if wrong:
+        raise XpnnTypeError(
+            f"{called}: expected {' or '.join(_TAKES[name])} values, got dtype "
+            f"{', '.join(sorted(dtypes))}; convert them with astype"
+        )
+    if dtypes and not are_of_a_kind(dtypes):
+        raise XpnnTypeError(
+            f"{called}: expected arrays of one kind, got dtypes {', '.join(sorted(dtypes))}, "
+            "which libraries promote differently; convert them with astype"
+        )
+    if name == "clip" and len(dtypes) > 1:
+        raise XpnnTypeError(
+            f"{called}: expected min and max of the dtype of x, got dtypes "
+            f"{', '.join(sorted(dtypes))}; convert them with astype"
+        )
+    if kinds == {"integer"} and common_dtype(dtypes) not in dtypes:
+        xp.check_integer(common_dtype(dtypes), f"{name} of {' and '.join(sorted(dtypes))}")
+    for dtype in dtypes:
+        for number in operands:
+            if type(number) in {bool, int, float}:
+                check_number(called, number, dtype)
+    if name in _SHIFTS and type(args[1]) is int:
+        bits = min((int(dtype.lstrip("uint")) for dtype in dtypes), default=64)
+        if not 0 <= args[1] < bits:
+            raise XpnnValueError(
+                f"{called}: expected to shift by 0 to {bits - 1} bits, got {args[1]}"
+            )
+    return operands
+
+
+def _check_condition(called: str, name: str, args: Sequence[Any], arrays: Sequence[Any]) -> None:
+    if name != "where":
+        return
+    dtype = dtype_name(args[0].dtype)
+    if dtype != "bool":
+        raise XpnnTypeError(f"{called}: expected a condition of dtype bool, got {dtype}")
+    if not arrays:
+        raise XpnnTypeError(
+            f"{called}: expected an array to choose from, got two numbers, to which libraries give "
+            "dtypes of their own; make one an array, e.g. with asarray(..., dtype=...)"
+        )
+
+
+_LEAST_AXES = {"sort": 1, "argsort": 1, "tril": 2, "triu": 2}
+
+
+def _check_axes(called: str, name: str, args: Sequence[Any]) -> None:
+    least = _LEAST_AXES.get(name, 0)
+    if least and len(args[0].shape) < least:
+        raise XpnnValueError(
+            f"{called}: expected an array of {least} axes or more, got shape {tuple(args[0].shape)}"
+        )
+    if name == "meshgrid" and (
+        any(len(a.shape) > 1 for a in args) or len({dtype_name(a.dtype) for a in args}) > 1
+    ):
+        raise XpnnValueError(
+            f"{called}: expected arrays of one axis and of one dtype, got shapes "
+            f"{[tuple(a.shape) for a in args]} and dtypes {[dtype_name(a.dtype) for a in args]}"
+        )
+    if name == "broadcast_to" and any(n < 0 for n in args[1]):
+        raise XpnnValueError(f"{called}: expected lengths of 0 or more, got {tuple(args[1])}")
+
+
+def common_dtype(dtypes: set[str]) -> str:
+    """Return the name of the dtype that dtypes of one kind promote to, by the standard."""
+    if dtypes <= FLOATS.keys():
+        return promote(dtypes)
+    if len(dtypes) == 1:
+        return next(iter(dtypes))
+    bits = {
+        sign: max((int(d.lstrip("uint")) for d in dtypes if d.startswith(sign)), default=0)
+        for sign in ("int", "uint")
+    }
+    if bits["int"] == 0:
+        return f"uint{bits['uint']}"
+    return f"int{max(bits['int'], 2 * bits['uint'])}"
+
+
+def kind_of(dtype: str) -> str:
+    """Return floating, integer or bool."""
+    return "floating" if dtype in FLOATS else "integer" if dtype in INTEGERS else "bool"
+
+
+def are_of_a_kind(dtypes: set[str]) -> bool:
+    """Whether there is one dtype of their kind to which all promote, by the standard."""
+    signed = any(dtype.startswith("int") for dtype in dtypes)
+    return len(set(map(kind_of, dtypes))) == 1 and not (signed and "uint64" in dtypes)
+
+
+_NUMBERS: dict[str, tuple[type, ...]] = {
+    "floating": (int, float),
+    "integer": (int,),
+    "bool": (bool,),
+}
+
+
+def check_number(called: str, number: float, dtype: str) -> None:
+    """Refuse a Python number of another kind than a dtype, or that an integer dtype does not hold."""
+    kind = kind_of(dtype)
+    if type(number) not in _NUMBERS[kind]:
+        raise XpnnTypeError(
+            f"{called}: expected a Python number of the kind of {dtype}, {kind}, got {number!r}, "
+            "which libraries convert differently; convert the array with astype, or name another dtype"
+        )
+    if kind == "integer":
+        check_fits(called, int(number), dtype)
+
+
+def check_fits(called: str, number: int, dtype: str) -> None:
+    """Raise ValueError for an integer that an integer dtype does not hold."""
+    signed, bits = dtype.startswith("int"), int(dtype.lstrip("uint"))
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if not least <= number <= most:
+        raise XpnnValueError(
+            f"{called}: expected a number that {dtype} holds, got {number}; convert the "
+            "array with astype, or name another dtype"
+        )

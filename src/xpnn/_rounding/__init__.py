@@ -1,0 +1,1 @@
+"""How rounding errors grow on their way through a formula."""
