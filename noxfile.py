@@ -140,7 +140,7 @@ def exhaustive(session: nox.Session) -> None:
 @nox.session(default=False, venv_backend="none")
 def arm64(session: nox.Session) -> None:
     """The golden digests on an emulated ARM64 processor; Debian or Ubuntu; with JAX about an hour."""
-    tests = ["-k", "golden or oracle", "tests/test_reproducible.py"]
+    tests = ["-k", "golden or oracle", "tests/reproducible/test_reproducible.py"]
     session.run(
         "tools/arm64-python",
         str(session.cache_dir / "arm64"),

@@ -1,6 +1,6 @@
 """Kernels: functions of a library's own that compute what a formula does, in fewer steps.
 
-Only where they give the formula's values at the edges, and its derivatives (`tests/test_kernels.py`),
+Only where they give the formula's values at the edges, and its derivatives (`tests/execution/test_kernels.py`),
 and a benchmark shows a gain. To add one, add a row.
 """
 

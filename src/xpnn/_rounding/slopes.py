@@ -6,7 +6,7 @@ of its tail, and is no fault. It is stated in roundings, units of u, half a unit
 1; exp, expm1, log, log1p, tanh and erf are taken to be right to `ELEMENTARY` of them, everywhere.
 
 All intervals are [lower, upper], arrays of binary64. Maxima of slopes are those of the textbook formulas;
-`tests/test_slopes.py` holds them to mpmath.
+`tests/rounding/test_slopes.py` holds them to mpmath.
 """
 
 import math

@@ -40,7 +40,7 @@ EDGES = {
 
 @pytest.fixture(scope="module")
 def expected():
-    text = Path(__file__).with_name("expected.json").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "expected.json").read_text(encoding="utf-8")
     return {
         name: np.asarray([[float.fromhex(v) for v in entry] for entry in entries]).T
         for name, entries in json.loads(text).items()

@@ -513,7 +513,7 @@ def test_markers_are_known(run):
 
 @pytest.mark.slow
 def test_the_example_of_the_page(run, tmp_path, monkeypatch):
-    page = (Path(__file__).parents[1] / "docs" / "testing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
     library, tests = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "waves.py").write_text(library)
     result = run(tests, "-vv")

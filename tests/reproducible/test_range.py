@@ -15,10 +15,11 @@ import pytest
 from references import ELEMENTWISE as FORMULAS
 
 import xpnn
-from xpnn import _reproducible
+from xpnn import _activations
 from xpnn._activations.table import ELEMENTWISE as ACTIVATIONS
 from xpnn._arrays.transfer import to_numpy
 from xpnn._network.interpreters.exact import context
+from xpnn._reproducible import arithmetic
 from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
 
@@ -26,8 +27,11 @@ MP = mpmath.MPContext()
 MP.prec = 300
 LARGEST = sys.float_info.max
 ROOMS = [
-    *(Path(_reproducible.__file__).with_name(f"_{n}.py") for n in ("functions", "elementary")),
-    *(Path(xpnn.__file__).with_name(f"_{n}.py") for n in ("erf", "gated", "sigmoids", "softmax")),
+    *(Path(arithmetic.__file__).with_name(f"{n}.py") for n in ("elementwise", "elementary")),
+    *(
+        Path(_activations.__file__).with_name(f"{n}.py")
+        for n in ("erf", "gated", "sigmoids", "softmax")
+    ),
 ]
 
 
