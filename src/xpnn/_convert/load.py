@@ -5,7 +5,8 @@ from pathlib import Path
 
 from xpnn import models
 from xpnn._files import model_file
-from xpnn._network.network import Network, network_of
+from xpnn._network.network import Network
+from xpnn._network.stored import network_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 MAX_BYTES = 2**32

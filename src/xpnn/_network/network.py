@@ -16,19 +16,18 @@ from xpnn._arrays.library import (
     key_of,
     library,
 )
-from xpnn._arrays.transfer import can_make_lasting, destination, is_numpy, to_native, to_numpy
+from xpnn._arrays.transfer import can_make_lasting, destination, is_numpy, to_native
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._network import cached
 from xpnn._network.checks import Class, check_classes, check_layers
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import LOG_PROBA, Forward, Layers, output_of
-from xpnn._network.layers.dense import Dense, format_activation, parse_activation
+from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.linear import check_width
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 if TYPE_CHECKING:
-    from xpnn._files.model_file import Model
     from xpnn._network.interpreters.bounds import Pass
 
 
@@ -324,23 +323,10 @@ class Network:
         A safetensors file with JSON in its metadata, as docs/format.md says. bfloat16 is stored as
         float32, which holds its values exactly.
         """
-        from xpnn._files import model_file  # noqa: PLC0415 -- takes a tenth of importing xpnn
+        # Few programs save, and this takes a tenth of importing xpnn.
+        from xpnn._network.stored import save  # noqa: PLC0415
 
-        layers, tensors = [], {}
-        for i, layer in enumerate(self.layers):
-            name, options = parse_activation(layer.activation)
-            layers.append({"activation": name, "options": options})
-            for called, a in layer.arrays.items():
-                if a is not None:
-                    tensors[f"layers.{i}.{called}"] = to_numpy(a)
-        classes = None if self.classes is None else list(self.classes)
-        model = model_file.Model(layers, classes, tensors, dict(metadata or {}))
-        try:
-            content = model_file.content_of(model)
-            network_of(model)
-        except (XpnnTypeError, XpnnValueError) as error:
-            raise XpnnValueError(f"save: {error}; nothing was written") from None
-        model_file.write(path, content)
+        save(self, path, dict(metadata or {}))
 
     def _no_classes(self, method: str) -> XpnnValueError:
         return XpnnValueError(
@@ -444,19 +430,6 @@ class Network:
         if self.classes is not None:
             lines.append(f"  classes {', '.join(map(str, self.classes))}")
         return "\n".join(lines)
-
-
-def network_of(model: "Model") -> Network:
-    """Make the network that a model file describes."""
-    layers = []
-    for i, layer in enumerate(model.layers):
-        try:
-            activation = format_activation(layer["activation"], layer["options"])
-            weight = model.tensors.get(f"layers.{i}.weight")
-            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
-        except (XpnnTypeError, XpnnValueError) as error:
-            raise type(error)(f"layer {i}: {error}") from None
-    return Network(layers, model.classes)
 
 
 pytree.register(

@@ -1,0 +1,45 @@
+"""Networks as model files describe them, and back."""
+
+from os import PathLike
+
+from xpnn._arrays.transfer import to_numpy
+from xpnn._files.model_file import Model, content_of, write
+from xpnn._network.layers.dense import Dense, format_activation, parse_activation
+from xpnn._network.network import Network
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+
+def network_of(model: Model) -> Network:
+    """Make the network that a model file describes."""
+    layers = []
+    for i, layer in enumerate(model.layers):
+        try:
+            activation = format_activation(layer["activation"], layer["options"])
+            weight = model.tensors.get(f"layers.{i}.weight")
+            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise type(error)(f"layer {i}: {error}") from None
+    return Network(layers, model.classes)
+
+
+def _model_of(network: Network, metadata: dict[str, str]) -> Model:
+    layers, tensors = [], {}
+    for i, layer in enumerate(network.layers):
+        name, options = parse_activation(layer.activation)
+        layers.append({"activation": name, "options": options})
+        for called, a in layer.arrays.items():
+            if a is not None:
+                tensors[f"layers.{i}.{called}"] = to_numpy(a)
+    classes = None if network.classes is None else list(network.classes)
+    return Model(layers, classes, tensors, metadata)
+
+
+def save(network: Network, path: str | PathLike[str], metadata: dict[str, str]) -> None:
+    """Write a network to a model file; ValueError, and nothing written, if `load` would refuse it."""
+    model = _model_of(network, metadata)
+    try:
+        content = content_of(model)
+        network_of(model)
+    except (XpnnTypeError, XpnnValueError) as error:
+        raise XpnnValueError(f"save: {error}; nothing was written") from None
+    write(path, content)
