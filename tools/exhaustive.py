@@ -111,7 +111,7 @@ def check(job: tuple[str, int]) -> dict[str, Any]:
 def source() -> str:
     """A digest of what computes the functions."""
     folder = Path(xpnn.__file__).parent / "_reproducible"
-    texts = [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    texts = [path.read_bytes() for path in sorted(folder.rglob("*.py"))]
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
