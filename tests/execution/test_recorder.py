@@ -9,7 +9,7 @@ from networks import OPTIONS
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
 from xpnn._execution import recorder
-from xpnn._execution.program import Program
+from xpnn._execution.program import Trace
 from xpnn._execution.recorder import MANY
 from xpnn._network.layers.dense import parse_activation
 
@@ -38,7 +38,7 @@ def run_twice(formula, x):
     """Run a program on memory that holds something else each time."""
     memory = Memory()
     with np.errstate(all="ignore"):
-        program = Program(formula, x.shape, x.dtype, memory.take)
+        program = Trace(formula, x.shape, x.dtype).program(memory.take)
         results = []
         for value in (0x01, 0xFE):
             memory.scramble(value)
@@ -90,11 +90,11 @@ def test_operations(size, dtype, number):
 @pytest.mark.parametrize("convert", [np.asarray, bool, int, float, [1, 2].__getitem__, np.sqrt])
 def test_a_value_that_varies_has_no_value_yet(convert):
     with pytest.raises(TypeError):
-        Program(lambda x: x + convert(x[0] * 2), (3,), float)
+        Trace(lambda x: x + convert(x[0] * 2), (3,), float).program()
 
 
 def test_a_constant_has_one():
-    program = Program(lambda x: x + float(recorder.namespace.asarray(3.0)), (3,), float)
+    program = Trace(lambda x: x + float(recorder.namespace.asarray(3.0)), (3,), float).program()
     program.input[...] = 1
     program()
     assert program.result.tolist() == [4.0] * 3

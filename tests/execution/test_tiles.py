@@ -1,6 +1,10 @@
 """Formulas recorded on NumPy's arrays, and run in tiles on threads: the same bits as without."""
 
+import functools
+import gc
 import itertools
+import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import golden_cases
@@ -12,8 +16,8 @@ from threadpoolctl import ThreadpoolController
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
-from xpnn._execution import recorder
-from xpnn._execution.program import Program
+from xpnn._execution import recorder, tiles
+from xpnn._execution.program import Trace
 from xpnn._execution.tiles import Tiled
 from xpnn._reproducible import engine
 
@@ -158,7 +162,7 @@ def test_a_program_computes_what_the_formula_does(chosen, data):
 
     rng = np.random.default_rng(0)
     with np.errstate(all="ignore"):
-        program = Program(lambda x: formula(x, recorder.namespace), (3, 4), float)
+        program = Trace(lambda x: formula(x, recorder.namespace), (3, 4), float).program()
         for x in rng.standard_normal((3, 3, 4)):
             program.input[:] = x
             program()
@@ -175,10 +179,11 @@ def test_memory_of_a_program_does_not_grow_with_the_formula():
                 x = x * 0.5 + 1.0
             return x
 
-        return Program(formula, (8, 8), float)
+        trace = Trace(formula, (8, 8), float)
+        return trace.nbytes, trace.program()
 
-    short, long = of_length(3), of_length(300)
-    assert long.nbytes == short.nbytes
+    (bytes_of_short, short), (bytes_of_long, long) = of_length(3), of_length(300)
+    assert bytes_of_long == bytes_of_short
     assert len(long.steps) == 100 * len(short.steps)
 
 
@@ -191,7 +196,7 @@ def test_constants_are_computed_once():
         calls.append(xp.matmul(xp.permute_dims(c, (1, 0)), c) * 3.0)
         return x + xp.sum(calls[-1])
 
-    program = Program(formula, (2, 2), float)
+    program = Trace(formula, (2, 2), float).program()
     assert len(program.steps) == 1
     program.input[:] = 1
     program()
@@ -207,7 +212,7 @@ def test_all_pairs_of_operations():
             return g(xp, a, v) + g(xp, v, a)
 
         with np.errstate(all="ignore"):
-            program = Program(lambda v, h=formula: h(v, recorder.namespace), (3, 4), float)
+            program = Trace(lambda v, h=formula: h(v, recorder.namespace), (3, 4), float).program()
             program.input[:] = x
             program()
             np.testing.assert_array_equal(program.result, formula(x, np))
@@ -232,7 +237,90 @@ def test_no_operation_is_made_twice_nor_taken_for_another():
         return xp.divide(1.0, negative)
 
     with np.errstate(divide="ignore"):
-        program = Program(formula, (4,), float)
+        program = Trace(formula, (4,), float).program()
         program.input[...] = 2.0
         program()
     assert program.result.tolist() == [-np.inf] * 4
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """The formulas that are recorded meanwhile."""
+    made, init = [], Trace.__init__
+    monkeypatch.setattr(Trace, "__init__", lambda *args: made.append(args[1]) or init(*args))
+    return made
+
+
+KINDS = {
+    "function": (lambda: xpnn.tanh, np.ones),
+    "rows": (lambda: xpnn.softmax, lambda n: np.ones((n, 3))),
+    "columns": (lambda: lambda x: xpnn.log_softmax(x, axis=0), lambda n: np.ones((3, n))),
+    "network": (lambda: golden_cases.network((9, 7, 4), "float64"), lambda n: np.ones((n, 9))),
+    "reproducible network": (
+        lambda: functools.partial(golden_cases.network((9, 7, 4), "float64"), xp=RXP),
+        lambda n: np.ones((n, 9)),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_call_records_nothing_on_any_thread(kind, traces):
+    """A kind of call is recorded once, however many threads work on it, and laid out in each one's memory."""
+    make, numbers = KINDS[kind]
+    f, sizes = make(), (1, 5, 40_000)
+    expected = [f(numbers(n)) for n in sizes]
+    traces.clear()
+    together = threading.Barrier(3)
+
+    def call(_):
+        together.wait(60)
+        return [f(numbers(n)) for n in sizes]
+
+    with ThreadPoolExecutor(3) as pool:
+        for results in pool.map(call, range(3)):
+            assert all(map(same, results, expected))
+    assert traces == []
+    xpnn.relu(np.ones(1, "float16"))  # the fixture sees what is recorded
+    Tiled(lambda x: x + 1.0, 2**20, 2**17)(np.ones((1, 2)))
+    assert traces
+
+
+def test_memory_of_idle_workspaces_is_given_back(monkeypatch):
+    monkeypatch.setattr(tiles, "_IDLE", 0)
+    monkeypatch.setattr(tiles, "_idle", [])
+    tiled = Tiled(lambda x: x * 2.0 + 1.0, 2**20, 2**17)
+    seen = []
+    made = weakref.WeakSet()
+    monkeypatch.setattr(tiles._Workspace, "__hash__", object.__hash__)
+    right = tiles._Workspace.program
+    monkeypatch.setattr(
+        tiles._Workspace,
+        "program",
+        lambda w, *args: made.add(w) or seen.append(w.number) or right(w, *args),
+    )
+    for _ in "123":
+        assert same(tiled(np.ones((3, 2))), np.full((3, 2), 3.0))
+        assert tiles._idle == []
+        assert tiled._programs == {}
+    assert len(set(seen)) == 3
+    gc.collect()
+    assert not made
+    monkeypatch.setattr(tiles, "_IDLE", 2**26)
+    for _ in "123":
+        tiled(np.ones((3, 2)))
+    assert len(seen) == 4
+    assert sum(w.nbytes for w in tiles._idle) == tiles._BLOCK
+
+
+def test_idle_memory_has_a_bound():
+    """Whatever ran, and on however many threads, what is kept is what docs/speed.md says."""
+    together = threading.Barrier(4)
+
+    def call(_):
+        together.wait(60)
+        return RXP.sum(xpnn.softmax(np.ones((100_000, 10)), xp=RXP)), xpnn.tanh(np.ones(10**6))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call, range(4)))
+    held = sum(block.size for w in tiles._idle for block in w._blocks)
+    assert held == sum(w.nbytes for w in tiles._idle) <= 2**26

@@ -1,11 +1,11 @@
 """Programs: recorded formulas as calls of NumPy's functions that write into the same few buffers.
 
 NumPy takes new memory for the result of each operation, and Python finds out what to do each time. A
-program is made once and run again and again: on small arrays it takes a fraction of the formula's
-time, on large ones, taken in tiles, it stays in the processor's cache.
+formula is recorded once as a `Trace`, which says what to call and which results take turns in which
+buffer; laid out in some memory it is a `Program`, which is run again and again. On small arrays that takes
+a fraction of the formula's time; on large ones, taken in tiles, it stays in the processor's cache.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,26 +36,77 @@ def _arrays(args: Sequence[Any]) -> list[Values]:
     return [a for a in args if isinstance(a, np.ndarray)]
 
 
-class Program:
-    """A recorded formula of an array of this shape and dtype: fill `input`, run, read `result`.
+class Trace:
+    """A formula recorded for an array of this shape and dtype, and the buffers that its values need.
 
-    `take(size)` gives memory of so many bytes.
+    A buffer that is not needed any more is the next value's of the same size.
     """
 
     def __init__(
-        self,
-        formula: Callable[[Recorded], Recorded],
-        shape: tuple[int, ...],
-        dtype: Any,
-        take: Callable[[int], Values] | None = None,
+        self, formula: Callable[[Recorded], Recorded], shape: tuple[int, ...], dtype: Any
     ) -> None:
-        given = Input(stand_in(shape, dtype))
-        made = formula(given)
+        self.given = Input(stand_in(shape, dtype))
+        self.made = formula(self.given)
+        self.order = _in_order(self.made)
+        self.sizes: list[int] = []
+        """Bytes of each buffer."""
+        self.buffers: dict[int, list[int]] = {}
+        """For each value, by its id: the number of its buffer, and of those for its scratch."""
+        self._choose_buffers()
+
+    def _choose_buffers(self) -> None:
+        order, free = self.order, dict[int, list[int]]()
+        last = {id(_memory(a)): n for n, x in enumerate(order) for a in _recorded(x.inputs)}
+        # What is read and written outside is never free.
+        last[id(_memory(self.made))] = last[id(self.given)] = len(order)
+        used: dict[int, int] = {}
+
+        def take(x: Recorded) -> int:
+            size = max(x.value.nbytes, 1)
+            idle = free.get(size)
+            if idle:
+                return idle.pop()
+            self.sizes.append(size)
+            return len(self.sizes) - 1
+
+        def release(n: int, inputs: Sequence[Any]) -> None:
+            for a in _recorded(inputs):
+                memory = id(_memory(a))
+                if last[memory] == n and memory in used:
+                    buffer = used.pop(memory)
+                    free.setdefault(self.sizes[buffer], []).append(buffer)
+
+        used[id(self.given)] = take(self.given)
+        self.buffers[id(self.given)] = [used[id(self.given)]]
+        for n, x in enumerate(order):
+            operation = x.operation
+            if operation is None or operation.is_view:
+                continue
+            release(n, _sharing(x, operation))
+            own = used[id(x)] = take(x)
+            spare = [take(x) for _ in range(operation.scratch)]
+            release(n, x.inputs)
+            free.setdefault(self.sizes[own], []).extend(spare)
+            self.buffers[id(x)] = [own, *spare]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers together."""
+        return sum(self.sizes)
+
+    def program(self, take: Callable[[int], Values] = _new) -> "Program":
+        """Lay it out in memory, of which `take(bytes)` gives pieces."""
+        return Program(self, [take(size) for size in self.sizes])
+
+
+class Program:
+    """A recorded formula in memory of its own: fill `input`, run, read `result`."""
+
+    def __init__(self, trace: Trace, memory: list[Values]) -> None:
         self.steps: list[Step] = []
-        self.nbytes = 0
-        """Size of all buffers together."""
-        self.input, self.result = self._laid_out(given, made, take or _new)
-        self._reads, self._writes = self._find_reads(), self._writes_last()
+        self.input, self.result = self._laid_out(trace, memory)
+        self._reads = self._find_reads()
+        self._writes = self._writes_last()
 
     def __call__(self) -> None:
         """Compute the result of what is in the input."""
@@ -79,9 +130,12 @@ class Program:
         if not reads:
             self.input[...] = x
         steps = self.steps.copy()
-        for n in reads:
+        for n, places in reads:
             function, args = steps[n]
-            steps[n] = function, tuple(x if a is self.input else a for a in args)
+            changed = list(args)
+            for place in places:
+                changed[place] = x
+            steps[n] = function, tuple(changed)
         if writes:
             function, args = steps[-1]
             steps[-1] = function, (*args[:-1], y)
@@ -90,14 +144,15 @@ class Program:
         if not writes:
             y[...] = self.result
 
-    def _find_reads(self) -> list[int]:
-        """Return the steps that read the input; none if one reads a part or a view of it."""
+    def _find_reads(self) -> list[tuple[int, list[int]]]:
+        """Return the steps that read the input, and where; none if one reads a part or a view of it."""
         of_steps = [_arrays(args) for _, args in self.steps]
         views = (a for arrays in of_steps for a in arrays if a is not self.input)
         nested = any(isinstance(a, list | tuple) for _, args in self.steps for a in args)
         if nested or any(np.may_share_memory(a, self.input) for a in views):
             return []
-        return [n for n, arrays in enumerate(of_steps) if any(a is self.input for a in arrays)]
+        places = [[i for i, a in enumerate(args) if a is self.input] for _, args in self.steps]
+        return [(n, found) for n, found in enumerate(places) if found]
 
     def _writes_last(self) -> bool:
         """Return whether the last step writes the result, and only it, as its last argument."""
@@ -106,27 +161,14 @@ class Program:
         function, args = self.steps[-1]
         return isinstance(function, np.ufunc) and args[-1] is self.result
 
-    def _laid_out(
-        self, given: Recorded, made: Recorded, get: Callable[[int], Values]
-    ) -> tuple[Values, Values]:
-        """Give each value a buffer; one that is not needed any more is another's."""
-        order = _in_order(made)
-        last = {id(_memory(a)): n for n, x in enumerate(order) for a in _recorded(x.inputs)}
-        last[id(_memory(made))] = last[id(given)] = len(order)  # what is read and written outside
-        free: dict[int, list[Values]] = {}
-        buffers: dict[int, Values] = {}
+    def _laid_out(self, trace: Trace, memory: list[Values]) -> tuple[Values, Values]:
+        """Make the calls, of arrays that lie in the memory of their buffers."""
         places: dict[int, Values] = {}
 
         def place(a: Any) -> Any:
             if isinstance(a, list | tuple):
                 return type(a)(map(place, a))
-            if not isinstance(a, Recorded):
-                return a
-            return places.get(id(a), a.value)
-
-        def placed(x: Recorded, operation: Operation) -> tuple[Any, ...]:
-            small = operation.is_elementwise and 0 < x.value.size <= MANY
-            return tuple(map(functools.partial(quicker, x) if small else place, x.inputs))
+            return places.get(id(a), a.value) if isinstance(a, Recorded) else a
 
         def quicker(x: Recorded, a: Any) -> Any:
             """Return an input of a small result as NumPy takes it fastest."""
@@ -134,43 +176,24 @@ class Program:
                 return spread(value_of(a), x.inputs, x.shape)
             return place(a).reshape(()) if a.value.size == 1 else place(a)
 
-        def take(size: int) -> Values:
-            idle = free.get(size)
-            if not idle:
-                self.nbytes += size
-            return idle.pop() if idle else get(size)
+        def new(x: Recorded) -> list[Values]:
+            raw = (memory[n][: x.value.nbytes] for n in trace.buffers[id(x)])
+            return [r.view(x.dtype).reshape(x.shape) for r in raw]
 
-        def shaped(raw: Values, like: Any) -> Values:
-            return raw[: like.nbytes].view(like.dtype).reshape(like.shape)  # type: ignore[no-any-return]
-
-        def new(x: Recorded) -> Values:
-            buffers[id(x)] = raw = take(max(x.value.nbytes, 1))
-            return shaped(raw, x.value)
-
-        def release(n: int, inputs: Sequence[Any]) -> None:
-            for a in _recorded(inputs):
-                memory = _memory(a)
-                if last[id(memory)] == n and id(memory) in buffers:
-                    raw = buffers.pop(id(memory))
-                    free.setdefault(raw.nbytes, []).append(raw)
-
-        places[id(given)] = new(given)
-        for n, x in enumerate(order):
-            if x is given:
-                continue
+        (places[id(trace.given)],) = new(trace.given)
+        for x in trace.order:
             operation = x.operation
-            assert operation is not None  # noqa: S101 -- constants are not in the order
-            inputs = placed(x, operation)
+            if operation is None:  # the input
+                continue
+            small = operation.is_elementwise and 0 < x.value.size <= MANY
+            inputs = [quicker(x, a) if small else place(a) for a in x.inputs]
             if operation.is_view:
                 places[id(x)] = operation.steps(*inputs)
                 continue
-            release(n, _sharing(x, operation))
-            places[id(x)] = out = new(x)
-            spare = [take(out.nbytes) for _ in range(operation.scratch)]
-            release(n, x.inputs)
-            self.steps += operation.steps(out, *inputs, *(shaped(raw, out) for raw in spare))
-            free.setdefault(out.nbytes, []).extend(spare)
-        return places[id(given)], place(made)
+            out, *scratch = new(x)
+            places[id(x)] = out
+            self.steps += operation.steps(out, *inputs, *scratch)
+        return places[id(trace.given)], place(trace.made)
 
 
 def _sharing(x: Recorded, operation: Operation) -> list[Recorded]:

@@ -1,15 +1,17 @@
 """Formulas of many rows in tiles that stay in the cache, on as many threads as the BLAS would use."""
 
+import contextlib
 import contextvars
-import functools
 import itertools
+import operator
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._execution.program import Program
+from xpnn._execution.program import Program, Trace
 from xpnn._execution.recorder import Recorded
 from xpnn._execution.threads import in_tiles, with_one_blas_thread
 
@@ -19,12 +21,15 @@ class _Workspace:
 
     def __init__(self) -> None:
         self.number = next(_numbers)
+        self.nbytes = 0
         self.context = contextvars.Context()
         self.context.run(np.seterr, all="ignore")
         self._blocks: list[Values] = []
+        self._users: weakref.WeakSet[Tiled] = weakref.WeakSet()
 
-    def memory(self) -> Callable[[int], Values]:
-        """Return `take(bytes)`, which hands out pieces of all the memory there is, and gets more."""
+    def program(self, trace: Trace, user: "Tiled") -> Program:
+        """Lay a trace out in all the memory there is, and in more where that is too little."""
+        self._users.add(user)
         blocks, begin = iter(self._blocks), 0
         block = next(blocks, None)
 
@@ -35,18 +40,27 @@ class _Workspace:
             if block is None:
                 block, begin = np.empty(max(size, _BLOCK), np.uint8), 0
                 self._blocks.append(block)
+                self.nbytes += block.size
             piece = block[begin : begin + size]
             begin += -(-size // _LINE) * _LINE
             return piece
 
-        return take
+        return trace.program(take)
+
+    def give_back(self) -> None:
+        """Let go of the memory, with the programs in it."""
+        for user in list(self._users):
+            user.forget(self.number)
 
 
 _LINE, _BLOCK = 64, 2**18
 """Bytes of a line of the cache, where buffers begin, and of the least piece of memory that is got."""
+_IDLE = 2**26
+"""Bytes that all workspaces together may keep between two calls: as much as two large tiles need."""
 
 _numbers = itertools.count()
 _idle: list[_Workspace] = []
+_nbytes = operator.attrgetter("nbytes")
 
 
 _VECTOR, _MATRIX = 2**12, 2**17
@@ -58,14 +72,20 @@ _SOME = 256
 """Rows by which the memory of one is measured, if they are not long."""
 
 
+def _give_back_one() -> None:
+    """Give the memory back that waited longest."""
+    with contextlib.suppress(IndexError):  # another thread took it
+        _idle.pop(0).give_back()
+
+
 class Tiled:
     """A formula of rows, whatever the others hold, or of columns, on NumPy's arrays.
 
     Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
     little; what is missing to such a number are rows of some call before, whose results are dropped.
     `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
-    threads pay. `product` is the size of the largest matrix that rows are multiplied by. All programs
-    share the memory that they work in, so they take none when idle.
+    threads pay. `product` is the size of the largest matrix that rows are multiplied by. What is recorded
+    is kept, and laid out once in each workspace; all programs share the memory of these.
     """
 
     def __init__(
@@ -81,8 +101,15 @@ class Tiled:
         self._formula, self._cache, self._least = formula, cache, least
         self._product = product
         self._axis, self._turned = -1 if columns else 0, turned
+        self._traces: dict[int, Trace] = {}
         self._programs: dict[tuple[int, int], Program] = {}
         self._limits: tuple[int, int] | None = None
+
+    def forget(self, workspace: int) -> None:
+        """Drop the programs that were laid out in a workspace."""
+        for key in list(self._programs):
+            if key[0] == workspace:
+                self._programs.pop(key, None)
 
     def __call__(self, x: Values) -> Values:
         """Return the rows of the formula for an array of shape (rows, ...), rows > 0.
@@ -125,6 +152,8 @@ class Tiled:
             return workspace.context.run(self._compute, workspace, x, count, size, y)
         finally:
             _idle.append(workspace)
+            while sum(map(_nbytes, _idle)) > _IDLE:
+                _give_back_one()
 
     def _compute(
         self, workspace: _Workspace, x: Values, count: int, size: int, y: Values | None
@@ -132,7 +161,10 @@ class Tiled:
         key = (workspace.number, size)
         program = self._programs.get(key)
         if program is None:
-            program = self._programs[key] = self._record(x, size, workspace.memory())
+            trace = self._traces.get(size)
+            if trace is None:
+                trace = self._traces[size] = self._record(x, size)
+            program = self._programs[key] = workspace.program(trace, self)
         if count == size:
             if y is None:
                 return program.run(x)
@@ -147,9 +179,9 @@ class Tiled:
         y[...] = result
         return y
 
-    def _record(self, x: Values, size: int, take: Callable[[int], Values] | None = None) -> Program:
+    def _record(self, x: Values, size: int) -> Trace:
         shape = (size, *x.shape[1:]) if self._axis == 0 else (*x.shape[:-1], size)
-        return Program(self._formula, shape, x.dtype, take)
+        return Trace(self._formula, shape, x.dtype)
 
     def _at(self, part: slice) -> Any:
         return part if self._axis == 0 else (..., part)
@@ -157,8 +189,7 @@ class Tiled:
     def _measured(self, x: Values) -> tuple[int, int]:
         """Return the least and most rows of a tile."""
         some = min(max(2**16 * x.shape[self._axis] // x.size, 2), _SOME)  # one needs fewer buffers
-        same = functools.cache(lambda size: np.empty(size, np.uint8))  # as it is never run
-        nbytes = self._record(x, some, same).nbytes
+        nbytes = self._record(x, some).nbytes
         least, most = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
         return least, 1 << most.bit_length() - 1
 
