@@ -7,6 +7,7 @@ threads of the BLAS, of which there is one team for the whole process. What that
 """
 
 import functools
+import operator
 import os
 import threading
 from collections import deque
@@ -30,6 +31,9 @@ def libraries() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
+_threads_of = operator.attrgetter("num_threads")
+
+
 def _set(library: Any, threads: int) -> None:
     # Since 3.6 the public one is for the first thread alone that called it, and does nothing on others.
     real = getattr(library, "_real_set_num_threads", library.set_num_threads)
@@ -39,7 +43,7 @@ def _set(library: Any, threads: int) -> None:
 def count() -> int:
     """Return on how many threads work is done: as many as the BLAS has when nobody holds it."""
     with _lock:
-        found = _before if _users else [library.num_threads for library in libraries()]
+        found = _before if _users else list(map(_threads_of, libraries()))
     return min(found, default=1)
 
 
@@ -67,7 +71,7 @@ def _enter(claim: list[bool]) -> None:
     found = libraries()
     with _lock:
         if _users == 0:
-            _before = [library.num_threads for library in found]
+            _before = list(map(_threads_of, found))
         # Claimed before it is set: what is claimed will be restored.
         claim[0] = True
         _users += 1

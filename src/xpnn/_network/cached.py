@@ -76,7 +76,9 @@ def again(part: Part, x: Array, remembered: dict[Any, Any]) -> Array | None:
 
 def _kind(x: Array) -> tuple[Any, ...]:
     """What tells one kind of arrays of a type from another."""
-    device = key_of(getattr(x, "device", None))
+    device = getattr(x, "device", None)
+    if type(device).__hash__ is None:
+        device = key_of(device)
     return (getattr(x, "dtype", None), getattr(x, "shape", ())[-1:], device)
 
 
