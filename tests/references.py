@@ -6,12 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._network.interpreters.exact import FORMULAS, context
+from xpnn._activations.activation import Activation
+from xpnn._activations.table import RECORDS
+from xpnn._rounding.exact import context
+
+
+def _formula(name: str, x: Any) -> Any:
+    return Activation(name).exact([x])[0]
+
 
 ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
-    name: functools.partial(formula, context()) for name, formula in FORMULAS.items()
+    name: functools.partial(_formula, name) for name, r in RECORDS.items() if not r.of_rows
 }
-"""Of numbers of `xpnn._network.interpreters.exact.context()`, for the default options."""
+"""Of numbers of `xpnn._rounding.exact.context()`, for the default options."""
 
 
 def exact(name: str, x: float) -> Any:

@@ -3,21 +3,8 @@
 import importlib as _importlib
 import typing as _typing
 
-from xpnn._activations.erf import erf
-from xpnn._activations.exponential import celu, elu, selu
-from xpnn._activations.gated import gelu, mish, silu
-from xpnn._activations.piecewise import (
-    hard_sigmoid,
-    hard_swish,
-    hard_tanh,
-    identity,
-    leaky_relu,
-    relu,
-    relu6,
-    step,
-)
-from xpnn._activations.sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
-from xpnn._activations.softmax import log_softmax, logsumexp, softmax
+from xpnn._activations import names as _names
+from xpnn._activations.names import *
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.linear import linear
 from xpnn._network.network import Network
@@ -48,37 +35,16 @@ __all__ = [
     "XpnnTypeError",
     "XpnnValueError",
     "backends",
-    "celu",
-    "elu",
-    "erf",
     "error_bound",
     "expected_error",
     "explain",
-    "gelu",
-    "hard_sigmoid",
-    "hard_swish",
-    "hard_tanh",
-    "identity",
-    "leaky_relu",
     "linear",
     "load",
-    "log_sigmoid",
-    "log_softmax",
-    "logsumexp",
-    "mish",
     "parity",
-    "relu",
-    "relu6",
     "reproducible",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "step",
-    "tanh",
 ]
+__all__ += [name for name in vars(_names) if not name.startswith("_")]
+__all__.sort()
 
 _WHEN_ASKED_FOR = {
     "Backend": "_arrays.installed",

@@ -10,7 +10,7 @@ from references import ELEMENTWISE
 
 import xpnn
 from xpnn._activations.table import ELEMENTWISE as TABLE
-from xpnn._network.interpreters.exact import context
+from xpnn._rounding.exact import context
 
 NAMES = [function.__name__ for function in TABLE]
 # The derivative stated at a kink, where mpmath's two-sided one would be neither side's.

@@ -12,10 +12,10 @@ from labels import label
 from safetensors.numpy import save as safetensors_save
 
 import xpnn
-from xpnn._activations.table import ACTIVATIONS
+from xpnn._activations.table import ACTIVATIONS, RECORDS
 from xpnn._arrays.arguments import Choice, check, check_or_trace, options_of
 from xpnn._arrays.transfer import to_numpy
-from xpnn._network.interpreters.exact import FORMULAS, context
+from xpnn._rounding.exact import context
 
 TABLE = [(f, o) for f in ACTIVATIONS for o in options_of(f)]
 NUMBERS = [(f, o) for f, o in TABLE if not isinstance(options_of(f)[o].kind, Choice)]
@@ -253,10 +253,11 @@ def test_a_long_value_is_cut():
 
 
 def derivative(function, option, value):
-    mp = context()
+    mp, exact = context(), RECORDS[function].exact
+    defaults = {name: o.default for name, o in options_of(function).items()}
 
     def total(v):
-        return sum(FORMULAS[function](mp, mp.mpf(float(x)), **{option: v}) for x in X)
+        return sum(exact(mp, mp.mpf(float(x)), **{**defaults, option: v}) for x in X)
 
     return float(mp.diff(total, mp.mpf(value)))
 

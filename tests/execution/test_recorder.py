@@ -7,11 +7,11 @@ import pytest
 from networks import OPTIONS
 
 import xpnn
+from xpnn._activations.activation import Activation
 from xpnn._activations.table import ACTIVATIONS
 from xpnn._execution import recorder
 from xpnn._execution.program import Trace
 from xpnn._execution.recorder import MANY
-from xpnn._network.layers.dense import parse_activation
 
 RXP = xpnn.reproducible(np)
 SIZES = (MANY, MANY + 1)
@@ -113,16 +113,16 @@ def close(got, desired, dtype):
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, *OPTIONS])
 def test_activations_of_every_dtype(activation, dtype, way):
     """A byte order is another way to hold the same numbers."""
-    name, options = parse_activation(activation)
+    one = Activation.of(activation)
     for size in SIZES:
         x = np.linspace(0 if dtype[0] == "u" else -3, 3, size).astype(dtype)
         native = x.astype(x.dtype.newbyteorder("="))
-        first, second = (ACTIVATIONS[name](x, xp=WAYS[way], **options) for _ in "12")
-        desired = ACTIVATIONS[name](native, xp=WAYS[way], **options)
+        first, second = (one(x, xp=WAYS[way]) for _ in "12")
+        desired = one(native, xp=WAYS[way])
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(first, desired)
         assert first.dtype in (x.dtype, desired.dtype)
-        exact = ACTIVATIONS[name](native.astype("float64"), xp=np, **options)
+        exact = one(native.astype("float64"), xp=np)
         if first.dtype.itemsize > 2:
             close(first, exact, first.dtype)
 

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import xpnn
-from xpnn._activations.table import ACTIVATIONS, ELEMENTWISE
+from xpnn._activations.table import ACTIVATIONS, ELEMENTWISE, RECORDS
 from xpnn._arrays import installed
 from xpnn._arrays.dtypes import FLOATS, INTEGERS
-from xpnn._network.interpreters.values import LOG_PROBA
 
 from .transforms import TRANSFORMS
 
 Case = dict[str, Any]
 
 ELEMENT = [f.__name__ for f in ELEMENTWISE]
+OF_CLASSES = [name for name, record in RECORDS.items() if record.log_probability]
 SLICES = [*(name for name in ACTIVATIONS if name not in ELEMENT), "logsumexp"]
 METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
 LIBRARIES = [name for name in installed.installed() if name != "cupy"]
@@ -272,8 +272,8 @@ REFUSALS = [
     ),
     _refusal(
         xpnn.XpnnValueError,
-        lambda function, output: (function in ("log_proba", "classify") and output not in LOG_PROBA)
-        or (function == "logits" and output not in (*LOG_PROBA, "identity")),
+        lambda function, output: (function in ("log_proba", "classify") and output not in OF_CLASSES)
+        or (function == "logits" and output not in (*OF_CLASSES, "identity")),
     ),
 ]  # fmt: skip
 

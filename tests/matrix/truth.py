@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import xpnn
+from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import FLOATS, PRECISIONS, computing_float
-from xpnn._network.interpreters.exact import FORMULAS, context, exact
-from xpnn._rounding.slopes import ELEMENTARY, SLOPES
+from xpnn._network.interpreters.exact import exact
+from xpnn._rounding.exact import context
+from xpnn._rounding.slopes import ELEMENTARY
 
 from . import arrays, calls
 from .arrays import Values
@@ -90,7 +92,8 @@ def _formula(name: str, options: dict[str, Any], x: float) -> Any:
     mp = context()
     if math.isnan(x):
         return mp.mpf("nan")
-    y = FORMULAS[name](mp, mp.mpf(x if math.isfinite(x) else math.copysign(1e300, x)), **options)
+    x_or_far = mp.mpf(x if math.isfinite(x) else math.copysign(1e300, x))
+    (y,) = Activation(name, options).exact([x_or_far])
     return math.copysign(math.inf, y) if math.isinf(x) and abs(y) > 1e200 else y
 
 
@@ -144,7 +147,7 @@ def _exact_elements(
 def _element_tolerance(
     problem: Problem, x: Values, y: Values, way: str, library: str, dtype: str
 ) -> Values:
-    wide = computing_float(dtype)
+    one, wide = Activation(problem.case["function"], problem.options), computing_float(dtype)
     t, size = (np.abs(np.nan_to_num(a, posinf=0, neginf=0)).astype(np.float64) for a in (x, y))
     unit, tiny = PRECISIONS[wide].unit, PRECISIONS[wide].tiny
     tolerance = _rounding(y, dtype, way, library)
@@ -152,7 +155,7 @@ def _element_tolerance(
         if problem.case["dtype"] not in FLOATS:  # the integer itself is rounded
             tolerance = tolerance + 2 * unit * size
         if way == "fast":
-            roundings = SLOPES[problem.case["function"]].roundings(t, size, **problem.options)
+            roundings = one.record.errors.roundings(t, size, **dict(one.options))
             tolerance = tolerance + unit * roundings + 4 * tiny * (1 + t)
         elif way == "plain" or wide == "float64":
             # With options the argument of an exponential is rounded: as many units as it is large.
@@ -161,7 +164,7 @@ def _element_tolerance(
             tolerance = tolerance + (_UNITS + scaled) * 2 * unit * size
             tolerance = tolerance + (4 * tiny * (1 + t) if library == "jax" else 0)
     tolerance = np.minimum(tolerance, np.finfo(np.float64).max)
-    if SLOPES[problem.case["function"]].jump is None:
+    if one.record.errors.jump is None:
         return tolerance
     # What is below the smallest normal number may count as 0, where a function may jump.
     return np.where((t > 0) & (t < tiny), np.nan, tolerance)
@@ -181,9 +184,8 @@ def _element_slope(problem: Problem, dtype: str) -> Expected:
             continue
         near_0 = abs(v) < 2 * PRECISIONS[computing_float(dtype)].tiny
         h = mp.ldexp(max(1, abs(mp.mpf(v))), -120)
-        y = [
-            FORMULAS[name](mp, (0 if near_0 else mp.mpf(v)) + k * h, **options) for k in (-1, 0, 1)
-        ]
+        at = [(0 if near_0 else mp.mpf(v)) + k * h for k in (-1, 0, 1)]
+        y = Activation(name, options).exact(at)
         slopes = [float((y[1] - y[0]) / h), float((y[2] - y[1]) / h)]
         slopes = [0.0] * 2 if name == "step" else slopes
         low.append(min(slopes))

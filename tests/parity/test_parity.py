@@ -437,7 +437,7 @@ def test_explanations_as_json():
 
 
 def test_missing_mpmath_is_said(monkeypatch):
-    from xpnn._network.interpreters.exact import context
+    from xpnn._rounding.exact import context
 
     for name in [n for n in sys.modules if n.split(".")[0] == "mpmath"]:
         monkeypatch.delitem(sys.modules, name)

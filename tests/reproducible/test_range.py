@@ -18,10 +18,10 @@ import xpnn
 from xpnn import _activations
 from xpnn._activations.table import ELEMENTWISE as ACTIVATIONS
 from xpnn._arrays.transfer import to_numpy
-from xpnn._network.interpreters.exact import context
 from xpnn._reproducible import arithmetic
 from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
+from xpnn._rounding.exact import context
 
 MP = mpmath.MPContext()
 MP.prec = 300

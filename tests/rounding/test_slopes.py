@@ -9,14 +9,14 @@ import pytest
 from networks import OPTIONS
 
 import xpnn
-from xpnn._activations.table import ACTIVATIONS, ELEMENTWISE
+from xpnn._activations.activation import Activation
+from xpnn._activations.table import ELEMENTWISE, RECORDS
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.transfer import to_numpy
-from xpnn._network.interpreters.bounds import Enclosure, Rounding, after_activation
-from xpnn._network.interpreters.exact import FORMULAS, activate, context
-from xpnn._network.layers.dense import parse_activation
+from xpnn._network.interpreters.bounds import after_activation
 from xpnn._parity.standard import host
-from xpnn._rounding.slopes import SLOPES
+from xpnn._rounding.enclosure import Enclosure, Rounding
+from xpnn._rounding.exact import context
 
 NAMES = [function.__name__ for function in ELEMENTWISE]
 FORMS = (*NAMES, *OPTIONS, "celu(alpha=2.0)", "softplus(beta=0.5)", "elu(alpha=-2.0)")
@@ -33,8 +33,7 @@ FLAT = (
 
 
 def formula(form):
-    name, options = parse_activation(form)
-    return lambda x: FORMULAS[name](context(), x, **options)
+    return lambda x: Activation.of(form).exact([x])[0]
 
 
 def slope(form, t):
@@ -44,14 +43,10 @@ def slope(form, t):
 
 
 def steepest(form, low, high):
-    name, options = parse_activation(form)
+    one = Activation.of(form)
     with host().guard("float64"):
-        return SLOPES[name].steepest(np.asarray(low), np.asarray(high), host().xp, **options)
-
-
-def test_every_activation_has_its_row():
-    assert set(SLOPES) == set(NAMES) == set(FORMULAS)
-    assert set(ACTIVATIONS) - set(SLOPES) == {"softmax", "log_softmax"}
+        low, high, options = np.asarray(low), np.asarray(high), dict(one.options)
+        return one.record.errors.steepest(low, high, host().xp, **options)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -90,8 +85,8 @@ def test_slopes_are_of_use(form):
 
 def test_jumps_are_where_they_are():
     xp, (low, high) = host().xp, np.asarray([[-1.0, 0.5, -2.0], [1.0, 2.0, -1.0]])
-    assert SLOPES["step"].jump(low, high, xp).tolist() == [1, 0, 0]
-    jump = SLOPES["softplus"].jump(low, high, xp, threshold=1.5)
+    assert RECORDS["step"].errors.jump(low, high, xp).tolist() == [1, 0, 0]
+    jump = RECORDS["softplus"].errors.jump(low, high, xp, beta=1.0, threshold=1.5)
     assert jump.tolist() == [0, pytest.approx(math.log1p(math.exp(-1.5))), 0]
 
 
@@ -158,16 +153,15 @@ def test_sound_implementations_are_within_the_roundings(form, libraries, dtype):
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(-12, 12, 300), rng.normal(size=100) * 10 ** rng.uniform(-6, 0)])
     x = x.astype(dtype)
-    mp, (name, options) = context(), parse_activation(form)
+    mp, one = context(), Activation.of(form)
     exact = [formula(form)(mp.mpf(float(v))) for v in x]
     unit, tiny = PRECISIONS[dtype].unit, PRECISIONS[dtype].tiny
-    allowed = SLOPES[name].roundings(
-        np.abs(x.astype("float64")), np.abs([float(e) for e in exact]), **options
+    allowed = one.record.errors.roundings(
+        np.abs(x.astype("float64")), np.abs([float(e) for e in exact]), **dict(one.options)
     )
     most = unit * np.asarray(allowed) * np.ones(len(x)) + 4 * tiny * (1 + np.abs(x))
     for asarray, module in libraries:
-        ours = [lambda x: ACTIVATIONS[name](x, **options)]
-        for way in (*ours, *usual(module, form)):
+        for way in (one, *usual(module, form)):
             y = np.asarray(way(asarray(x)))
             for v, e, limit, at in zip(y, exact, most, x, strict=True):
                 assert abs(mpmath.mpf(float(v)) - e) <= limit, (float(at), float(v), float(e))
@@ -176,7 +170,7 @@ def test_sound_implementations_are_within_the_roundings(form, libraries, dtype):
 def rows_of(name, logits):
     """softmax or log_softmax of rows, exactly enough."""
     mp = context()
-    return [activate(name, {}, [mp.mpf(float(v)) for v in row]) for row in logits]
+    return [Activation(name).exact([mp.mpf(float(v)) for v in row]) for row in logits]
 
 
 def alone(name, logits, errors, dtype):
@@ -185,7 +179,7 @@ def alone(name, logits, errors, dtype):
     with host().guard("float64"):
         by = Rounding.of(dtype, {dtype}, logits, xp)
         s = Enclosure(logits, xp.stack([errors, errors]))
-        return after_activation(s, (ACTIVATIONS[name], name, {}), by, xp)
+        return after_activation(s, Activation(name), by, xp)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
@@ -234,12 +228,11 @@ def test_errors_of_arguments_are_carried_through(form):
     rng = np.random.default_rng(0)
     centre = np.concatenate([rng.normal(size=80) * 3, [-1e-9, 0, 1e-9, 2, 3, -3, 6]])[:, None]
     errors = 10 ** rng.uniform(-9, 0.7, centre.shape)
-    name, options = parse_activation(form)
     xp, f, mp = host().xp, formula(form), context()
     with host().guard("float64"):
         by = Rounding.of("float32", {"float32"}, centre, xp)
         s = Enclosure(centre, xp.stack([errors, errors]))
-        after = after_activation(s, (ACTIVATIONS[name], name, options), by, xp)
+        after = after_activation(s, Activation.of(form), by, xp)
     for c, e, limit in zip(centre.flat, errors.flat, after.errors[0].flat, strict=True):
         for sign in (-1, 1):
             assert abs(f(mp.mpf(c + sign * e)) - f(mp.mpf(c))) <= limit + 1e-15 * abs(c)

@@ -11,9 +11,14 @@ from collections.abc import Sequence
 
 from xpnn._activations.erf_coefficients import CENTRE, SCALED, SERIES, SMALL
 from xpnn._activations.parts import at_most, magnitude
+from xpnn._activations.record import record
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.computation import elementwise
+from xpnn._rounding.exact import clip
+from xpnn._rounding.slopes import ELEMENTARY, Slope, nearest_to_zero
+
+__all__ = ["erf"]
 
 FAR = 64.0
 """exp(-FAR**2 / 2) is 0 in every dtype."""
@@ -50,6 +55,15 @@ def normal_tail_times(a: Array, xp: Namespace) -> Array:
     return _exp_minus_square(a, 0.5, xp) * (0.5 * a * _scaled_erfc(a * math.sqrt(0.5)))
 
 
+def _erf_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
+    t = nearest_to_zero(lower, upper, xp)
+    return 2 / math.sqrt(math.pi) * xp.exp(-t * t)
+
+
+@record(
+    exact=lambda mp, x: mp.erf(clip(mp, x, -1000, 1000)),
+    errors=Slope(_erf_slope, lambda t, y: (ELEMENTARY + 4) * y, 2),
+)
 @elementwise
 def erf(x: Array, /, *, xp: Namespace = None) -> Array:
     """Error function, 2 / sqrt(pi) times the integral of exp(-t**2) from 0 to x.

@@ -1,10 +1,32 @@
 """The activations that are x above 0 and an exponential below."""
 
+import math
+from typing import Any
+
+from xpnn._activations.record import record
 from xpnn._arrays.arguments import Number
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.computation import elementwise
+from xpnn._rounding.exact import Number as Exact
+from xpnn._rounding.slopes import ELEMENTARY, Slope, within
+
+__all__ = ["elu", "selu", "celu"]
 
 
+def _exact_elu(mp: Any, x: Exact, alpha: Exact) -> Exact:
+    return x if x > 0 else alpha * mp.expm1(x)
+
+
+def _elu_slope(lower: Array, upper: Array, xp: Namespace, *, alpha: float) -> Array:
+    below = abs(alpha) * xp.exp(xp.minimum(upper, xp.zeros_like(upper)))
+    below = below * within(lower, upper, -math.inf, 0, xp)
+    return xp.maximum(within(lower, upper, 0, math.inf, xp), below)
+
+
+@record(
+    exact=_exact_elu,
+    errors=Slope(_elu_slope, lambda t, y, alpha: (ELEMENTARY + 4) * (y + abs(alpha))),
+)
 @elementwise(alpha=Number())
 def elu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     """Exponential linear unit: x where x > 0, otherwise alpha * (exp(x) - 1).
@@ -41,6 +63,24 @@ def elu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     return xp.where(x > 0, x, alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
 
 
+_SELU = "1.0507009873554804934193349852946", "1.6732632423543772848170429916717"
+"""The scale and the alpha with which mean 0 and variance 1 are a fixed point."""
+_SCALE, _ALPHA = map(float, _SELU)
+
+
+def _exact_selu(mp: Any, x: Exact) -> Exact:
+    scale, alpha = map(mp.mpf, _SELU)
+    return scale * _exact_elu(mp, x, alpha)
+
+
+def _selu_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
+    return _SCALE * _elu_slope(lower, upper, xp, alpha=_ALPHA)
+
+
+@record(
+    exact=_exact_selu,
+    errors=Slope(_selu_slope, lambda t, y: (ELEMENTARY + 8) * (y + 2)),
+)
 @elementwise
 def selu(x: Array, /, *, xp: Namespace = None) -> Array:
     """Scaled exponential linear unit: scale * elu(x, alpha).
@@ -73,10 +113,25 @@ def selu(x: Array, /, *, xp: Namespace = None) -> Array:
     >>> xpnn.selu(np.asarray([-2.0, 0.0, 2.0]))
     array([-1.52016647,  0.        ,  2.10140197])
     """
-    scale, alpha = 1.0507009873554804934, 1.6732632423543772848  # fixed point of mean 0, variance 1
-    return scale * elu(x, alpha=alpha, xp=xp)
+    return _SCALE * elu(x, alpha=_ALPHA, xp=xp)
 
 
+def _celu_slope(lower: Array, upper: Array, xp: Namespace, *, alpha: float) -> Array:
+    zero = xp.zeros_like(lower)
+    end = xp.minimum(upper if alpha > 0 else lower, zero)  # exp(x / alpha) falls where alpha < 0
+    below = xp.exp(end / alpha) * within(lower, upper, -math.inf, 0, xp)
+    return xp.maximum(within(lower, upper, 0, math.inf, xp), below)
+
+
+def _celu_roundings(t: Array, y: Array, *, alpha: float) -> Array:
+    growing = t * y / -alpha if alpha < 0 else 0.0  # exp of a large, rounded x / alpha
+    return (ELEMENTARY + 4) * (y + abs(alpha)) + growing
+
+
+@record(
+    exact=lambda mp, x, alpha: x if x > 0 else alpha * mp.expm1(x / alpha),
+    errors=Slope(_celu_slope, _celu_roundings),
+)
 @elementwise(alpha=Number("other than 0, by which x is divided", lambda alpha: alpha != 0))
 def celu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     """Continuously differentiable exponential linear unit.

@@ -5,12 +5,20 @@ and at -inf the product is its limit, 0.
 """
 
 import math
+from typing import Any
 
 from xpnn._activations.erf import FAR, normal_tail_times
 from xpnn._activations.parts import at_most, magnitude, positive_part
+from xpnn._activations.record import record
+from xpnn._activations.sigmoids import logistic
 from xpnn._arrays.arguments import Choice
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.computation import elementwise
+from xpnn._rounding.exact import Number as Exact
+from xpnn._rounding.exact import clip
+from xpnn._rounding.slopes import ELEMENTARY, Slope, tail_below
+
+__all__ = ["gelu", "silu", "mish"]
 
 
 def _times_logistic_tail(a: Array, u: Array, xp: Namespace) -> Array:
@@ -23,6 +31,15 @@ def _times_logistic_tail(a: Array, u: Array, xp: Namespace) -> Array:
     return (a * h) * (h / (1 + h * h))
 
 
+def _silu_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
+    t = xp.minimum(upper, -xp.ones_like(upper))
+    return tail_below(-2.5, -t * xp.exp(t), upper, 1.1, xp)
+
+
+@record(
+    exact=lambda mp, x: x * logistic(mp, x),
+    errors=Slope(_silu_slope, lambda t, y: (ELEMENTARY + 4) * y + ELEMENTARY / 2 * t),
+)
 @elementwise
 def silu(x: Array, /, *, xp: Namespace = None) -> Array:
     """Sigmoid linear unit (swish), x * sigmoid(x).
@@ -58,6 +75,38 @@ def silu(x: Array, /, *, xp: Namespace = None) -> Array:
     return positive_part(x, xp) - _times_logistic_tail(a, a, xp)
 
 
+_CUBIC = "0.044715"
+"""Of the approximation with tanh, which takes P to be the sigmoid of `_logistic_argument`."""
+_C = float(_CUBIC)
+
+
+def _exact_gelu(mp: Any, x: Exact, approximate: str) -> Exact:
+    if approximate == "tanh":
+        return x * logistic(mp, mp.sqrt(8 / mp.pi) * (x + mp.mpf(_CUBIC) * x**3))
+    # erfc refuses huge arguments, where the result is 0 or x in every dtype.
+    return x * mp.erfc(-clip(mp, x, -1000, 1000) / mp.sqrt(2)) / 2
+
+
+def _gelu_slope(lower: Array, upper: Array, xp: Namespace, *, approximate: str) -> Array:
+    t = xp.minimum(upper, -xp.ones_like(upper))
+    if approximate == "none":  # |P(t) + t p(t)| < |t| p(t), with P < p / |t|
+        tail = -t * xp.exp(-t * t / 2) / math.sqrt(2 * math.pi)
+    else:
+        steep = math.sqrt(8 / math.pi) * (1 + 3 * _C * (t * t))
+        tail = xp.exp(_logistic_argument(t)) * (1 - t * steep)
+    return tail_below(-2, tail, upper, 1.13, xp)
+
+
+def _logistic_argument(a: Array) -> Array:
+    return math.sqrt(8 / math.pi) * a * (1 + _C * (a * a))
+
+
+@record(
+    exact=_exact_gelu,
+    errors=Slope(
+        _gelu_slope, lambda t, y, approximate: (2 * ELEMENTARY + 8) * y + (ELEMENTARY + 4) * t
+    ),
+)
 @elementwise(approximate=Choice("none", "tanh"))
 def gelu(x: Array, /, *, approximate: str = "none", xp: Namespace = None) -> Array:
     """Gaussian error linear unit, x * P(Z < x) for a standard normal Z.
@@ -103,10 +152,14 @@ def gelu(x: Array, /, *, approximate: str = "none", xp: Namespace = None) -> Arr
         tail = normal_tail_times(a, xp)
     else:
         a = at_most(a, FAR, xp)
-        tail = _times_logistic_tail(a, math.sqrt(8 / math.pi) * a * (1 + 0.044715 * (a * a)), xp)
+        tail = _times_logistic_tail(a, _logistic_argument(a), xp)
     return positive_part(x, xp) - tail
 
 
+@record(
+    exact=lambda mp, x: x * mp.tanh(mp.log1p(mp.exp(x))),
+    errors=Slope(_silu_slope, lambda t, y: (2 * ELEMENTARY + 8) * y + 2 * t),
+)
 @elementwise
 def mish(x: Array, /, *, xp: Namespace = None) -> Array:
     """Mish, x * tanh(softplus(x)).

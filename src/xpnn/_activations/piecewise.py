@@ -1,10 +1,30 @@
 """The activations made of straight lines and parabolas."""
 
+import math
+
+from xpnn._activations.record import record
 from xpnn._arrays.arguments import Number
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.computation import elementwise
+from xpnn._rounding.exact import clip
+from xpnn._rounding.slopes import Slope, past, slope_within, within
+
+__all__ = [
+    "identity",
+    "step",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "hard_sigmoid",
+    "hard_swish",
+    "hard_tanh",
+]
 
 
+@record(
+    exact=lambda mp, x: x,
+    errors=Slope(lambda lower, upper, xp: xp.ones_like(lower)),
+)
 @elementwise
 def identity(x: Array, /, *, xp: Namespace = None) -> Array:
     """Identity: x itself.
@@ -34,6 +54,14 @@ def identity(x: Array, /, *, xp: Namespace = None) -> Array:
     return x
 
 
+@record(
+    exact=lambda mp, x: mp.mpf(int(x > 0)),
+    errors=Slope(
+        lambda lower, upper, xp: xp.zeros_like(lower),
+        span=1,
+        jump=lambda lower, upper, xp: xp.astype((lower <= 0) & (upper > 0), lower.dtype),
+    ),
+)
 @elementwise
 def step(x: Array, /, *, xp: Namespace = None) -> Array:
     """Heaviside step: 1 where x > 0, otherwise 0.
@@ -64,6 +92,10 @@ def step(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(x == x, one_or_zero, x)  # noqa: PLR0124 -- NaN stays NaN, and x in the graph
 
 
+@record(
+    exact=lambda mp, x: max(x, mp.mpf(0)),
+    errors=Slope(slope_within(0, math.inf)),
+)
 @elementwise
 def relu(x: Array, /, *, xp: Namespace = None) -> Array:
     """Rectified linear unit: x where x > 0, otherwise 0.
@@ -93,6 +125,10 @@ def relu(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(x <= 0, 0.0, x)
 
 
+@record(
+    exact=lambda mp, x: clip(mp, x, 0, 6),
+    errors=Slope(slope_within(0, 6), span=6),
+)
 @elementwise
 def relu6(x: Array, /, *, xp: Namespace = None) -> Array:
     """Rectified linear unit that stops at 6: min(max(x, 0), 6).
@@ -126,6 +162,15 @@ def relu6(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(x <= 0, 0.0, xp.where(x >= 6, 6.0, x))
 
 
+def _leaky_slope(lower: Array, upper: Array, xp: Namespace, *, negative_slope: float) -> Array:
+    below = abs(negative_slope) * within(lower, upper, -math.inf, 0, xp)
+    return xp.maximum(within(lower, upper, 0, math.inf, xp), below)
+
+
+@record(
+    exact=lambda mp, x, negative_slope: x if x > 0 else x * negative_slope,
+    errors=Slope(_leaky_slope, lambda t, y, negative_slope: 3 * y),
+)
 @elementwise(negative_slope=Number())
 def leaky_relu(x: Array, /, *, negative_slope: float = 0.01, xp: Namespace = None) -> Array:
     """Leaky rectified linear unit: x where x > 0, otherwise negative_slope * x.
@@ -162,6 +207,12 @@ def leaky_relu(x: Array, /, *, negative_slope: float = 0.01, xp: Namespace = Non
     return xp.where(x > 0, x, x * negative_slope)
 
 
+@record(
+    exact=lambda mp, x: clip(mp, x + 3, 0, 6) / 6,
+    errors=Slope(
+        lambda lower, upper, xp: within(lower, upper, -3, 3, xp) / 6, lambda t, y: 4 * y + 2, 1
+    ),
+)
 @elementwise
 def hard_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     """Piecewise linear sigmoid, relu6(x + 3) / 6.
@@ -195,6 +246,18 @@ def hard_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     return relu6(x + 3, xp=xp) / 6
 
 
+def _hard_swish_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
+    three = xp.full_like(lower, 3.0)
+    ends = (xp.minimum(xp.maximum(t, -three), three) for t in (lower, upper))
+    first, second = (xp.abs(2 * t + 3) / 6 for t in ends)
+    bend = xp.maximum(first, second) * within(lower, upper, -3, 3, xp)
+    return xp.maximum(bend, past(3, upper, xp))
+
+
+@record(
+    exact=lambda mp, x: x * clip(mp, x + 3, 0, 6) / 6,
+    errors=Slope(_hard_swish_slope, lambda t, y: 6 * y + 2 * t),
+)
 @elementwise
 def hard_swish(x: Array, /, *, xp: Namespace = None) -> Array:
     """Piecewise quadratic swish, x * hard_sigmoid(x).
@@ -228,6 +291,10 @@ def hard_swish(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(x <= -3, 0.0, x) * hard_sigmoid(x, xp=xp)
 
 
+@record(
+    exact=lambda mp, x: clip(mp, x, -1, 1),
+    errors=Slope(slope_within(-1, 1), span=2),
+)
 @elementwise
 def hard_tanh(x: Array, /, *, xp: Namespace = None) -> Array:
     """Piecewise linear tanh: min(max(x, -1), 1).

@@ -1,11 +1,34 @@
 """The activations that rise smoothly from one limit to another, and the sigmoid's integral."""
 
+import math
+from typing import Any
+
 from xpnn._activations.parts import magnitude, positive_part
+from xpnn._activations.record import record
 from xpnn._arrays.arguments import Number
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.computation import elementwise
+from xpnn._rounding.exact import Number as Exact
+from xpnn._rounding.slopes import ELEMENTARY, Slope, nearest_to_zero, past
+
+__all__ = ["sigmoid", "log_sigmoid", "tanh", "softplus", "softsign"]
 
 
+def logistic(mp: Any, x: Exact) -> Exact:
+    """Return the exact sigmoid."""
+    return 1 / (1 + mp.exp(-x))
+
+
+def _sigmoid_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
+    e = xp.exp(-nearest_to_zero(lower, upper, xp))
+    return e / (1 + e) ** 2
+
+
+@record(
+    exact=logistic,
+    errors=Slope(_sigmoid_slope, lambda t, y: (ELEMENTARY + 4) * y + ELEMENTARY / 2, 1),
+    log_probability="log_sigmoid",
+)
 @elementwise
 def sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     """Logistic sigmoid, 1 / (1 + exp(-x)).
@@ -38,6 +61,13 @@ def sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(x >= 0, 1.0, e) / (1 + e)
 
 
+@record(
+    exact=lambda mp, x: -mp.log1p(mp.exp(-x)),
+    errors=Slope(
+        lambda lower, upper, xp: 1 / (1 + xp.exp(lower)), lambda t, y: (2 * ELEMENTARY + 4) * y + 2
+    ),
+    log_probability="log_sigmoid",
+)
 @elementwise
 def log_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     """Logarithm of the sigmoid, -log(1 + exp(-x)).
@@ -67,6 +97,14 @@ def log_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     return -softplus(-x, xp=xp)
 
 
+@record(
+    exact=lambda mp, x: mp.tanh(x),
+    errors=Slope(
+        lambda lower, upper, xp: 4 * _sigmoid_slope(2 * lower, 2 * upper, xp),
+        lambda t, y: ELEMENTARY * y,
+        2,
+    ),
+)
 @elementwise
 def tanh(x: Array, /, *, xp: Namespace = None) -> Array:
     """Hyperbolic tangent.
@@ -96,6 +134,14 @@ def tanh(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.tanh(x)
 
 
+@record(
+    exact=lambda mp, x: x / (1 + abs(x)),
+    errors=Slope(
+        lambda lower, upper, xp: 1 / (1 + nearest_to_zero(lower, upper, xp)) ** 2,
+        lambda t, y: 8 * y,
+        2,
+    ),
+)
 @elementwise
 def softsign(x: Array, /, *, xp: Namespace = None) -> Array:
     """Softsign, x / (1 + abs(x)).
@@ -129,6 +175,37 @@ def softsign(x: Array, /, *, xp: Namespace = None) -> Array:
     return xp.where(small, near / (1 + magnitude(near, xp)), xp.where(x >= 0, far, -far))
 
 
+def _exact_softplus(mp: Any, x: Exact, beta: float, threshold: float | None) -> Exact:
+    over = threshold is not None and x * beta > threshold
+    return x if over else mp.log1p(mp.exp(beta * x)) / beta
+
+
+def _softplus_slope(
+    lower: Array, upper: Array, xp: Namespace, *, beta: float, threshold: float | None
+) -> Array:
+    slope = 1 / (1 + xp.exp(-beta * upper))
+    return slope if threshold is None else xp.maximum(slope, past(threshold / beta, upper, xp))
+
+
+def _softplus_jump(
+    lower: Array, upper: Array, xp: Namespace, *, beta: float, threshold: float | None
+) -> Array:
+    if threshold is None:
+        return xp.zeros_like(lower)
+    # Which side a rounded beta * x falls on is open close to the threshold.
+    near = 2.0**-10 * (1 + abs(threshold))
+    there = (beta * lower <= threshold + near) & (beta * upper >= threshold - near)
+    return xp.astype(there, lower.dtype) * (math.log1p(math.exp(-threshold)) / beta)
+
+
+@record(
+    exact=_exact_softplus,
+    errors=Slope(
+        _softplus_slope,
+        lambda t, y, beta, threshold: (2 * ELEMENTARY + 4) * y + 2 / beta,
+        jump=_softplus_jump,
+    ),
+)
 @elementwise(beta=Number("greater than 0", lambda beta: beta > 0), threshold=Number())
 def softplus(
     x: Array, /, *, beta: float = 1.0, threshold: float | None = None, xp: Namespace = None

@@ -1,21 +1,28 @@
-"""softmax, log_softmax and logsumexp, each shifted by the largest entry of its slice.
+"""softmax and log_softmax, shifted by the largest entry of their slice; and how they carry errors.
 
 Written for one axis; several are brought to the end, as one, and back.
 """
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+from xpnn._activations.record import record
 from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
 from xpnn._arrays.library import device_of, prepare
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.computation import Known, compute
-from xpnn.errors import XpnnValueError
+from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed
+from xpnn._rounding.exact import Number as Exact
+from xpnn._rounding.expected import DEVIATION, FACTOR, Expectation
+from xpnn._rounding.slopes import ELEMENTARY
+
+__all__ = ["softmax", "log_softmax"]
 
 
-def _kind(x: Array, axis: Axis) -> tuple[object, ...]:
+def kind_of_call(x: Array, axis: Axis) -> tuple[object, ...]:
     """What tells one kind of call of an array and an axis from another."""
     return (getattr(x, "dtype", None), axis, getattr(x, "ndim", None))
 
@@ -34,7 +41,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         xp: Namespace | None = None,
     ) -> Array:
         axis = plain_axis(name, axis)
-        key = _kind(x, axis) if xp is None and where is None else None
+        key = kind_of_call(x, axis) if xp is None and where is None else None
         way = None if key is None else known.find(x, key)
         if way is not None:
             return way(x, None)
@@ -55,6 +62,120 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
     return function
 
 
+# How softmax and log_softmax carry errors
+
+
+class _Shares(NamedTuple):
+    """What softmax and log_softmax need to know of their arguments, for changes below `_FAR`."""
+
+    near: Array
+    """Whether the arguments are known to `_FAR`."""
+    growth: Array
+    """exp(2 * reach): no share is larger by more than this factor anywhere in the enclosure."""
+    carried: Array
+    """sum over j != i of p_j (E_i + E_j): the change of log p_i, up to the growth of the p_j."""
+    below: Array
+    """How far each argument is below the largest, at most."""
+    mean_below: Array
+    """The mean of `below` by shares."""
+
+
+_FAR = 100.0
+
+
+def _shares(s: Enclosure, xp: Namespace) -> _Shares:
+    p = softmax(s.centre, xp=xp)
+    reach = xp.max(s.reach, axis=-1, keepdims=True)
+    near = reach < _FAR
+    growth = xp.exp(2 * xp.where(near, reach, _FAR))
+    carried = p * s.errors
+    # 2**-48 of the largest error covers the cancellation in 1 - p and in the sum's difference.
+    largest = xp.max(s.errors, axis=-1, keepdims=True)
+    others = xp.sum(carried, axis=-1, keepdims=True) - carried
+    carried = (1 - p) * s.errors + others + 2.0**-48 * largest
+    below = xp.max(s.centre, axis=-1, keepdims=True) - s.centre + 2 * reach
+    mean = xp.sum(p * growth * below, axis=-1, keepdims=True)
+    mean = xp.minimum(mean, xp.max(below, axis=-1, keepdims=True))
+    return _Shares(near, growth, carried, below, mean)
+
+
+def _enclose_softmax(s: Enclosure, p: Array, by: Rounding, xp: Namespace) -> Enclosure:
+    shares, n = _shares(s, xp), p.shape[-1]
+    highest = xp.minimum((p + 2.0**-1000) * shares.growth, xp.ones_like(p))
+    # p_i' - p_i = p_i sum over j of p_j (exp(d_i) - exp(d_j)) / sum of p_j exp(d_j), for changes d.
+    carried = xp.minimum(highest * shares.growth**2 * shares.carried, highest + 0 * s.errors)
+    # The differences and exponentials, each twice: for itself and in the sum; the sum, the division.
+    roundings = shares.below + 1.1 * shares.mean_below + 2 * ELEMENTARY + n + 8
+    errors = carried + highest * xp.expm1(by.unit * roundings) + (n + 4) * by.tiny
+    errors = xp.where(shares.near & (errors < 1), errors, 1.0)
+    errors = xp.where(xp.max(s.errors, axis=-1, keepdims=True) < math.inf, errors, math.inf)
+    return enclosed(p, errors, p, by.largest, xp)
+
+
+def _enclose_log_softmax(s: Enclosure, y: Array, by: Rounding, xp: Namespace) -> Enclosure:
+    shares, n = _shares(s, xp), y.shape[-1]
+    worst = s.errors + xp.max(s.errors, axis=-1, keepdims=True)
+    near = xp.minimum(shares.growth * shares.carried, worst)
+    carried = xp.where(shares.near, near, worst)
+    # The differences, exponentials, their sum, its logarithm; the result, of these or as x - logsumexp(x).
+    size = xp.max(xp.abs(s.centre) + s.reach, axis=-1, keepdims=True)
+    roundings = 2 * shares.below + 1.1 * shares.mean_below + size + n + 4
+    roundings = roundings + ELEMENTARY * (1 + math.log(n))
+    errors = carried + 1.1 * by.unit * roundings + (n + 4) * by.tiny
+    return enclosed(y, errors, xp.abs(y) + shares.below, by.largest, xp)
+
+
+def _expected(s: Expectation, y: Array, unit: float, xp: Namespace) -> tuple[Array, float]:
+    """Return the variance of the logarithms that the arguments make, and what evaluation adds."""
+    p = softmax(s.centre, xp=xp)
+    below = s.centre - xp.max(s.centre, axis=-1, keepdims=True)
+    variance = s.variance + (DEVIATION * unit * below) ** 2
+    carried = p * p * variance
+    variance = (1 - p) ** 2 * variance + xp.sum(carried, axis=-1, keepdims=True) - carried
+    return variance, unit * (2 * ELEMENTARY + 8 + math.sqrt(y.shape[-1])) / FACTOR
+
+
+def _expect_softmax(
+    s: Expectation, y: Array, unit: float, xp: Namespace, reach: float = 0.0
+) -> Expectation:
+    variance, own = _expected(s, y, unit, xp)
+    far = xp.max(reach * xp.sqrt(s.variance), axis=-1, keepdims=True)
+    growth = xp.exp(xp.minimum(far, xp.ones_like(far)))
+    variance = xp.minimum((y * growth) ** 2 * variance, xp.ones_like(y))
+    return Expectation(y, variance + (own * y) ** 2)
+
+
+def _expect_log_softmax(
+    s: Expectation, y: Array, unit: float, xp: Namespace, reach: float = 0.0
+) -> Expectation:
+    variance, own = _expected(s, y, unit, xp)
+    return Expectation(y, variance + (own * (1 + xp.abs(y))) ** 2)
+
+
+class _Errors(NamedTuple):
+    enclose: Callable[..., Enclosure]
+    expect: Callable[..., Expectation]
+
+
+def _exact_softmax(mp: Any, row: Sequence[Exact]) -> list[Exact]:
+    largest = max(row)
+    e = [mp.exp(x - largest) for x in row]
+    total = mp.fsum(e)
+    return [x / total for x in e]
+
+
+def _exact_log_softmax(mp: Any, row: Sequence[Exact]) -> list[Exact]:
+    k = max(range(len(row)), key=lambda i: row[i])
+    others = mp.fsum(mp.exp(x - row[k]) for i, x in enumerate(row) if i != k)
+    return [x - row[k] - mp.log1p(others) for x in row]
+
+
+@record(
+    exact=_exact_softmax,
+    errors=_Errors(_enclose_softmax, _expect_softmax),
+    of_rows=True,
+    log_probability="log_softmax",
+)
 @_along_axis
 def softmax(
     x: Array, /, *, axis: Axis = -1, where: Array | None = None, xp: Namespace = None
@@ -129,7 +250,7 @@ def first_largest(x: Array, xp: Namespace) -> Array:
     return xp.min(xp.where(largest, index, x.shape[-1]), axis=-1, keepdims=True)
 
 
-def _masked(x: Array, where: Array, axis: Axis, xp: Namespace) -> tuple[Array, Array]:
+def masked(x: Array, where: Array, axis: Axis, xp: Namespace) -> tuple[Array, Array]:
     """x with -inf where it is masked, but 0 in slices that are masked whole; and which are not.
 
     What -inf alone would make of such a slice is NaN, in steps or in derivatives.
@@ -138,7 +259,7 @@ def _masked(x: Array, where: Array, axis: Axis, xp: Namespace) -> tuple[Array, A
     return xp.where(some, xp.where(where, x, -math.inf), 0.0), some
 
 
-def _others(d: Array, axis: Axis, xp: Namespace) -> Array:
+def sum_of_others(d: Array, axis: Axis, xp: Namespace) -> Array:
     """Sum of exp(d), less 1, of differences from the largest entry along an axis, which is kept.
 
     The largest entries give exp(0), which is 1 exactly: taken off each, and all but one of them added
@@ -151,20 +272,12 @@ def _others(d: Array, axis: Axis, xp: Namespace) -> Array:
     return sum_along(e - top, axis, xp) + ties
 
 
-def _largest(x: Array, xp: Namespace) -> tuple[Array, Array]:
-    """Where one largest entry along the last axis stands, and that entry.
-
-    One, not all that are equal, as each has a weight of its own.
-    """
-    is_k = xp.arange(x.shape[-1], device=device_of(x)) == first_largest(x, xp)
-    m = xp.sum(xp.where(is_k & xp.isfinite(x), x, 0.0), axis=-1, keepdims=True)
-    # An infinite one is no term of a sum: the reproducible one has no grid for it. Not every library's
-    # largest of NaN and infinity is NaN.
-    infinite = xp.max(xp.where(is_k, x, -math.inf), axis=-1, keepdims=True)
-    infinite = xp.where(xp.any(xp.isnan(x), axis=-1, keepdims=True), math.nan, infinite)
-    return is_k, xp.where(xp.isfinite(infinite), m, infinite)
-
-
+@record(
+    exact=_exact_log_softmax,
+    errors=_Errors(_enclose_log_softmax, _expect_log_softmax),
+    of_rows=True,
+    log_probability="log_softmax",
+)
 @_along_axis
 def log_softmax(
     x: Array, /, *, axis: Axis = -1, where: Array | None = None, xp: Namespace = None
@@ -215,186 +328,7 @@ def log_softmax(
     array([-4.24835426e-18, -4.00000000e+01, -1.00000000e+03])
     """
     if where is not None:
-        x, _ = _masked(x, where, axis, xp)
+        x, _ = masked(x, where, axis, xp)
     d = x - xp.max(x, axis=axis, keepdims=True)  # NaN where that is infinite, and the slice with it
-    y = d - xp.log1p(_others(d, axis, xp))
+    y = d - xp.log1p(sum_of_others(d, axis, xp))
     return y if where is None else xp.where(where, y, -math.inf)
-
-
-def logsumexp(
-    x: Array,
-    /,
-    *,
-    axis: Axis = None,
-    keepdims: bool = False,
-    where: Array | None = None,
-    b: Array | None = None,
-    return_sign: bool = False,
-    xp: Namespace | None = None,
-) -> Array | tuple[Array, Array]:
-    """Logarithm of the sum of exponentials, log(sum(b * exp(x))) along `axis`.
-
-    Parameters
-    ----------
-    x : array
-        Real floating or integer array of any shape.
-    axis : int or tuple of int or None, optional
-        The axis or axes to sum over. Default None: all.
-    keepdims : bool, optional
-        Keep the axes that were summed over, with length 1. Default False.
-    where : array, optional
-        Boolean array that broadcasts to `x`: which entries take part. The derivative with respect
-        to the others is 0, whatever they hold.
-    b : array, optional
-        Real weights that broadcast with `x`; negative ones too. An entry with weight 0 adds
-        nothing, whatever it holds.
-    return_sign : bool, optional
-        Also return the sign of the sum; the result is then the logarithm of its absolute value.
-    xp : namespace, optional
-        The array namespace to compute with; by default the one of `x`.
-
-    Returns
-    -------
-    array
-        `x`'s shape without `axis`; same dtype where `x` is floating. -inf where there is nothing to
-        add: all entries -inf or masked, or an axis of length 0. inf where an entry is inf, NaN
-        where one is NaN, or where the sum is negative and `return_sign` is False.
-    array
-        Only if `return_sign` is True: 1, 0 or -1, the sign of the sum; NaN where that is NaN.
-
-    Raises
-    ------
-    TypeError
-        If `x` or `b` is no real array, or `where` no boolean array of the same library.
-    ValueError
-        If `axis` is out of range, or `where` or `b` does not broadcast.
-
-    Notes
-    -----
-    The derivative with respect to `x` is ``softmax(x)``, for equal entries too. A sum close to 1
-    keeps its digits.
-
-    References
-    ----------
-    P. Blanchard, D. J. Higham, N. J. Higham, 'Accurately computing the log-sum-exp and softmax
-    functions', IMA Journal of Numerical Analysis 41, 2021, doi:10.1093/imanum/draa038.
-
-    Examples
-    --------
-    >>> import numpy as np, xpnn
-    >>> float(xpnn.logsumexp(np.asarray([1000.0, 1000.0])))
-    1000.6931471805599
-    >>> float(xpnn.logsumexp(np.asarray([0.0, -40.0])))
-    4.248354255291589e-18
-    """
-    axis, keepdims, return_sign = plain_axis("logsumexp", axis), bool(keepdims), bool(return_sign)
-    alone = b is None and where is None and xp is None and not return_sign
-    key = (*_kind(x, axis), keepdims) if alone else None
-    way = None if key is None else _known.find(x, key)
-    if way is not None:
-        return way(x, None)
-    ready = prepare("logsumexp", xp, where, x=x, b=b)
-    if b is None and not return_sign:
-        ready = ready._replace(arrays=[ready.arrays[0], ready.arrays[-1]])
-        slices = slices_of("logsumexp", axis, tuple(x.shape))
-        if slices.single is not None:
-            return _known.compute(ready, key, axis=slices.single, keepdims=keepdims)
-        return compute(ready, _of_slices, slices=slices, keepdims=keepdims)
-    shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
-    slices = slices_of("logsumexp", axis, shape)
-    y = compute(
-        ready, _of_weighted_slices, slices=slices, keepdims=keepdims, return_sign=return_sign
-    )
-    return y if return_sign else y[0]
-
-
-def _logsumexp(x: Array, where: Array | None, *, axis: int, keepdims: bool, xp: Namespace) -> Array:
-    if x.shape[axis] == 0:
-        return xp.sum(x, axis=axis, keepdims=keepdims) - math.inf
-    some = None
-    if where is not None:
-        x, some = _masked(x, where, axis, xp)
-    m = xp.max(x, axis=axis, keepdims=True)
-    finite = xp.isfinite(m)
-    y = m + xp.log1p(_others(x - xp.where(finite, m, 0.0), axis, xp))
-    # An infinite m stands for itself, unless it hides NaN: JAX's largest of NaN and infinity does.
-    is_nan = xp.any(xp.isnan(x), axis=axis, keepdims=True)
-    y = xp.where(finite | is_nan, y, m)
-    y = y if some is None else xp.where(some, y, -math.inf)
-    return y if keepdims else xp.squeeze(y, axis=axis)
-
-
-_known = Known("logsumexp", _logsumexp)
-
-
-def _of_slices(
-    x: Array, mask: Array | None, *, slices: Slices, keepdims: bool, xp: Namespace
-) -> Array:
-    flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
-    y = _logsumexp(flat, mask, axis=-1, keepdims=False, xp=xp)
-    return xp.reshape(y, slices.kept) if keepdims else y
-
-
-def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    ndim = max(len(x), len(b))
-    padded = [(1,) * (ndim - len(s)) + tuple(s) for s in (x, b)]
-    if any(n != m and 1 not in (n, m) for n, m in zip(*padded, strict=True)):
-        raise XpnnValueError(
-            f"logsumexp: expected b to broadcast with x of shape {tuple(x)}, got shape {tuple(b)}"
-        )
-    return tuple(m if n == 1 else n for n, m in zip(*padded, strict=True))
-
-
-def _of_weighted_slices(
-    x: Array,
-    b: Array | None,
-    mask: Array | None,
-    *,
-    slices: Slices,
-    keepdims: bool,
-    return_sign: bool,
-    xp: Namespace,
-) -> tuple[Array, ...]:
-    b = xp.ones_like(x) if b is None else b
-    given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
-    flat = (None if a is None else slices.flatten(a, xp) for a in given)
-    results = _weighted(*flat, return_sign=return_sign, xp=xp)
-    return tuple(xp.reshape(y, slices.kept) for y in results) if keepdims else results
-
-
-def _weighted(
-    x: Array, b: Array, where: Array | None, /, *, return_sign: bool, xp: Namespace
-) -> tuple[Array, ...]:
-    """Sum over the last axis: (log of the sum,) or (log of its absolute value, its sign)."""
-    if x.shape[-1] == 0:
-        nothing = xp.sum(x, axis=-1)
-        return (nothing - math.inf, nothing) if return_sign else (nothing - math.inf,)
-    some = None
-    if where is not None:
-        x, some = _masked(x, where, -1, xp)
-        b = xp.where(some, xp.where(where, b, 0.0), 1.0)
-    counted = xp.where(b != 0, x, -math.inf)
-    is_k, m = _largest(counted, xp)
-    # An infinite m stands for itself: what equals it counts as exp(0), what does not as exp(-inf);
-    # NaN stays, as not every library's largest of NaN and infinity is NaN.
-    equal = xp.where(counted == m, xp.zeros_like(x), xp.where(xp.isnan(x), x, -math.inf))
-    finite = xp.isfinite(m)
-    d = xp.where(finite, x - xp.where(finite, m, 0.0), equal)
-    # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
-    fits = d <= math.log(float(xp.finfo(d.dtype).max))
-    d = xp.where((b != 0) | fits, d, -math.inf)
-    b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
-    b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)
-    others = sum_along(xp.where(is_k, 0.0, b * xp.exp(d)), -1, xp)
-    ratio = xp.squeeze(others, axis=-1) / b_k_or_1
-    m = xp.squeeze(m, axis=-1)
-    # |1 + ratio| = 1 + (-2 - ratio) where ratio < -1.
-    y = m + xp.log(xp.abs(b_k)) + xp.log1p(xp.where(ratio < -1, -2 - ratio, ratio))
-    total = xp.where(m == -math.inf, 0.0, b_k * (1 + ratio))
-    if some is not None:
-        some = xp.squeeze(some, axis=-1)
-        y, total = xp.where(some, y, -math.inf), xp.where(some, total, 0.0)
-    sign = xp.astype(total > 0, y.dtype) - xp.astype(total < 0, y.dtype)
-    if return_sign:
-        return y, xp.where(xp.isnan(y), y, sign)
-    return (xp.where(sign < 0, math.nan, y),)

@@ -11,34 +11,20 @@ option that is traced by a compiler, or by which derivatives are taken (a tensor
 an array of x's own library that takes part like x; its value is not checked, as nobody knows it yet, and
 it does not change the dtype of the result.
 
-To add one, write the function in the file where its kin stand, decorated with what its options may be,
-and add it to this table.
+The table is made of the records of the files below, the simplest activations first, as `explain` prefers them.
 """
 
 from collections.abc import Callable
 
-from xpnn._activations.erf import erf
-from xpnn._activations.exponential import celu, elu, selu
-from xpnn._activations.gated import gelu, mish, silu
-from xpnn._activations.piecewise import (
-    hard_sigmoid,
-    hard_swish,
-    hard_tanh,
-    identity,
-    leaky_relu,
-    relu,
-    relu6,
-    step,
-)
-from xpnn._activations.sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
-from xpnn._activations.softmax import log_softmax, softmax
+from xpnn._activations import erf, exponential, gated, piecewise, sigmoids, softmax
+from xpnn._activations.record import MADE, Record
 from xpnn._arrays.types import Array
 
-ELEMENTWISE: tuple[Callable[..., Array], ...] = (
-    identity, step, sigmoid, log_sigmoid, tanh, relu, relu6, leaky_relu, elu, selu, celu, gelu,
-    silu, mish, softplus, softsign, hard_sigmoid, hard_swish, hard_tanh, erf,
-)  # fmt: skip
-
-ACTIVATIONS: dict[str, Callable[..., Array]] = {
-    function.__name__: function for function in (*ELEMENTWISE, softmax, log_softmax)
+RECORDS: dict[str, Record] = {
+    name: MADE[name]
+    for file in (piecewise, sigmoids, exponential, gated, erf, softmax)
+    for name in file.__all__
 }
+
+ACTIVATIONS: dict[str, Callable[..., Array]] = {n: r.function for n, r in RECORDS.items()}
+ELEMENTWISE = tuple(r.function for r in RECORDS.values() if not r.of_rows)

@@ -123,7 +123,7 @@ class _Ready(NamedTuple):
                 return kernel.compute(x, weight, bias)
             return product(x, weight, bias, xp=xp)
 
-        function = layer.activate
+        function = layer.activate.function
 
         def activate(a: Array, *, xp: Namespace) -> Array:  # noqa: ARG001
             return function(a)  # which knows its way with such arrays

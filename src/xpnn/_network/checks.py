@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xpnn._arrays.library import common_library
-from xpnn._network.layers.dense import Dense, parse_activation
+from xpnn._network.layers.dense import Dense
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
@@ -42,8 +42,9 @@ def check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
     if not all(isinstance(c, str | int) and not isinstance(c, bool) for c in named):
         raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}")
     outputs = last.weight.shape[1]
-    sigmoid = parse_activation(last.activation)[0] in {"sigmoid", "log_sigmoid"}
-    expected = 2 if outputs == 1 and sigmoid else outputs
+    record = last.activate.record
+    of_each = record.log_probability is not None and not record.of_rows
+    expected = 2 if outputs == 1 and of_each else outputs
     if len(named) != expected:
         raise XpnnValueError(
             f"Network: expected {expected} classes for {outputs} outputs of {last.activation}, "

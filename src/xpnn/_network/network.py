@@ -22,7 +22,7 @@ from xpnn._network import cached
 from xpnn._network.checks import Class, check_classes, check_layers
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.interpreters import values
-from xpnn._network.interpreters.values import LOG_PROBA, Forward, Layers, output_of
+from xpnn._network.interpreters.values import Forward, Layers, gives_logits
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.linear import check_width
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -173,7 +173,7 @@ class Network:
     @property
     def output(self) -> str:
         """Name of the output layer's activation."""
-        return output_of(self.layers)
+        return self.layers[-1].activate.name
 
     def __call__(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return the output of the last activation: probabilities, values.
@@ -204,7 +204,7 @@ class Network:
 
         ValueError for other activations; see `__call__`.
         """
-        if self.output not in LOG_PROBA and self.output != "identity":
+        if not gives_logits(self.layers[-1].activate):
             raise self._no_classes("logits")
         return self._rows("network.logits", values.logits, x, xp)
 
@@ -213,7 +213,7 @@ class Network:
 
         ValueError unless the output layer is softmax or sigmoid.
         """
-        if self.output not in LOG_PROBA:
+        if self.layers[-1].activate.log_probability is None:
             raise self._no_classes("log_proba")
         return self._rows("network.log_proba", values.log_proba, x, xp)
 
@@ -246,7 +246,7 @@ class Network:
         TypeError, ValueError
             As `__call__` does.
         """
-        if self.output not in LOG_PROBA:
+        if self.layers[-1].activate.log_probability is None:
             raise self._no_classes("classify")
         classes = self._rows("network.classify", values.classes, x, xp)
         if not certain:

@@ -2,9 +2,10 @@
 
 from os import PathLike
 
+from xpnn._activations.activation import Activation
 from xpnn._arrays.transfer import to_numpy
 from xpnn._files.model_file import Model, content_of, write
-from xpnn._network.layers.dense import Dense, format_activation, parse_activation
+from xpnn._network.layers.dense import Dense
 from xpnn._network.network import Network
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -14,9 +15,9 @@ def network_of(model: Model) -> Network:
     layers = []
     for i, layer in enumerate(model.layers):
         try:
-            activation = format_activation(layer["activation"], layer["options"])
+            activation = Activation(layer["activation"], layer["options"])
             weight = model.tensors.get(f"layers.{i}.weight")
-            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), activation))
+            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), str(activation)))
         except (XpnnTypeError, XpnnValueError) as error:
             raise type(error)(f"layer {i}: {error}") from None
     return Network(layers, model.classes)
@@ -25,8 +26,8 @@ def network_of(model: Model) -> Network:
 def _model_of(network: Network, metadata: dict[str, str]) -> Model:
     layers, tensors = [], {}
     for i, layer in enumerate(network.layers):
-        name, options = parse_activation(layer.activation)
-        layers.append({"activation": name, "options": options})
+        activation = layer.activate
+        layers.append({"activation": activation.name, "options": dict(activation.options)})
         for called, a in layer.arrays.items():
             if a is not None:
                 tensors[f"layers.{i}.{called}"] = to_numpy(a)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.interpreters.bounds import Activation, activation_of
-from xpnn._network.interpreters.values import Layers
+from xpnn._network.interpreters.values import Layers, activations
 from xpnn._parity.standard import host
 
 Change = Callable[[Array], Array]
@@ -73,14 +73,19 @@ class Case:
     def steps(self) -> Steps:
         """The layers."""
         return tuple(
-            Step(layer.weight, layer.bias, bound(activation_of(self.layers, i, self.of)))
-            for i, layer in enumerate(self.layers)
+            Step(layer.weight, layer.bias, functools.partial(activation, xp=host().xp))
+            for layer, activation in zip(self.layers, self.activations, strict=True)
         )
+
+    @functools.cached_property
+    def activations(self) -> tuple[Activation, ...]:
+        """What follows each layer's sum; the last of them makes the result."""
+        return activations(self.layers, self.of)
 
     @property
     def last(self) -> Activation:
         """The activation that makes the result."""
-        return activation_of(self.layers, len(self.layers) - 1, self.of)
+        return self.activations[-1]
 
     @functools.cached_property
     def some(self) -> "Pass":
@@ -166,12 +171,6 @@ class Pass:
     def chosen(self, y: Array) -> Array:
         """Return the rows to judge by."""
         return y if self.rows is None else y[self.rows, :]
-
-
-def bound(activation: Activation) -> Change:
-    """Return an activation as a function of its argument alone."""
-    function, _, options = activation
-    return functools.partial(function, xp=host().xp, **options)
 
 
 Candidates = Iterator[tuple[str, Array]]

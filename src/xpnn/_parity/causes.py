@@ -64,20 +64,17 @@ def _count(reference: Reference) -> int:
 
 def _infinite(case: Case, known: Array, comparison: Comparison) -> str:
     """Say how NaN and infinity may have come about."""
-    xp, name = host().xp, case.last[1]
+    xp, last = host().xp, case.last
     low = narrowed(case.dtype) if case.dtype != "float64" else (lambda a: a)
     bad = ~xp.isfinite(case.y)
     whole = case.whole.input(len(case.steps))
-    if name.endswith("softmax") or name == "sigmoid":
-        logits = low(case.whole.sums(len(case.steps) - 1))
-        e = low(xp.exp(logits if name != "sigmoid" else -logits))
-        naive = (
-            low(e / low(xp.sum(e, axis=-1, keepdims=True))) if name != "sigmoid" else 1 / (1 + e)
-        )
-        naive = xp.log(naive) if name == "log_softmax" else naive
-        if name != "sigmoid" and _alike(~xp.isfinite(naive), bad, known):
-            return f"{name} without the largest logit taken off, so that exp overflows"
-    if name.startswith("log_"):
+    if last.record.of_rows:
+        e = low(xp.exp(low(case.whole.sums(len(case.steps) - 1))))
+        naive = low(e / low(xp.sum(e, axis=-1, keepdims=True)))
+        naive = xp.log(naive) if last.is_logarithm else naive
+        if _alike(~xp.isfinite(naive), bad, known):
+            return f"{last.name} without the largest logit taken off, so that exp overflows"
+    if last.is_logarithm:
         p = low(xp.exp(whole))
         least = xp.abs(p) < 2.0**-126 if case.dtype == "float32" else p == 0
         for zero in (p == 0, least):

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.types import Array
-from xpnn._network.interpreters.values import LOG_PROBA
-from xpnn._network.layers.dense import parse_activation
 from xpnn._parity.case import (
     Candidates,
     Case,
@@ -49,13 +47,13 @@ def _activations(case: Case) -> Candidates:
         def change(
             i: int, step: Step, name: str = name, function: Change = function
         ) -> Step | None:
-            own = parse_activation(case.layers[i].activation)[0]
+            own = case.layers[i].activate.name
             is_result = i == len(case.layers) - 1 and case.of != "output"
             return None if own == name or is_result else step._replace(activate=function)
 
         for where, y in changed(case, change):
             numbers = [int(n) for n in where.split("layer")[1].lstrip("s ").split(", ")]
-            own = dict.fromkeys(parse_activation(case.layers[i].activation)[0] for i in numbers)
+            own = dict.fromkeys(case.layers[i].activate.name for i in numbers)
             yield f"{where}: {name} in place of {', '.join(own)}", y
 
 
@@ -64,7 +62,7 @@ def _options(case: Case, name: str, options: dict[str, object]) -> Iterator[tupl
     function = next(f for f in ELEMENTWISE if f.__name__ == name)
 
     def change(i: int, step: Step) -> Step | None:
-        if parse_activation(case.layers[i].activation)[0] != name:
+        if case.layers[i].activate.name != name:
             return None
         return step._replace(activate=functools.partial(function, xp=host().xp, **options))
 
@@ -193,22 +191,25 @@ def replaced_twice(case: Case, i: int) -> tuple[Step, ...]:
 
 
 def _result(case: Case) -> Candidates:
-    function, name, options = case.last
+    made_by, name = case.last, case.last.name
     xp, last = host().xp, len(case.steps) - 1
     logits, right = case.some.sums(last), case.right
     if name != "identity":
         yield f": {name} left out", logits
-        yield f": {name} twice", function(right, xp=xp, **options)
-    probabilities = {"softmax", "sigmoid"} & {name}
-    if probabilities:
+        yield f": {name} twice", made_by(right, xp=xp)
+    if made_by.is_probability:
         yield f": the logarithm of {name}", xp.log(right)
         yield f": 1 less {name}", 1 - right
-    if name.startswith("log_") or case.of == "log_proba":
+    if made_by.is_logarithm:
         yield f": the exponential of {name}", xp.exp(right)
     for base, number in ((2, math.log(2)), (10, math.log(10))):
-        if name.startswith("log_"):
+        if made_by.is_logarithm:
             yield f": {name} with the logarithm to base {base}", right / number
-    if name == "softmax":
+    of_rows, of_each = (
+        made_by.record.of_rows,
+        made_by.log_probability and not made_by.record.of_rows,
+    )
+    if of_rows and made_by.is_probability:
         e = xp.exp(logits)
         yield ": exp without the sum", e
         yield (
@@ -224,9 +225,9 @@ def _result(case: Case) -> Candidates:
         clipped = xp.clip(logits, 0, None)
         yield ": softmax after relu", xp.exp(_log_softmax(clipped))
         yield ": softmax after tanh", xp.exp(_log_softmax(xp.tanh(logits)))
-    if name in {"softmax", "log_softmax"}:
+    if of_rows:
         yield ": sigmoid in place of softmax", 1 / (1 + xp.exp(-logits))
-    if name in {"sigmoid", "log_sigmoid"} and right.shape[-1] > 1:
+    if of_each and right.shape[-1] > 1:
         yield ": softmax in place of sigmoid", xp.exp(_log_softmax(logits))
 
 
@@ -237,8 +238,8 @@ def _log_softmax(a: Array) -> Array:
 
 
 def _wrong_axis(case: Case) -> Candidates:
-    function, name, _ = case.last
-    if name in {"softmax", "log_softmax"}:
+    function = case.last.function
+    if case.last.record.of_rows:
         logits = case.whole.sums(len(case.steps) - 1)
         yield "", case.whole.chosen(function(logits, axis=0))
         shaped = host().xp.reshape(logits, (*case.lead, logits.shape[-1]))
@@ -262,14 +263,13 @@ def _permuted(case: Case) -> Candidates:
 
 
 def _epsilon(case: Case) -> Candidates:
-    xp, name = host().xp, case.last[1]
-    if name not in LOG_PROBA:
+    xp, logarithm = host().xp, case.last.is_logarithm
+    if case.last.log_probability is None:
         return
-    logarithm = name.startswith("log_")
     p = xp.exp(case.right) if logarithm else case.right
     for e in EPSILONS:
         ways = {"added to": p + e, "limiting": xp.clip(p, e, 1 - e)}
-        if name.endswith("softmax"):
+        if case.last.record.of_rows:
             logits = case.some.sums(len(case.steps) - 1)
             total = xp.sum(xp.exp(logits - xp.max(logits, axis=-1, keepdims=True)), axis=-1)
             ways["added to the sum of"] = p / (1 + e / total[:, None])

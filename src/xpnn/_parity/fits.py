@@ -68,7 +68,7 @@ def _affine(words: str, factor: float, shift: float, size: float) -> str:
 
 def temperature(case: Case) -> Candidates:
     """The logits divided by a number."""
-    name, activate = case.last[1], case.steps[-1].activate
+    name, activate = case.last.name, case.steps[-1].activate
     if name == "identity":
         return
     logits = case.some.sums(len(case.steps) - 1)
@@ -312,14 +312,14 @@ _INVERSES: dict[str, Change] = {
 
 def other_last_weights(case: Case) -> Candidates:
     """Other weights in the output layer, whose logits are linear in what goes in."""
-    xp, name, step = host().xp, case.last[1], case.steps[-1]
+    xp, name, step = host().xp, case.last.name, case.steps[-1]
     n = step.weight.shape[0]
     given = case.given
     if name not in _INVERSES:
         return
     logits = _INVERSES[name](given)
     fine = xp.all(xp.isfinite(logits), axis=-1)
-    if name.endswith("softmax"):
+    if case.last.record.of_rows:
         logits = logits - xp.mean(logits, axis=-1, keepdims=True)
     z = case.some.input(len(case.steps) - 1)
     z = xp.concat([z, xp.ones((len(z), 1), dtype=z.dtype)], axis=-1)

@@ -3,10 +3,10 @@
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace, Values
 from xpnn._network.interpreters import bounds, expectation
-from xpnn._network.interpreters.bounds import Enclosure, Rounding, activation_of
-from xpnn._network.interpreters.expectation import FACTOR, Expectation
 from xpnn._network.interpreters.values import Layers
 from xpnn._parity.standard import root_mean_square, too_large
+from xpnn._rounding.enclosure import Enclosure, Rounding
+from xpnn._rounding.expected import FACTOR, Expectation
 
 
 def first_unsound(
@@ -37,8 +37,7 @@ def first_unsound(
         if wrong:
             return f"layer {i}, x @ weight + bias: {wrong}"
         z = xp.astype(given[1], xp.float64)
-        activation = activation_of(layers, i)
-        wrong = _outside(bounds.after_activation(_just(a, xp), activation, by, xp), z, xp)
+        wrong = _outside(bounds.after_activation(_just(a, xp), layer.activate, by, xp), z, xp)
         if wrong:
             return f"layer {i}, {layer.activation}: {wrong}"
     return ""

@@ -4,8 +4,8 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from xpnn._network.interpreters.expectation import FACTOR
 from xpnn._parity.standard import Comparison
+from xpnn._rounding.expected import FACTOR
 from xpnn.errors import XpnnError
 
 _COLUMNS = 4

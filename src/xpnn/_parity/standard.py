@@ -10,12 +10,15 @@ from xpnn._arrays.installed import backend_library
 from xpnn._arrays.library import Library
 from xpnn._arrays.types import Namespace, Values
 from xpnn._network.copies import layer_dtypes
-from xpnn._network.interpreters.bounds import Enclosure, Pass, activation_of, certain, enclose
-from xpnn._network.interpreters.exact import BITS, Number, context, exact
-from xpnn._network.interpreters.expectation import FACTOR, expect
-from xpnn._network.interpreters.values import LOG_PROBA, Layers, output_of
+from xpnn._network.interpreters.bounds import Pass, certain, enclose
+from xpnn._network.interpreters.exact import exact
+from xpnn._network.interpreters.expectation import expect
+from xpnn._network.interpreters.values import Layers, activations, output_of
 from xpnn._network.interpreters.values import classes as classes_of
 from xpnn._network.network import Network
+from xpnn._rounding.enclosure import Enclosure
+from xpnn._rounding.exact import BITS, Number, context
+from xpnn._rounding.expected import FACTOR
 from xpnn.errors import XpnnValueError
 
 _ANY_ROW = 16.0
@@ -60,7 +63,7 @@ class Reference(NamedTuple):
         """Compute the exact results."""
         x = x.reshape(-1, x.shape[-1])
         layers = network.to(host().xp, dtype="float64").layers
-        activation_of(layers, len(layers) - 1, of)
+        activations(layers, of)  # an error where there is none of this kind
         finite = [i for i, fine in enumerate(guarded(_stays_finite, layers, x).tolist()) if fine]
         count = min(len(finite), max(8, min(128, _PRODUCTS // network.parameters)))
         sample = spread(finite, count)
@@ -180,7 +183,7 @@ class Standard(NamedTuple):
         one = Pass(layers, reference.weights, dtype, reference.of)
         variance = guarded(expect, one, x).variance
         classes, sure = None, None
-        if output_of(layers) in LOG_PROBA:
+        if output_of(layers).log_probability is not None:
             classes = guarded(classes_of, layers, host().xp.astype(x, host().xp.float64))
             sure = guarded(certain, one, x)
         enclosure = guarded(enclose, one, x)

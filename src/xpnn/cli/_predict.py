@@ -106,7 +106,7 @@ class Job(NamedTuple):
 
 
 def _proba(network: Network, x: Array, *, xp: Namespace | None) -> Array:
-    if network.output in {"softmax", "sigmoid"}:
+    if network.layers[-1].activate.is_probability:
         return network(x, xp=xp)
     log_p = network.log_proba(x, xp=xp)
     return (xp or library(x).xp).exp(log_p)

@@ -3,27 +3,41 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from xpnn._activations.sigmoids import log_sigmoid
-from xpnn._activations.softmax import first_largest, log_softmax
+from xpnn._activations.activation import Activation
+from xpnn._activations.softmax import first_largest
 from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.library import Library, device_of
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.layers.dense import Dense
+from xpnn.errors import XpnnValueError
 
 Layers = tuple[Dense, ...]
 
-LOG_PROBA = {
-    "softmax": log_softmax,
-    "log_softmax": log_softmax,
-    "sigmoid": log_sigmoid,
-    "log_sigmoid": log_sigmoid,
-}
-"""For the output layers whose outputs are probabilities, the logarithm of those."""
+
+def activations(layers: Layers, of: str = "output") -> tuple[Activation, ...]:
+    """Return what follows the product of each layer, if `of` is wanted of the network."""
+    last = layers[-1].activate
+    wanted = {
+        "output": last,
+        "logits": Activation("identity") if gives_logits(last) else None,
+        "log_proba": last.log_probability,
+    }.get(of)
+    if wanted is None:
+        raise XpnnValueError(
+            "of: expected 'output', or after softmax or sigmoid 'logits' or 'log_proba', got "
+            f"{of!r} of a network whose output layer is {last.name}"
+        )
+    return (*(layer.activate for layer in layers[:-1]), wanted)
 
 
-def output_of(layers: Layers) -> str:
-    """Return the name of the output layer's activation."""
-    return layers[-1].activation.partition("(")[0]
+def gives_logits(last: Activation) -> bool:
+    """Whether the argument of an output layer's activation has a meaning of its own."""
+    return last.log_probability is not None or last.name == "identity"
+
+
+def output_of(layers: Layers) -> Activation:
+    """Return the output layer's activation, also of layers that are ready for a library."""
+    return Activation.of(layers[-1].activation)
 
 
 def outputs(layers: Layers, x: Array, xp: Namespace) -> Array:
@@ -40,13 +54,13 @@ def logits(layers: Layers, x: Array, xp: Namespace) -> Array:
 
 def log_proba(layers: Layers, x: Array, xp: Namespace) -> Array:
     """Return the logarithm of the probabilities."""
-    return LOG_PROBA[output_of(layers)](logits(layers, x, xp), xp=xp)
+    return output_of(layers).log_probability(logits(layers, x, xp), xp=xp)  # type: ignore[misc]
 
 
 def classes(layers: Layers, x: Array, xp: Namespace) -> Array:
     """Return the largest logit's index, or after sigmoids where the logit is > 0."""
     a = logits(layers, x, xp)
-    if output_of(layers) in {"softmax", "log_softmax"}:
+    if output_of(layers).record.of_rows:
         return xp.squeeze(first_largest(a, xp), axis=-1)
     if a.shape[-1] == 1:
         a = a[..., 0]

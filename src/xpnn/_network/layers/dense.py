@@ -1,69 +1,17 @@
-"""Dense: one layer, act(x @ weight + bias), and the names of activations."""
+"""Dense: one layer, activation(x @ weight + bias)."""
 
-import ast
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from xpnn._activations.table import ACTIVATIONS
-from xpnn._arrays import arguments, pytree
-from xpnn._arrays.arguments import Options
+from xpnn._activations.activation import Activation
+from xpnn._arrays import pytree
 from xpnn._arrays.dtypes import FLOATS, dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.transfer import can_make_lasting, constant_copies, frozen, is_numpy
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.layers.linear import check_weight, linear
-from xpnn.errors import XpnnTypeError, XpnnValueError
-
-
-def parse_activation(text: str) -> tuple[str, Options]:
-    """Split `leaky_relu(negative_slope=0.2)` into the name and all options, defaults filled in."""
-    if not isinstance(text, str):
-        raise XpnnTypeError(
-            "activation: expected the name of an activation such as 'relu' or "
-            f"'leaky_relu(negative_slope=0.2)', got {type(text).__qualname__}"
-        )
-    name, bracket, _ = text.partition("(")
-    if not bracket:
-        return with_defaults(name.strip(), {})
-    try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
-            raise ValueError  # noqa: TRY301 -- worded below
-        given = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise XpnnValueError(
-            f"activation: expected a form like 'leaky_relu(negative_slope=0.2)', got {text!r}"
-        ) from None
-    return with_defaults(name.strip(), given)
-
-
-def with_defaults(name: str, given: Options) -> tuple[str, Options]:
-    """Return the name of an activation and all its options; an error if they cannot be."""
-    if name not in ACTIVATIONS:
-        raise XpnnValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
-    arguments.check_names(name, given, XpnnValueError)
-    defaults = {n: option.default for n, option in arguments.options_of(name).items()}
-    return name, {**defaults, **arguments.check(name, given)}
-
-
-def format_activation(name: str, options: Options) -> str:
-    """Return the shortest text that `parse_activation` takes for this activation."""
-    name, options = with_defaults(name, options)
-    defaults = {n: option.default for n, option in arguments.options_of(name).items()}
-    changed = [f"{n}={value!r}" for n, value in options.items() if value != defaults[n]]
-    return f"{name}({', '.join(changed)})" if changed else name
-
-
-_functions: dict[str, Callable[..., Array]] = {}
-
-
-def _function(activation: str) -> Callable[..., Array]:
-    if activation not in _functions:  # no functools.cache, of which torch.compile warns
-        name, options = parse_activation(activation)
-        _functions[activation] = functools.partial(ACTIVATIONS[name], **options)
-    return _functions[activation]
+from xpnn.errors import XpnnTypeError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,12 +28,13 @@ class Dense:
         Of the same library, on the same device.
     activation : str, optional
         Name of an activation of xpnn, with options where it has any: ``"sigmoid"``,
-        ``"leaky_relu(negative_slope=0.2)"``, ``"gelu(approximate='tanh')"``. Default "identity".
+        ``"leaky_relu(negative_slope=0.2)"``, ``"gelu(approximate='tanh')"``; or the `activate` of
+        another layer. Default "identity".
 
     Attributes
     ----------
     activate : callable
-        The activation as a function, with its options.
+        The activation as a function, with its options; `activation` is the text for it.
 
     Raises
     ------
@@ -109,11 +58,11 @@ class Dense:
     weight: Array
     bias: Array | None = None
     activation: str = "identity"
-    activate: Callable[..., Array] = field(init=False)
+    activate: Activation = field(init=False)
     _copies: dict[str, dict[str, Callable[..., Array]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        name, options = parse_activation(self.activation)
+        activation = Activation.of(self.activation)
         arrays = {"weight": self.weight, "bias": self.bias}
         common_library("Dense", None, arrays)
         for called, a in arrays.items():
@@ -123,13 +72,13 @@ class Dense:
                     f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
                 )
         check_weight("Dense", self.weight, self.bias)
-        self._set(self.weight, self.bias, format_activation(name, options))
+        self._set(self.weight, self.bias, activation)
 
-    def _set(self, weight: Array, bias: Array | None, activation: str) -> None:
+    def _set(self, weight: Array, bias: Array | None, activation: Activation) -> None:
         object.__setattr__(self, "weight", frozen(weight))
         object.__setattr__(self, "bias", frozen(bias))
-        object.__setattr__(self, "activation", activation)
-        object.__setattr__(self, "activate", _function(activation))
+        object.__setattr__(self, "activation", str(activation))
+        object.__setattr__(self, "activate", activation)
         if is_numpy(weight) and can_make_lasting():
             copies = {called: constant_copies(called) for called in self.arrays}
             object.__setattr__(self, "_copies", copies)
@@ -139,7 +88,7 @@ class Dense:
     def _unchecked(cls, activation: str, arrays: tuple[Array, Array | None]) -> "Dense":
         # JAX and torch put placeholders and tracers in the arrays' places.
         layer = object.__new__(cls)
-        layer._set(*arrays, activation)
+        layer._set(*arrays, Activation.of(activation))
         return layer
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,0 +1,77 @@
+"""A value with a bound on its error, proved; `_network.interpreters.bounds` says how it is meant."""
+
+import math
+from collections.abc import Collection
+from typing import NamedTuple
+
+from xpnn._arrays.dtypes import FLOATS, PRECISIONS, computing_float
+from xpnn._arrays.library import device_of
+from xpnn._arrays.types import Array, Namespace
+
+SLACK = 1 + 2.0**-30
+"""More than all roundings of one step of the analysis, with up to 2**20 additions in binary64."""
+
+
+def smallest_normal(name: str) -> float:
+    """Return it for the floating dtype in which values of a dtype are computed; 0 for integers."""
+    return PRECISIONS[computing_float(name)].tiny if name in FLOATS else 0.0
+
+
+class Rounding(NamedTuple):
+    """What rounds: binary64 and the dtype at hand, as arrays of shape (2, 1, ..., 1)."""
+
+    unit: Array
+    tiny: Array
+    weights: set[str]
+    """The dtypes that weights are given in."""
+    dtype: str
+
+    @staticmethod
+    def of(dtype: str, weights: set[str], x: Array, xp: Namespace) -> "Rounding":
+        """Return it for a pass in `dtype` with weights of some dtypes, and arrays like x."""
+        first, second = PRECISIONS["float64"], PRECISIONS[computing_float(dtype)]
+
+        def both(*values: float) -> Array:
+            a = xp.asarray(values, dtype=xp.float64, device=device_of(x))
+            return xp.reshape(a, (2,) + (1,) * len(x.shape))
+
+        return Rounding(
+            both(first.unit, second.unit),
+            both(first.tiny, second.tiny),
+            weights,
+            dtype,
+        )
+
+    def least(self, names: Collection[str], xp: Namespace) -> Array:
+        """Return below what values given in these dtypes may be flushed."""
+        given = max(map(smallest_normal, names), default=0.0)
+        return xp.maximum(self.tiny, given + 0 * self.tiny)
+
+    @property
+    def largest(self) -> float:
+        """No value may come near it."""
+        return PRECISIONS[computing_float(self.dtype)].largest / 8
+
+
+class Enclosure(NamedTuple):
+    """Values computed in binary64, and how far others may be from the exact ones."""
+
+    centre: Array
+    errors: Array
+    """Shape (2, *centre.shape): |centre - exact|, |computed - exact|, at most. inf: nothing is known."""
+
+    @property
+    def reach(self) -> Array:
+        """No exact or computed value is further from the centre."""
+        return (self.errors[0, ...] + self.errors[1, ...]) * SLACK
+
+    def interval(self, xp: Namespace) -> tuple[Array, Array]:
+        """Return lower and upper ends of where all exact and computed values are."""
+        reach = self.reach + 2.0**-50 * xp.abs(self.centre)
+        return self.centre - reach, self.centre + reach
+
+
+def enclosed(centre: Array, errors: Array, size: Array, largest: float, xp: Namespace) -> Enclosure:
+    """Put an enclosure together; nothing is known of what may overflow, or holds NaN."""
+    known = (size <= largest) & (xp.max(errors, axis=0) < math.inf)
+    return Enclosure(centre, xp.where(known, errors * SLACK, math.inf))
