@@ -3,15 +3,13 @@
 import itertools
 
 import numpy as np
+from activation_cases import CASES
 from hypothesis import strategies as st
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
 
-OPTIONS = (
-    "leaky_relu(negative_slope=0.2)", "leaky_relu(negative_slope=-3.0)", "elu(alpha=0.3)",
-    "celu(alpha=0.3)", "gelu(approximate='tanh')", "softplus(beta=3.0)", "softplus(threshold=2.0)",
-)  # fmt: skip
+OPTIONS = tuple(form for case in CASES.values() for form in case.forms)
 ALL = (*ACTIVATIONS, *OPTIONS)
 
 

@@ -88,6 +88,10 @@ def test_jumps_are_where_they_are():
     assert RECORDS["step"].errors.jump(low, high, xp).tolist() == [1, 0, 0]
     jump = RECORDS["softplus"].errors.jump(low, high, xp, beta=1.0, threshold=1.5)
     assert jump.tolist() == [0, pytest.approx(math.log1p(math.exp(-1.5))), 0]
+    jump = RECORDS["hard_shrink"].errors.jump(low, high, xp, lambd=1.5)
+    assert jump.tolist() == [0, 1.5, 1.5]
+    jump = RECORDS["threshold"].errors.jump(low, high, xp, threshold=0.0, value=3.0)
+    assert jump.tolist() == [3, 0, 0]
 
 
 def usual(module, form):
@@ -117,6 +121,9 @@ def usual(module, form):
         "hard_swish": [getattr(f, "hardswish", None) or f.hard_swish],
         "hard_tanh": [getattr(f, "hardtanh", None) or f.hard_tanh],
         "erf": [module["erf"]],
+        "tanhshrink": [lambda x: x - tanh(x)],
+        "softshrink": [lambda x: module["where"](x < 0, -1, 1) * f.relu(abs(x) - 0.5)],
+        "exp": [exp],
     }.get(form, [])  # fmt: skip
 
 

@@ -7,10 +7,9 @@ Computation 36, 1981, doi:10.1090/S0025-5718-1981-0595058-X).
 """
 
 import math
-from collections.abc import Sequence
 
 from xpnn._activations.erf_coefficients import CENTRE, SCALED, SERIES, SMALL
-from xpnn._activations.parts import at_most, magnitude
+from xpnn._activations.parts import at_most, magnitude, polynomial
 from xpnn._activations.record import record
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.types import Array, Namespace
@@ -22,13 +21,6 @@ __all__ = ["erf"]
 
 FAR = 64.0
 """exp(-FAR**2 / 2) is 0 in every dtype."""
-
-
-def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
-    y = x * coefficients[0] + coefficients[1]
-    for c in coefficients[2:]:
-        y = y * x + c
-    return y
 
 
 def _exp_minus_square(a: Array, factor: float, xp: Namespace) -> Array:
@@ -46,7 +38,7 @@ def _exp_minus_square(a: Array, factor: float, xp: Namespace) -> Array:
 
 def _scaled_erfc(a: Array) -> Array:
     """exp(a**2) * erfc(a) for a >= 0."""
-    return _polynomial(SCALED[dtype_name(a.dtype)], (a - CENTRE) / (a + CENTRE)) / (1 + 2 * a)
+    return polynomial(SCALED[dtype_name(a.dtype)], (a - CENTRE) / (a + CENTRE)) / (1 + 2 * a)
 
 
 def normal_tail_times(a: Array, xp: Namespace) -> Array:
@@ -95,6 +87,6 @@ def erf(x: Array, /, *, xp: Namespace = None) -> Array:
     a = at_most(magnitude(x, xp), FAR, xp)
     small = a < SMALL
     near = xp.where(small, x, 0.0)
-    series = near + near * _polynomial(SERIES[dtype_name(x.dtype)], near * near)
+    series = near + near * polynomial(SERIES[dtype_name(x.dtype)], near * near)
     far = 1 - _exp_minus_square(a, 1.0, xp) * _scaled_erfc(a)
     return xp.where(small, series, xp.where(x >= 0, far, -far))

@@ -1,4 +1,4 @@
-"""The activations that are x above 0 and an exponential below."""
+"""The exponential, and the activations that are x above 0 and an exponential below."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from xpnn._execution.computation import elementwise
 from xpnn._rounding.exact import Number as Exact
 from xpnn._rounding.slopes import ELEMENTARY, Slope, within
 
-__all__ = ["elu", "selu", "celu"]
+__all__ = ["elu", "selu", "celu", "exp"]
 
 
 def _exact_elu(mp: Any, x: Exact, alpha: Exact) -> Exact:
@@ -171,3 +171,37 @@ def celu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     array([-0.86466472,  0.        ,  2.        ])
     """
     return xp.where(x > 0, x, alpha * xp.expm1(xp.where(x > 0, 0.0, x) / alpha))
+
+
+@record(
+    exact=lambda mp, x: mp.exp(x),
+    errors=Slope(lambda lower, upper, xp: xp.exp(upper), lambda t, y: ELEMENTARY * y),
+)
+@elementwise
+def exp(x: Array, /, *, xp: Namespace = None) -> Array:
+    """Exponential: the mean of a Poisson regression, whose link is the logarithm.
+
+    Parameters
+    ----------
+    x : array
+        Real floating or integer array of any shape.
+    xp : namespace, optional
+        The array namespace to compute with; by default the one of `x`.
+
+    Returns
+    -------
+    array
+        Same shape, never negative. 0 and inf at -inf and inf; inf where it exceeds the dtype, from
+        89 on in float32 and from 710 on in float64.
+
+    Notes
+    -----
+    The derivative is ``exp(x)``.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> xpnn.exp(np.asarray([-2.0, 0.0, 2.0]))
+    array([0.13533528, 1.        , 7.3890561 ])
+    """
+    return xp.exp(x)

@@ -5,5 +5,6 @@ from xpnn._activations.exponential import *
 from xpnn._activations.gated import *
 from xpnn._activations.logsumexp import *
 from xpnn._activations.piecewise import *
+from xpnn._activations.shrinkage import *
 from xpnn._activations.sigmoids import *
 from xpnn._activations.softmax import *

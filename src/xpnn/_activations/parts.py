@@ -1,4 +1,6 @@
-"""The halves that formulas in |x| are put together from, with derivatives that meet at 0."""
+"""What formulas are put together from: halves in |x| with derivatives that meet at 0, and polynomials."""
+
+from collections.abc import Sequence
 
 from xpnn._arrays.types import Array, Namespace
 
@@ -16,3 +18,11 @@ def positive_part(x: Array, xp: Namespace) -> Array:
 def at_most(a: Array, limit: float, xp: Namespace) -> Array:
     """min(a, limit), NaN where a is NaN; the derivative past the limit is 0."""
     return xp.where(a > limit, limit, a)
+
+
+def polynomial(coefficients: Sequence[float], x: Array) -> Array:
+    """Return the polynomial of x by Horner's scheme, highest power first."""
+    y = x * coefficients[0] + coefficients[1]
+    for c in coefficients[2:]:
+        y = y * x + c
+    return y

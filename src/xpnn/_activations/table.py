@@ -3,7 +3,7 @@
 What holds for every activation: `x` is a real floating or integer array of any shape; the result
 has its shape, and its dtype where that is floating (integers give the library's default float).
 float16 and bfloat16 are computed in float32 and rounded once. NaN gives NaN. Bool and complex
-values, and what is no array, are a TypeError. Nothing overflows, and nothing branches on values,
+values, and what is no array, are a TypeError. Nothing overflows but exp, and nothing branches on values,
 so that all trace under jit, vmap and compile. Derivatives are found by `x`'s own library.
 
 Options are finite numbers or words: Python's, NumPy's, or arrays without an axis, which mean the same. An
@@ -16,13 +16,13 @@ The table is made of the records of the files below, the simplest activations fi
 
 from collections.abc import Callable
 
-from xpnn._activations import erf, exponential, gated, piecewise, sigmoids, softmax
+from xpnn._activations import erf, exponential, gated, piecewise, shrinkage, sigmoids, softmax
 from xpnn._activations.record import MADE, Record
 from xpnn._arrays.types import Array
 
 RECORDS: dict[str, Record] = {
     name: MADE[name]
-    for file in (piecewise, sigmoids, exponential, gated, erf, softmax)
+    for file in (piecewise, sigmoids, exponential, gated, shrinkage, erf, softmax)
     for name in file.__all__
 }
 

@@ -358,7 +358,7 @@ class RecordingNamespace:
         ufuncs = (
             "add subtract multiply divide negative positive abs floor ceil trunc isnan isfinite"
             " less less_equal greater greater_equal equal not_equal logical_and logical_or"
-            " logical_not bitwise_and bitwise_or bitwise_xor log2 exp expm1 log log1p tanh sqrt"
+            " logical_not bitwise_and bitwise_or bitwise_xor log2 exp expm1 log log1p tanh cosh sqrt"
         )
         for name in ufuncs.split():
             setattr(self, name, _elementwise(getattr(np, name)))

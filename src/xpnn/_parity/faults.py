@@ -31,7 +31,6 @@ OTHERS: dict[str, Change] = {
     "hard_sigmoid as clip(x / 5 + 1 / 2, 0, 1)": lambda x: host().xp.clip(x / 5 + 0.5, 0, 1),
     "hard_swish with clip(x / 5 + 1 / 2, 0, 1)": lambda x: x * host().xp.clip(x / 5 + 0.5, 0, 1),
     "x * sigmoid(1.702 x)": lambda x: x / (1 + host().xp.exp(-1.702 * x)),
-    "exp": host().xp.exp,
     "the negative part": lambda x: host().xp.clip(x, None, 0),
     "relu(x)**2": lambda x: host().xp.clip(x, 0, None) ** 2,
 }
