@@ -134,9 +134,9 @@ def test_jax_traces_once_for_each_structure(jax):
     network, x = network_and_rows(3)
     traced = []
 
-    def part(layers, x, xp):
+    def part(layers, x, by):
         traced.append(x.shape)
-        return values.outputs(layers, x, xp)
+        return values.outputs(layers, x, by)
 
     forward = values.Forward(part, "float32", "float32")
     x = jax.numpy.asarray(x)

@@ -564,11 +564,15 @@ def test_bad_activation(text, error, words):
         ),
         (lambda: xpnn.Dense(np.eye(2), np.ones(2, bool)), TypeError, "in bias, got dtype bool"),
         (lambda: xpnn.Network([]), ValueError, "at least one layer"),
-        (lambda: xpnn.Network([np.eye(2)]), TypeError, "layer 0 to be an xpnn.Dense, got ndarray"),
+        (
+            lambda: xpnn.Network([np.eye(2)]),
+            TypeError,
+            "layer 0 to be an xpnn.Dense or another layer, got ndarray",
+        ),
         (
             lambda: xpnn.Network([xpnn.Dense(np.ones((2, 3))), xpnn.Dense(np.ones((4, 1)))]),
             ValueError,
-            r"layer 1 to take the 3 outputs of layer 0, got .*\(2, 3\) and \(4, 1\)",
+            r"layer 1 to take the 3 outputs of layer 0, got Dense\(2 -> 3, .* and Dense\(4 -> 1",
         ),
         (lambda: book(classes=["a"]), ValueError, "expected 2 classes for 2 outputs"),
         (lambda: book(classes=[None, 1.5]), TypeError, "classes of str or int"),

@@ -13,7 +13,7 @@ from xpnn._activations.activation import Activation
 from xpnn._activations.table import ELEMENTWISE, RECORDS
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.transfer import to_numpy
-from xpnn._network.interpreters.bounds import after_activation
+from xpnn._network.interpreters.bounds import Bounds
 from xpnn._parity.standard import host
 from xpnn._rounding.enclosure import Enclosure, Rounding
 from xpnn._rounding.exact import context
@@ -186,7 +186,7 @@ def alone(name, logits, errors, dtype):
     with host().guard("float64"):
         by = Rounding.of(dtype, {dtype}, logits, xp)
         s = Enclosure(logits, xp.stack([errors, errors]))
-        return after_activation(s, Activation(name), by, xp)
+        return Bounds(by, xp).activate(s, Activation(name))
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
@@ -239,7 +239,7 @@ def test_errors_of_arguments_are_carried_through(form):
     with host().guard("float64"):
         by = Rounding.of("float32", {"float32"}, centre, xp)
         s = Enclosure(centre, xp.stack([errors, errors]))
-        after = after_activation(s, Activation.of(form), by, xp)
+        after = Bounds(by, xp).activate(s, Activation.of(form))
     for c, e, limit in zip(centre.flat, errors.flat, after.errors[0].flat, strict=True):
         for sign in (-1, 1):
             assert abs(f(mp.mpf(c + sign * e)) - f(mp.mpf(c))) <= limit + 1e-15 * abs(c)

@@ -1,11 +1,11 @@
 """What a network is made of: layers that fit each other, and as many classes as there are outputs."""
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xpnn._arrays.library import common_library
-from xpnn._network.layers.dense import Dense
+from xpnn._arrays.types import Array
+from xpnn._network.layers.layer import Layer, Layers, Shape, outputs_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
@@ -17,23 +17,43 @@ def check_layers(layers: tuple[Any, ...]) -> None:
     if not layers:
         raise XpnnValueError("Network: expected at least one layer, got none")
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Dense):
+        if not isinstance(layer, Layer):
             raise XpnnTypeError(
-                f"Network: expected layer {i} to be an xpnn.Dense, got {type(layer).__qualname__}"
+                f"Network: expected layer {i} to be an xpnn.Dense or another layer, got "
+                f"{type(layer).__qualname__}"
             )
-    for i, (first, second) in enumerate(itertools.pairwise(layers)):
-        if first.weight.shape[1] != second.weight.shape[0]:
+    check_chain("Network", layers)
+    arrays = {f"layer {i}": a for i, layer in enumerate(layers) for a in layer.arrays.values()}
+    if arrays:
+        common_library("Network", None, arrays)
+
+
+def check_chain(function: str, layers: Layers) -> None:
+    """Raise ValueError unless each layer takes what the one before gives."""
+    sample = None
+    for i, layer in enumerate(layers):
+        if None not in (sample, layer.takes) and layer.takes != sample:
             raise XpnnValueError(
-                f"Network: expected layer {i + 1} to take the {first.weight.shape[1]} outputs of "
-                f"layer {i}, got weights of shape {tuple(first.weight.shape)} and "
-                f"{tuple(second.weight.shape)}"
+                f"{function}: expected layer {i} to take the {_size(sample)} outputs of layer "
+                f"{i - 1}, got {layers[i - 1]!r} and {layer!r}"
             )
-    arrays = {f"layer {i}": layer.weight for i, layer in enumerate(layers)}
-    common_library("Network", None, arrays)
+        sample = layer.gives(sample if layer.takes is None else layer.takes)
 
 
-def check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
-    """Return the names of the classes of a last layer, as Python's own."""
+def check_input(function: str, layers: Layers, x: Array) -> None:
+    """Raise ValueError with both shapes unless x is what the first layer that is particular takes."""
+    for i, layer in enumerate(layers):
+        layer.check_input(f"{function}, layer {i}", x)
+        if layer.takes is not None or layer.gives((1,)) != (1,):
+            return
+
+
+def _size(sample: Shape | None) -> str:
+    return " x ".join(map(str, sample or ()))
+
+
+def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]:
+    """Return the names of the classes of a network's outputs, as Python's own."""
     if isinstance(classes, str):
         raise XpnnTypeError(f"Network: expected a sequence of classes, got the text {classes!r}")
     # As Python's own, whatever library they come from, such as clf.classes_ of scikit-learn.
@@ -41,13 +61,12 @@ def check_classes(classes: Sequence[Class], last: Dense) -> tuple[Class, ...]:
     named = [c.item() if getattr(c, "shape", None) == () else c for c in given]
     if not all(isinstance(c, str | int) and not isinstance(c, bool) for c in named):
         raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}")
-    outputs = last.weight.shape[1]
-    record = last.activate.record
-    of_each = record.log_probability is not None and not record.of_rows
+    last, outputs = layers[-1].activate, (outputs_of(layers) or (len(named),))[-1]
+    of_each = last.log_probability is not None and not last.record.of_rows
     expected = 2 if outputs == 1 and of_each else outputs
     if len(named) != expected:
         raise XpnnValueError(
-            f"Network: expected {expected} classes for {outputs} outputs of {last.activation}, "
+            f"Network: expected {expected} classes for {outputs} outputs of {last}, "
             f"got {len(named)}"
         )
     return tuple(str(c) if isinstance(c, str) else int(c) for c in named)

@@ -1,39 +1,31 @@
 """Where a network's weights are, and how they get to where its input is."""
 
+from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import Library, device_of, library
 from xpnn._arrays.transfer import can_make_lasting, is_numpy, move
 from xpnn._arrays.types import Array
-from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.layer import Layers
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
-def layer_dtypes(layers: tuple[Dense, ...]) -> set[str]:
+def layer_dtypes(layers: Layers) -> set[str]:
     """Return the names of the dtypes of weights and biases."""
-    return {dtype_name(a.dtype) for layer in layers for a in layer.arrays.values()}
+    return {name for layer in layers for name in layer.dtypes}
 
 
-def moved(
-    layers: tuple[Dense, ...], found: Library, device: Any, dtype: str | None
-) -> tuple[Dense, ...]:
+def moved(layers: Layers, found: Library, device: Any, dtype: str | None) -> Layers:
     """Copy weights and biases to a library, device and dtype; None leaves the dtype."""
 
-    def move_one(layer: Dense, called: str) -> Array | None:
-        a = getattr(layer, called)
-        if a is None:
-            return None
+    def move_one(a: Array, constant: Callable[..., Array]) -> Array:
         to = dtype or dtype_name(a.dtype)
         if is_numpy(a) and not can_make_lasting():
-            copy = layer._copies[called][to]  # noqa: SLF001
-            return found.enter(copy(layer, called, device))
+            return found.enter(constant(to, device))
         return move(a, found, device, to)
 
-    return tuple(
-        Dense._unchecked(layer.activation, (move_one(layer, "weight"), move_one(layer, "bias")))  # noqa: SLF001
-        for layer in layers
-    )
+    return tuple([layer.moved(move_one) for layer in layers])
 
 
 def check_place(function: str, x: Array, found: Library, weight: Array) -> None:

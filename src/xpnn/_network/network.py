@@ -19,12 +19,12 @@ from xpnn._arrays.library import (
 from xpnn._arrays.transfer import can_make_lasting, destination, is_numpy, to_native
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._network import cached
-from xpnn._network.checks import Class, check_classes, check_layers
+from xpnn._network.checks import Class, check_classes, check_input, check_layers
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.interpreters import values
-from xpnn._network.interpreters.values import Forward, Layers, gives_logits
+from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
 from xpnn._network.layers.dense import Dense
-from xpnn._network.layers.linear import check_width
+from xpnn._network.layers.layer import Layer, Layers, first_array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 if TYPE_CHECKING:
@@ -77,16 +77,16 @@ class Network:
            [0.55     ]])
     """
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
     classes: tuple[Class, ...] | None = None
     _placed: bool = field(init=False)
     _float_names: set[str] | None = field(init=False)
     _copies: dict[Any, Any] = field(init=False)
 
-    def __init__(self, layers: Iterable[Dense], classes: Sequence[Class] | None = None) -> None:
+    def __init__(self, layers: Iterable[Layer], classes: Sequence[Class] | None = None) -> None:
         layers = tuple(layers)
         check_layers(layers)
-        self._set(layers, None if classes is None else check_classes(classes, layers[-1]))
+        self._set(layers, None if classes is None else check_classes(classes, layers))
         if self.follows:
             object.__setattr__(self, "_float_names", layer_dtypes(layers))
 
@@ -163,7 +163,8 @@ class Network:
     @property
     def follows(self) -> bool:
         """Whether the weights are copied to wherever the input is."""
-        return not self._placed and is_numpy(self.layers[0].weight)
+        first = first_array(self.layers)
+        return not self._placed and (first is None or is_numpy(first))
 
     @property
     def parameters(self) -> int:
@@ -261,10 +262,10 @@ class Network:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
         x = in_native_order(x)
         found, layers, forward = self._start("network.layer_outputs", values.outputs, x, xp)
-        z, outputs, xp = forward.enter(found, x), [], xp and found.xp
+        z, outputs, by = forward.enter(found, x), [], Plain(xp and found.xp)
         for layer in layers:
-            a = layer.linear(z, xp=xp)
-            z = layer.activate(a, xp=xp)
+            a = layer.preactivation(z, by)
+            z = layer.activated(a, by)
             outputs.append((forward.leave(found, x, a), forward.leave(found, x, z)))
         return outputs
 
@@ -337,7 +338,7 @@ class Network:
     def _rows(
         self,
         function: str,
-        part: Callable[[Layers, Array, Namespace], Array],
+        part: Part,
         x: Array,
         xp: Namespace | None,
     ) -> Array:
@@ -356,7 +357,7 @@ class Network:
     def _start(
         self,
         function: str,
-        part: Callable[[Layers, Array, Namespace], Array],
+        part: Part,
         x: Array,
         xp: Namespace | None,
     ) -> tuple[Library, Layers, Forward]:
@@ -369,10 +370,9 @@ class Network:
     def _checked(self, function: str, x: Array, xp: Namespace | None) -> tuple[Library, str]:
         """Check x; return the library to compute with, and the name of the result's dtype."""
         found = common_library(function, xp, {"x": x})
-        weight = self.layers[0].weight
         if not self.follows:
-            check_place(function, x, found, weight)
-        check_width(f"{function}, layer 0", x, weight)
+            check_place(function, x, found, first_array(self.layers))
+        check_input(function, self.layers, x)
         return found, promote(float_names(function, {"x": x}) | self._dtypes)
 
     @property
@@ -401,7 +401,7 @@ class Network:
 
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:
-            here = found.reproducible is None and library(self.layers[0].weight).xp is found.xp
+            here = found.reproducible is None and library(first_array(self.layers)).xp is found.xp
             as_they_are = here and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, key_of(device), dtype, use)
@@ -414,22 +414,18 @@ class Network:
 
     def __repr__(self) -> str:
         try:
-            weight = self.layers[0].weight
-            where = f"{library(weight).name} weights"
-            where += " that follow the input" if self.follows else f" on {device_of(weight)}"
+            first = first_array(self.layers)
+            where = "no weights" if first is None else f"{library(first).name} weights"
+            where += " that follow the input" if self.follows else f" on {device_of(first)}"
             names = "/".join(sorted(layer_dtypes(self.layers)))
             head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
             head += f"{self.parameters:,} parameters, {names}, {where}"
+            lines = [f"  {i}  {', '.join(layer.words)}" for i, layer in enumerate(self.layers)]
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
             return f"Network({self.layers!r})"
-        lines = [head]
-        for i, layer in enumerate(self.layers):
-            n, m = layer.weight.shape
-            bias = "" if layer.bias is None else "bias, "
-            lines.append(f"  {i}  {n} -> {m}, {bias}{layer.activation}")
         if self.classes is not None:
             lines.append(f"  classes {', '.join(map(str, self.classes))}")
-        return "\n".join(lines)
+        return "\n".join([head, *lines])
 
 
 pytree.register(

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.interpreters.values import Layers, activations
+from xpnn._network.interpreters.values import ending
+from xpnn._network.layers.layer import Layer, Layers
 from xpnn._parity.standard import host
 
 Change = Callable[[Array], Array]
@@ -32,6 +33,8 @@ class Step(NamedTuple):
     """What becomes of the sum, before the activation."""
     after: Change = unchanged
     """What becomes of the activation's result."""
+    name: str = "identity"
+    """The activation's."""
 
     @property
     def sum_of(self) -> tuple[object, ...]:
@@ -47,7 +50,23 @@ class Step(NamedTuple):
         return self.after(self.activate(self.linear(z)))
 
 
-Steps = tuple[Step, ...]
+class Steps:
+    """The words as steps of a product and what becomes of it, where they are no more than that."""
+
+    def linear(self, x: tuple[Step, ...], weight: Array, bias: Array | None, /) -> tuple[Step, ...]:
+        """Return one more step."""
+        return (*x, Step(weight, bias, unchanged))
+
+    def activate(self, x: tuple[Step, ...], activation: Activation, /) -> tuple[Step, ...]:
+        """Return the steps, the last with an activation."""
+        function = functools.partial(activation.function, xp=host().xp)
+        return (*x[:-1], x[-1]._replace(activate=function, name=activation.name))
+
+
+def _step_of(layer: Layer) -> Step:
+    """Return a layer as a step."""
+    (step,) = layer.apply((), Steps())
+    return step
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,22 +89,17 @@ class Case:
     """The shape of the input, without its last axis."""
 
     @functools.cached_property
-    def steps(self) -> Steps:
+    def steps(self) -> tuple[Step, ...]:
         """The layers."""
-        return tuple(
-            Step(layer.weight, layer.bias, functools.partial(activation, xp=host().xp))
-            for layer, activation in zip(self.layers, self.activations, strict=True)
-        )
-
-    @functools.cached_property
-    def activations(self) -> tuple[Activation, ...]:
-        """What follows each layer's sum; the last of them makes the result."""
-        return activations(self.layers, self.of)
+        *steps, last = (_step_of(layer) for layer in self.layers)
+        if self.of != "output":
+            (last,) = Steps().activate((last,), self.last)
+        return (*steps, last)
 
     @property
     def last(self) -> Activation:
         """The activation that makes the result."""
-        return self.activations[-1]
+        return ending(self.layers, self.of)
 
     @functools.cached_property
     def some(self) -> "Pass":
@@ -133,7 +147,7 @@ class Case:
 class Pass:
     """Forward passes of the same rows, whose common beginnings are computed once."""
 
-    def __init__(self, steps: Steps, x: Array, rows: Array | None = None) -> None:
+    def __init__(self, steps: tuple[Step, ...], x: Array, rows: Array | None = None) -> None:
         self.steps, self.x, self.rows = steps, x, rows
         self._inputs = [x]
         self._sums: dict[int, Array] = {}
@@ -151,7 +165,7 @@ class Pass:
             self._sums[i] = self.steps[i].linear(self.input(i))
         return self._sums[i]
 
-    def run(self, steps: Steps | None = None, x: Array | None = None) -> Array:
+    def run(self, steps: tuple[Step, ...] | None = None, x: Array | None = None) -> Array:
         """Return what these layers make of x, or of the right input."""
         steps = self.steps if steps is None else steps
         start, z = 0, x
@@ -194,7 +208,7 @@ def changed(case: Case, change: Callable[[int, Step], Step | None], words: str =
         yield in_layers(*those) + words, case.some.run(steps)
 
 
-def replaced(case: Case, new: dict[int, Step]) -> Steps:
+def replaced(case: Case, new: dict[int, Step]) -> tuple[Step, ...]:
     """Return the layers, some of them others."""
     return tuple(new.get(i, old) for i, old in enumerate(case.steps))
 

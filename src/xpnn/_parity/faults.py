@@ -46,13 +46,13 @@ def _activations(case: Case) -> Candidates:
         def change(
             i: int, step: Step, name: str = name, function: Change = function
         ) -> Step | None:
-            own = case.layers[i].activate.name
             is_result = i == len(case.layers) - 1 and case.of != "output"
-            return None if own == name or is_result else step._replace(activate=function)
+            same = step.name == name or is_result
+            return None if same else step._replace(activate=function)
 
         for where, y in changed(case, change):
             numbers = [int(n) for n in where.split("layer")[1].lstrip("s ").split(", ")]
-            own = dict.fromkeys(case.layers[i].activate.name for i in numbers)
+            own = dict.fromkeys(case.steps[i].name for i in numbers)
             yield f"{where}: {name} in place of {', '.join(own)}", y
 
 
@@ -60,8 +60,8 @@ def _options(case: Case, name: str, options: dict[str, object]) -> Iterator[tupl
     """Give another option to the layers of one activation."""
     function = next(f for f in ELEMENTWISE if f.__name__ == name)
 
-    def change(i: int, step: Step) -> Step | None:
-        if case.layers[i].activate.name != name:
+    def change(_: int, step: Step) -> Step | None:
+        if step.name != name:
             return None
         return step._replace(activate=functools.partial(function, xp=host().xp, **options))
 

@@ -2,8 +2,9 @@
 
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace, Values
-from xpnn._network.interpreters import bounds, expectation
-from xpnn._network.interpreters.values import Layers
+from xpnn._network.interpreters.bounds import Bounds
+from xpnn._network.interpreters.expectation import Expectations
+from xpnn._network.layers.layer import Layers
 from xpnn._parity.standard import root_mean_square, too_large
 from xpnn._rounding.enclosure import Enclosure, Rounding
 from xpnn._rounding.expected import FACTOR, Expectation
@@ -16,7 +17,7 @@ def first_unsound(
 
     Parameters
     ----------
-    layers : tuple of Dense
+    layers : tuple of layers
         In binary64, with the weights that were computed with.
     x : array, shape (rows, in)
     outputs : list of (a, z)
@@ -26,25 +27,21 @@ def first_unsound(
     xp : namespace
         Of NumPy.
     """
-    by = Rounding.of(dtype, {dtype}, x, xp)
-    unit = PRECISIONS[dtype].unit
+    by = Bounds(Rounding.of(dtype, {dtype}, x, xp), xp)
+    model = Expectations(xp, PRECISIONS[dtype].unit, 0.0)
     z = xp.astype(x, xp.float64)
     for i, (layer, given) in enumerate(zip(layers, outputs, strict=True)):
         a = xp.astype(given[0], xp.float64)
-        product = bounds.after_linear(_just(z, xp), layer, by, xp)
-        expected = expectation.after_linear(Expectation(z, 0 * z), layer, unit, 0.0, xp)
-        wrong = _outside(product, a, xp) or _large(expected, a, dtype, xp)
+        bound = layer.preactivation(Enclosure.of(z, xp), by)
+        expected = layer.preactivation(Expectation(z, 0 * z), model)
+        wrong = _outside(bound, a, xp) or _large(expected, a, dtype, xp)
         if wrong:
-            return f"layer {i}, x @ weight + bias: {wrong}"
+            return f"layer {i}, {layer.formula}: {wrong}"
         z = xp.astype(given[1], xp.float64)
-        wrong = _outside(bounds.after_activation(_just(a, xp), layer.activate, by, xp), z, xp)
+        wrong = _outside(layer.activated(Enclosure.of(a, xp), by), z, xp)
         if wrong:
-            return f"layer {i}, {layer.activation}: {wrong}"
+            return f"layer {i}, {layer.activate}: {wrong}"
     return ""
-
-
-def _just(values: Array, xp: Namespace) -> Enclosure:
-    return Enclosure(values, xp.stack([0 * values, 0 * values]))
 
 
 def _outside(enclosure: Enclosure, values: Array, xp: Namespace) -> str:

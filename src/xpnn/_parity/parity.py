@@ -21,8 +21,9 @@ from xpnn._arrays.installed import backends as all_backends
 from xpnn._arrays.library import Library, common_library, library
 from xpnn._arrays.transfer import find_device, from_numpy, to_numpy
 from xpnn._arrays.types import Array, Device, DType, Namespace, Values
+from xpnn._network.checks import check_input
 from xpnn._network.copies import layer_dtypes
-from xpnn._network.layers.linear import check_width
+from xpnn._network.layers.layer import outputs_of
 from xpnn._network.network import Network
 from xpnn._parity.causes import likely
 from xpnn._parity.layers import first_unsound
@@ -160,7 +161,7 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     dtype = dtype_name(y.dtype)
     if dtype not in FLOATS:
         raise XpnnTypeError(f"explain: expected y of a real floating dtype, got {dtype}")
-    expected = (*x.shape[:-1], network.layers[-1].weight.shape[1])
+    expected = (*x.shape[:-1], *(outputs_of(network.layers, tuple(x.shape[-1:])) or y.shape[-1:]))
     if tuple(y.shape) != expected:
         raise XpnnValueError(
             f"explain: expected y of shape {expected} for x of shape {tuple(x.shape)}, got shape "
@@ -199,7 +200,7 @@ def _given(function: str, network: Network, x: Array) -> tuple[Values, str]:
     """Check x; return it as NumPy's, and the dtype that network(x) has."""
     common_library(function, None, {"x": x})
     names = float_names(function, {"x": x}) | layer_dtypes(network.layers)
-    check_width(f"{function}, layer 0", x, network.layers[0].weight)
+    check_input(function, network.layers, x)
     return to_numpy(x), promote(names)
 
 

@@ -13,8 +13,9 @@ from xpnn._network.copies import layer_dtypes
 from xpnn._network.interpreters.bounds import Pass, certain, enclose
 from xpnn._network.interpreters.exact import exact
 from xpnn._network.interpreters.expectation import expect
-from xpnn._network.interpreters.values import Layers, activations, output_of
+from xpnn._network.interpreters.values import Plain, ending
 from xpnn._network.interpreters.values import classes as classes_of
+from xpnn._network.layers.layer import Layers
 from xpnn._network.network import Network
 from xpnn._rounding.enclosure import Enclosure
 from xpnn._rounding.exact import BITS, Number, context
@@ -63,7 +64,7 @@ class Reference(NamedTuple):
         """Compute the exact results."""
         x = x.reshape(-1, x.shape[-1])
         layers = network.to(host().xp, dtype="float64").layers
-        activations(layers, of)  # an error where there is none of this kind
+        ending(layers, of)  # an error where there is none of this kind
         finite = [i for i, fine in enumerate(guarded(_stays_finite, layers, x).tolist()) if fine]
         count = min(len(finite), max(8, min(128, _PRODUCTS // network.parameters)))
         sample = spread(finite, count)
@@ -104,8 +105,8 @@ def _stays_finite(layers: Layers, x: Values, xp: Namespace) -> Values:
         if not all(bool(xp.all(xp.isfinite(a))) for a in layer.arrays.values()):
             fine = xp.zeros_like(fine)
             break
-        a = layer.linear(x, xp=xp)
-        x = layer.activate(a, xp=xp)
+        a = layer.preactivation(x, Plain(xp))
+        x = layer.activated(a, Plain(xp))
         fine = fine & xp.all(xp.isfinite(a) & xp.isfinite(x), axis=-1)
     return fine
 
@@ -183,8 +184,8 @@ class Standard(NamedTuple):
         one = Pass(layers, reference.weights, dtype, reference.of)
         variance = guarded(expect, one, x).variance
         classes, sure = None, None
-        if output_of(layers).log_probability is not None:
-            classes = guarded(classes_of, layers, host().xp.astype(x, host().xp.float64))
+        if layers[-1].activate.log_probability is not None:
+            classes = guarded(lambda xp: classes_of(layers, xp.astype(x, xp.float64), Plain(xp)))
             sure = guarded(certain, one, x)
         enclosure = guarded(enclose, one, x)
         own = 2.0 if dtype == "float64" else 1.0  # the centre's errors are like those of y

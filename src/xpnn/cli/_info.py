@@ -3,7 +3,6 @@
 from rich.console import Console
 from rich.table import Table
 
-from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.installed import backends
 from xpnn._convert.load import MAX_BYTES, find, load
 from xpnn._files import model_file
@@ -16,10 +15,11 @@ def show_model(model: str, console: Console) -> None:
     network = load(model)
     table = Table("layer", "shape", "bias", "activation", "dtype", "parameters")
     for i, layer in enumerate(network.layers):
-        n, m = layer.weight.shape
-        bias = "no" if layer.bias is None else "yes"
-        dtype = dtype_name(layer.weight.dtype)
-        table.add_row(str(i), f"{n} x {m}", bias, layer.activation, dtype, f"{layer.parameters:,}")
+        shapes = (layer.takes, layer.gives(layer.takes))
+        shape = " x ".join(str(n) for sample in shapes for n in sample or ("any",))
+        bias = "yes" if "bias" in layer.arrays else "no"
+        dtype = "/".join(sorted(layer.dtypes))
+        table.add_row(str(i), shape, bias, str(layer.activate), dtype, f"{layer.parameters:,}")
     print_table(console, table)
     lines = [
         ("parameters", f"{network.parameters:,}"),

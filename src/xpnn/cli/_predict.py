@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from xpnn._files.npy_rows import Numbers, Rows, rows_of
 from xpnn._files.rows import read_rows
 from xpnn._files.streams import is_standard
 from xpnn._files.written_rows import output_format, write_rows
+from xpnn._network.layers.layer import first_array, taken_by
 from xpnn._network.network import Network
 from xpnn._reproducible import GUARANTEE, reproducible
 from xpnn.cli import _files, _receipt
@@ -66,7 +68,7 @@ class Job(NamedTuple):
 
     def check_width(self, network: Network, rows: Rows) -> None:
         """Raise ValueError unless the rows are as wide as the network takes them."""
-        width = network.layers[0].weight.shape[0]
+        width = math.prod(taken_by(network.layers) or (rows.width,))
         if rows.width != width:
             raise XpnnValueError(
                 f"{rows.source}: expected rows of {width} numbers for the network {self.model}, "
@@ -89,7 +91,8 @@ class Job(NamedTuple):
 
         def run(x: Numbers) -> Numbers:
             if x.dtype.kind in "iu":  # some backends lack some integers; the result is the same
-                x = x.astype(network.layers[0].weight.dtype)
+                first = first_array(network.layers)
+                x = x.astype(np.float64 if first is None else first.dtype)
             elif not hasattr(found.xp, x.dtype.name):  # float16, which the standard lacks
                 x = x.astype(np.float32)
             # A copy, as the rows may be a read-only map of a file, in another byte order.

@@ -1,4 +1,4 @@
-"""Rounding error analysis of a forward pass: the furthest it can be from the exact one.
+"""Bounds: rounding error analysis of a forward pass, the furthest it can be from the exact one.
 
 Running error analysis, componentwise (N. J. Higham, 'Accuracy and Stability of Numerical Algorithms', 2nd
 edition, SIAM 2002, chapter 3, doi:10.1137/1.9780898718027). A pass in binary64 gives the centre, and two
@@ -12,26 +12,25 @@ between the sum of the negative and that of the positive ones: it is at most (su
 terms|) / 2. Terms that are zero for sure, as pixels often are, cost nothing. A fused multiply-add leaves a
 rounding out; a bias may come first or last.
 
-Below the smallest normal number anything may be flushed to zero, also where float32 is made float64: the
-absolute terms in `tiny`. The bound is
-computed in binary64 itself; all that is added up is positive, so the factor `enclosure.SLACK` covers that.
+The numbers that carry the two errors are those of `xpnn._rounding.enclosure`.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays import pytree
 from xpnn._arrays.compilers import compiler_of
-from xpnn._arrays.dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
+from xpnn._arrays.dtypes import computing_float
 from xpnn._arrays.library import Library, device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
-from xpnn._network.interpreters.values import Layers, activations
-from xpnn._network.layers.dense import Dense
-from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed
+from xpnn._network.interpreters.values import ending, passed
+from xpnn._network.layers.layer import Layers
+from xpnn._network.layers.linear import linear
+from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed, entered, finished
 
 
 class Pass(NamedTuple):
@@ -47,74 +46,43 @@ class Pass(NamedTuple):
     """output, logits or log_proba: which method of the network."""
 
 
-def _converted(size: Array, names: set[str], to: str, xp: Namespace) -> Array:
-    """Return how far values of this size and of dtypes `names` move when they are made `to`."""
-    if not any(is_rounded(name, to) for name in names):
-        return 0.0 * size
-    precision, wide = PRECISIONS[to], computing_float(to)
-    # 16-bit floats may be made by way of 32-bit ones.
-    unit = precision.unit + (0.0 if wide == to else PRECISIONS[wide].unit)
-    return xp.where(size <= precision.largest, size * unit + precision.tiny, math.inf)
+class Bounds(NamedTuple):
+    """The words for enclosures: how each carries their errors on, and what it adds."""
 
+    by: Rounding
+    xp: Namespace
 
-def entered(x: Array, by: Rounding, xp: Namespace) -> Enclosure:
-    """Start with the input, which may have to be rounded to the dtype."""
-    centre, names = xp.astype(x, xp.float64), {dtype_name(x.dtype)}
-    size = xp.abs(centre)
-    errors = [_converted(size, names, to, xp) for to in ("float64", by.dtype)]
-    return enclosed(centre, xp.stack(errors), size, PRECISIONS["float64"].largest, xp)
+    def linear(self, s: Enclosure, weight: Array, bias: Array | None, /) -> Enclosure:
+        """Go through x @ weight + bias, with weights in binary64."""
+        by, xp = self.by, self.xp
+        centre = linear(s.centre, weight, bias, xp=xp)
+        weight = xp.abs(weight)
+        columns = xp.sum(weight, axis=0)
+        bias = 0.0 * columns if bias is None else xp.abs(bias)
+        size = xp.abs(s.centre) + s.reach
+        n = 1 + xp.sum(xp.astype(size > 0, xp.float64), axis=-1, keepdims=True)
+        terms = xp.matmul(size, weight) + bias
+        carried = xp.matmul(s.errors, weight)
+        nu = n * by.unit
+        of_weights = xp.matmul(size, by.of_weights(weight, xp)) + by.of_weights(bias, xp)
+        of_terms = by.unit * terms + xp.stack([0.0 * of_weights, of_weights])
+        partial = (terms + xp.abs(centre) + carried[0, ...] + carried[1, ...] + of_terms) / 2
+        rounded = (1 + 8 * by.unit) * (of_terms + nu * (partial + 2 * nu * terms))
+        flushed = by.least(by.weights, xp) * xp.sum(size, axis=-1, keepdims=True)
+        flushed = flushed + 4 * n * by.tiny + by.tiny * columns
+        errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
+        return enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
 
-
-def after_linear(
-    s: Enclosure, layer: Dense, by: Rounding, xp: Namespace, names: Collection[str] = ()
-) -> Enclosure:
-    """Go through x @ weight + bias, with weights in binary64; x may have been given in other dtypes."""
-    weight = xp.abs(layer.weight)
-    columns = xp.sum(weight, axis=0)
-    bias = 0.0 * columns if layer.bias is None else xp.abs(layer.bias)
-    size = xp.abs(s.centre) + s.reach
-    n = 1 + xp.sum(xp.astype(size > 0, xp.float64), axis=-1, keepdims=True)
-    terms = xp.matmul(size, weight) + bias
-    carried = xp.matmul(s.errors, weight)
-    centre = layer.linear(s.centre, xp=xp)
-    nu = n * by.unit
-    of_weights, of_bias = (_converted(a, by.weights, by.dtype, xp) for a in (weight, bias))
-    of_weights = xp.matmul(size, of_weights) + of_bias
-    of_terms = by.unit * terms + xp.stack([0.0 * of_weights, of_weights])
-    partial = (terms + xp.abs(centre) + carried[0, ...] + carried[1, ...] + of_terms) / 2
-    rounded = (1 + 8 * by.unit) * (of_terms + nu * (partial + 2 * nu * terms))
-    flushed = by.least(by.weights, xp) * xp.sum(size, axis=-1, keepdims=True)
-    flushed = flushed + 4 * n * by.tiny + by.least(names, xp) * columns
-    errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
-    return enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
-
-
-def after_activation(
-    s: Enclosure, activation: Activation, by: Rounding, xp: Namespace
-) -> Enclosure:
-    """Go through an activation."""
-    options = dict(activation.options)
-    y = activation(s.centre, xp=xp)
-    return activation.record.errors.enclose(s, y, by, xp, **options)
-
-
-def finished(s: Enclosure, by: Rounding, xp: Namespace) -> Enclosure:
-    """Round the result, which was computed in more digits, to the dtype."""
-    if computing_float(by.dtype) == by.dtype:
-        return s
-    precision, size = PRECISIONS[by.dtype], xp.abs(s.centre) + s.reach
-    last = size * precision.unit + precision.tiny
-    errors = xp.stack([s.errors[0, ...], s.errors[1, ...] + last])
-    return enclosed(s.centre, errors, size, precision.largest, xp)
+    def activate(self, s: Enclosure, activation: Activation, /) -> Enclosure:
+        """Go through an activation, as its record has it."""
+        y, errors = activation(s.centre, xp=self.xp), activation.record.errors
+        return errors.enclose(s, y, self.by, self.xp, **dict(activation.options))
 
 
 def enclose(one: Pass, x: Array, xp: Namespace) -> Enclosure:
     """Enclose the result of a pass."""
     by = Rounding.of(one.dtype, one.weights, x, xp)
-    s, names = entered(x, by, xp), {dtype_name(x.dtype)}
-    for layer, activation in zip(one.layers, activations(one.layers, one.of), strict=True):
-        s = after_linear(s, layer, by, xp, names)
-        s, names = after_activation(s, activation, by, xp), set()
+    s = passed(one.layers, entered(x, by, xp), Bounds(by, xp), ending(one.layers, one.of))
     return finished(s, by, xp)
 
 

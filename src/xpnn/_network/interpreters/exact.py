@@ -1,59 +1,46 @@
-"""The exact forward pass, to `BITS` bits: integers for the products, mpmath for the activations.
+"""Exact values: the forward pass in integers and mpmath, to `BITS` bits.
 
-A binary number is an integer times a power of two, so the products of a layer and their sums are sums and
-products of Python's integers, without error. What activations return is rounded to `BITS` bits; the largest of
-a row counts, as its values meet in one sum. That leaves 347 bits more than binary64 has, so that the records'
-textbook formulas need no care.
+The numbers are those of `xpnn._rounding.exact`, with so many digits that the records' textbook formulas need no
+care.
 """
 
-import math
 import operator
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.types import Values
-from xpnn._network.interpreters.values import Layers, activations
-from xpnn._network.layers.dense import Dense
-from xpnn._rounding.exact import BITS, Number, context
+from xpnn._network.interpreters.values import ending, passed
+from xpnn._network.layers.layer import Layers
+from xpnn._rounding.exact import Integers, Number, context
+
+Row = Integers | list[Number]
+"""A row of the input, or of what was made of it."""
 
 
-def _integers(values: Sequence[float]) -> tuple[list[int], int]:
-    """Return binary numbers as integers, and the power of two that these count."""
-    parts = [math.frexp(v) for v in values]
-    least = min((e for m, e in parts if m), default=0) - 53
-    return [int(m * 2.0**53) << (e - 53 - least) if m else 0 for m, e in parts], least
+class Exact:
+    """The words for exact rows, with arrays of NumPy's of at most 64 bits."""
+
+    def linear(self, rows: list[Row], weight: Values, bias: Values | None, /) -> list[Row]:
+        """Return x @ weight + bias: sums of products of integers, without error."""
+        mp, width = context(), weight.shape[1]
+        flat = Integers.of(weight.reshape(-1).tolist())
+        columns = [flat.values[j::width] for j in range(width)]
+        shift = [mp.mpf(b) for b in ([0.0] * width if bias is None else bias.tolist())]
+
+        def product(row: Row) -> Row:
+            x = row if isinstance(row, Integers) else Integers.rounded(row)
+            sums = [sum(map(operator.mul, x.values, column)) for column in columns]
+            power = x.power + flat.power
+            return [mp.ldexp(s, power) + b for s, b in zip(sums, shift, strict=True)]
+
+        return [product(row) for row in rows]
+
+    def activate(self, rows: list[Row], activation: Activation, /) -> list[Row]:
+        """Return an activation of each row."""
+        return [activation.exact(_numbers(row)) for row in rows]
 
 
-def _integers_of(row: Sequence[Number]) -> tuple[list[int], int]:
-    """As `_integers`, of numbers of mpmath: to `BITS` bits of the largest."""
-    mp = context()
-    least = int(mp.mag(max(map(abs, row)) or mp.mpf(1))) - BITS
-    return [int(mp.nint(mp.ldexp(v, -least))) for v in row], least
-
-
-class _Exact(NamedTuple):
-    """A layer in integers."""
-
-    columns: list[list[int]]
-    power: int
-    bias: list[Number]
-    activation: Activation
-
-    @staticmethod
-    def of(layer: Dense, activation: Activation) -> "_Exact":
-        rows = layer.weight.tolist()
-        width = layer.weight.shape[1]
-        flat, power = _integers([w for row in rows for w in row])
-        columns = [flat[j::width] for j in range(width)]
-        bias = [0.0] * width if layer.bias is None else layer.bias.tolist()
-        return _Exact(columns, power, [context().mpf(b) for b in bias], activation)
-
-    def __call__(self, row: list[int], power: int) -> list[Number]:
-        mp = context()
-        sums = [sum(map(operator.mul, row, column)) for column in self.columns]
-        a = [mp.ldexp(s, power + self.power) + b for s, b in zip(sums, self.bias, strict=True)]
-        return self.activation.exact(a)
+def _numbers(row: Row) -> list[Number]:
+    return row.numbers() if isinstance(row, Integers) else row
 
 
 def exact(layers: Layers, x: Values, of: str = "output") -> list[list[Number]]:
@@ -61,7 +48,7 @@ def exact(layers: Layers, x: Values, of: str = "output") -> list[list[Number]]:
 
     Parameters
     ----------
-    layers : tuple of Dense
+    layers : tuple of layers
         With finite NumPy weights of at most 64 bits.
     x : array, shape (rows, in)
         Finite values of NumPy: floats of at most 64 bits, or integers.
@@ -72,13 +59,5 @@ def exact(layers: Layers, x: Values, of: str = "output") -> list[list[Number]]:
     -------
     list of lists of mpmath numbers
     """
-    steps = [_Exact.of(*pair) for pair in zip(layers, activations(layers, of), strict=True)]
-    whole = x.dtype.kind in "iub"
-    results = []
-    for values in x.tolist():
-        row, power = (values, 0) if whole else _integers(values)
-        for step in steps:
-            z = step(row, power)
-            row, power = _integers_of(z)
-        results.append(z)
-    return results
+    rows: list[Row] = [Integers.of(values) for values in x.tolist()]
+    return [_numbers(row) for row in passed(layers, rows, Exact(), ending(layers, of))]

@@ -1,25 +1,25 @@
-"""The forward pass: layers one after the other, and what is made of the last one's result."""
+"""Values: the forward pass, layers one after the other, and what is made of the last one's result."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.library import Library, device_of
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.layers.dense import Dense
+from xpnn._execution.kernels import kernel_of
+from xpnn._network.layers.layer import Interpreter, Layers, V
+from xpnn._network.layers.linear import linear, product
 from xpnn.errors import XpnnValueError
 
-Layers = tuple[Dense, ...]
 
-
-def activations(layers: Layers, of: str = "output") -> tuple[Activation, ...]:
-    """Return what follows the product of each layer, if `of` is wanted of the network."""
+def ending(layers: Layers, of: str = "output") -> Activation:
+    """Return the activation that the last layer ends in, if `of` is wanted of the network."""
     last = layers[-1].activate
     wanted = {
         "output": last,
-        "logits": Activation("identity") if gives_logits(last) else None,
+        "logits": Activation.of("identity") if gives_logits(last) else None,
         "log_proba": last.log_probability,
     }.get(of)
     if wanted is None:
@@ -27,7 +27,7 @@ def activations(layers: Layers, of: str = "output") -> tuple[Activation, ...]:
             "of: expected 'output', or after softmax or sigmoid 'logits' or 'log_proba', got "
             f"{of!r} of a network whose output layer is {last.name}"
         )
-    return (*(layer.activate for layer in layers[:-1]), wanted)
+    return wanted
 
 
 def gives_logits(last: Activation) -> bool:
@@ -35,32 +35,76 @@ def gives_logits(last: Activation) -> bool:
     return last.log_probability is not None or last.name == "identity"
 
 
-def output_of(layers: Layers) -> Activation:
-    """Return the output layer's activation, also of layers that are ready for a library."""
-    return Activation.of(layers[-1].activation)
-
-
-def outputs(layers: Layers, x: Array, xp: Namespace) -> Array:
-    """Run all layers."""
-    return layers[-1].activate(logits(layers, x, xp), xp=xp)
-
-
-def logits(layers: Layers, x: Array, xp: Namespace) -> Array:
+def before_ending(layers: Layers, x: V, interpreter: Interpreter[V]) -> V:
     """Run all layers, but not the last one's activation."""
     for layer in layers[:-1]:
-        x = layer.activate(layer.linear(x, xp=xp), xp=xp)
-    return layers[-1].linear(x, xp=xp)
+        x = layer.apply(x, interpreter)
+    return layers[-1].preactivation(x, interpreter)
 
 
-def log_proba(layers: Layers, x: Array, xp: Namespace) -> Array:
+def passed(layers: Layers, x: V, interpreter: Interpreter[V], end: Activation) -> V:
+    """Run all layers, the last one with another activation."""
+    return interpreter.activate(before_ending(layers, x, interpreter), end)
+
+
+class Plain:
+    """The words as functions of arrays, which are looked at in each of them."""
+
+    def __init__(self, xp: Namespace | None) -> None:
+        self.xp: Any = xp
+
+    def linear(self, x: Array, weight: Array, bias: Array | None, /) -> Array:
+        """Return x @ weight + bias."""
+        return linear(x, weight, bias, xp=self.xp)
+
+    def activate(self, x: Array, activation: Activation, /) -> Array:
+        """Return an activation of x."""
+        return activation.function(x, xp=self.xp)
+
+
+class Fast:
+    """The words for arrays of one library that are known to fit each other."""
+
+    def __init__(self, found: Library) -> None:
+        self.xp = found.xp
+        self._kernel = kernel_of(found.native, "linear")
+
+    def linear(self, x: Array, weight: Array, bias: Array | None, /) -> Array:
+        """Return x @ weight + bias."""
+        if self._kernel is not None and self._kernel.fits(x, weight, bias):
+            return self._kernel.compute(x, weight, bias)
+        return product(x, weight, bias, xp=self.xp)
+
+    def activate(self, x: Array, activation: Activation, /) -> Array:
+        """Return an activation of x, which knows its way with such arrays."""
+        return activation.function(x)
+
+
+Part = Callable[[Layers, Array, Plain | Fast], Array]
+"""What is made of layers and an input."""
+
+
+def outputs(layers: Layers, x: Array, by: Plain | Fast) -> Array:
+    """Run all layers."""
+    for layer in layers:
+        x = layer.apply(x, by)
+    return x
+
+
+def logits(layers: Layers, x: Array, by: Plain | Fast) -> Array:
+    """Run all layers, but not the last one's activation."""
+    return before_ending(layers, x, by)
+
+
+def log_proba(layers: Layers, x: Array, by: Plain | Fast) -> Array:
     """Return the logarithm of the probabilities."""
-    return output_of(layers).log_probability(logits(layers, x, xp), xp=xp)  # type: ignore[misc]
+    return passed(layers, x, by, ending(layers, "log_proba"))
 
 
-def classes(layers: Layers, x: Array, xp: Namespace) -> Array:
+def classes(layers: Layers, x: Array, by: Plain | Fast) -> Array:
     """Return the largest logit's index, or after sigmoids where the logit is > 0."""
-    a = logits(layers, x, xp)
-    if output_of(layers).record.of_rows:
+    a, xp = logits(layers, x, by), by.xp
+    if layers[-1].activate.record.of_rows:
         return xp.squeeze(first_largest(a, xp), axis=-1)
     if a.shape[-1] == 1:
         a = a[..., 0]
@@ -74,16 +118,23 @@ class Forward(NamedTuple):
     Each row of the result depends on the same row of `x` alone.
     """
 
-    part: Callable[[Layers, Array, Namespace], Array]
+    part: Part
     """One of the functions above."""
     computing: str
     """Name of the dtype to compute in, which the layers have."""
     result: str
     """Name of the dtype of the result, if that is floating."""
 
-    def __call__(self, found: Library, layers: Layers, x: Array) -> Array:
+    def __call__(
+        self,
+        found: Library,
+        layers: Layers,
+        x: Array,
+        by: Fast | None = None,
+    ) -> Array:
         """Compute it; x is an array of the library, or of the one that it is over."""
-        return self.leave(found, x, self.part(layers, self.enter(found, x), found.xp))
+        words = Plain(found.xp) if by is None else by
+        return self.leave(found, x, self.part(layers, self.enter(found, x), words))
 
     def enter(self, found: Library, x: Array) -> Array:
         """Return x as the layers take it."""

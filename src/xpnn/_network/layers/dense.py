@@ -1,21 +1,16 @@
 """Dense: one layer, activation(x @ weight + bias)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from xpnn._activations.activation import Activation
-from xpnn._arrays import pytree
-from xpnn._arrays.dtypes import FLOATS, dtype_name
-from xpnn._arrays.library import common_library
-from xpnn._arrays.transfer import can_make_lasting, constant_copies, frozen, is_numpy
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.layers.linear import check_weight, linear
-from xpnn.errors import XpnnTypeError
+from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
+from xpnn._network.layers.linear import check_weight, check_width, linear
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dense:
+class Dense(Layer):
     """Layer of a network, activation(x @ weight + bias).
 
     Parameters
@@ -55,77 +50,58 @@ class Dense:
     Dense(2 -> 3, bias, relu, float64)
     """
 
+    _children = ("weight", "bias")
+    _options = ("activation",)
+    formula = "x @ weight + bias"
+
     weight: Array
     bias: Array | None = None
     activation: str = "identity"
     activate: Activation = field(init=False)
-    _copies: dict[str, dict[str, Callable[..., Array]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        activation = Activation.of(self.activation)
-        arrays = {"weight": self.weight, "bias": self.bias}
-        common_library("Dense", None, arrays)
-        for called, a in arrays.items():
-            if a is not None and dtype_name(a.dtype) not in FLOATS:
-                raise XpnnTypeError(
-                    f"Dense: expected real floating values in {called}, got dtype "
-                    f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
-                )
+        activation = str(Activation.of(self.activation))
+        self._check_arrays()
         check_weight("Dense", self.weight, self.bias)
-        self._set(self.weight, self.bias, activation)
+        self._set((activation,), (self.weight, self.bias))
 
-    def _set(self, weight: Array, bias: Array | None, activation: Activation) -> None:
-        object.__setattr__(self, "weight", frozen(weight))
-        object.__setattr__(self, "bias", frozen(bias))
-        object.__setattr__(self, "activation", str(activation))
-        object.__setattr__(self, "activate", activation)
-        if is_numpy(weight) and can_make_lasting():
-            copies = {called: constant_copies(called) for called in self.arrays}
-            object.__setattr__(self, "_copies", copies)
-        pytree.update()
+    def _set(self, options: tuple[Any, ...], children: tuple[Any, ...]) -> None:
+        super()._set(options, children)
+        object.__setattr__(self, "activate", Activation.of(self.activation))
 
-    @classmethod
-    def _unchecked(cls, activation: str, arrays: tuple[Array, Array | None]) -> "Dense":
-        # JAX and torch put placeholders and tracers in the arrays' places.
-        layer = object.__new__(cls)
-        layer._set(*arrays, Activation.of(activation))
-        return layer
+    def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
+        """Return x @ weight + bias, as the interpreter has it."""
+        return interpreter.linear(x, self.weight, self.bias)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Whatever a tree map or vmap put in the arrays' places comes back, as JAX and torch have it.
-        return Dense._unchecked, (self.activation, (self.weight, self.bias))
+    def activated(self, a: V, interpreter: Interpreter[V]) -> V:
+        """Return activation(a), as the interpreter has it."""
+        return interpreter.activate(a, self.activate)
 
-    def __repr__(self) -> str:
-        try:
-            n, m = self.weight.shape
-            dtype = dtype_name(self.weight.dtype)
-        except (AttributeError, ValueError):  # a placeholder
-            return f"Dense({self.weight!r}, {self.bias!r}, {self.activation!r})"
-        bias = "" if self.bias is None else "bias, "
-        return f"Dense({n} -> {m}, {bias}{self.activation}, {dtype})"
+    def apply(self, x: V, interpreter: Interpreter[V]) -> V:
+        """Return activation(x @ weight + bias), in one call."""
+        a = interpreter.linear(x, self.weight, self.bias)
+        return interpreter.activate(a, self.activate)
 
     @property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
+    def takes(self) -> Shape:
+        """The number of inputs."""
+        return (self.weight.shape[0],)
+
+    def gives(self, _: Shape | None, /) -> Shape:
+        """Return the number of outputs."""
+        return (self.weight.shape[1],)
+
+    def check_input(self, function: str, x: Array) -> None:
+        """Raise ValueError with both shapes unless x has the width that the weight takes."""
+        check_width(function, x, self.weight)
+
+    @property
+    def words(self) -> list[str]:
+        """The widths, whether there is a bias, the activation."""
         n, m = self.weight.shape
-        return int(n * m + (0 if self.bias is None else m))
+        bias = [] if self.bias is None else ["bias"]
+        return [f"{n} -> {m}", *bias, self.activation]
 
     def linear(self, x: Array, *, xp: Namespace | None = None) -> Array:
         """Return x @ weight + bias."""
         return linear(x, self.weight, self.bias, xp=xp)
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """The weight and, where there is one, the bias, by name."""
-        bias = {} if self.bias is None else {"bias": self.bias}
-        return {"weight": self.weight, **bias}
-
-
-pytree.register(
-    pytree.Node(
-        Dense,
-        ("weight", "bias"),
-        lambda layer: ((layer.weight, layer.bias), layer.activation),
-        Dense._unchecked,  # noqa: SLF001
-    )
-)

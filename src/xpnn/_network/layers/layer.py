@@ -1,0 +1,248 @@
+"""Layer: what every kind of layer says of itself, in words that each interpreter gives a meaning."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from xpnn._activations.activation import Activation
+from xpnn._arrays import pytree
+from xpnn._arrays.dtypes import FLOATS, dtype_name
+from xpnn._arrays.library import common_library
+from xpnn._arrays.transfer import can_make_lasting, constant_copies, frozen, is_numpy
+from xpnn._arrays.types import Array
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+V = TypeVar("V")
+
+Shape = tuple[int, ...]
+"""The shape of one sample: that of an input without its leading axes."""
+
+
+class Interpreter(Protocol[V]):
+    """Gives the words that layers are made of a meaning, for values of some kind."""
+
+    def linear(self, x: V, weight: Array, bias: Array | None, /) -> V:
+        """Return x @ weight + bias."""
+        ...
+
+    def activate(self, x: V, activation: Activation, /) -> V:
+        """Return an activation of x."""
+        ...
+
+
+class Layer:
+    """One step of a network: frozen, a pytree, and the same for every interpreter.
+
+    A kind of layer is a frozen dataclass that names its arrays in `_children` and its other fields in
+    `_options`, checks both in `__post_init__`, and says in `preactivation` what it computes.
+    """
+
+    _children: ClassVar[tuple[str, ...]] = ()
+    """The fields that hold an array, None, or a tuple of layers."""
+    _options: ClassVar[tuple[str, ...]] = ()
+    """The other fields, which stay when the arrays are exchanged."""
+    formula: ClassVar[str]
+    """What `preactivation` computes, for people."""
+
+    activate: Activation = Activation.of("identity")
+    """The activation that the layer ends in."""
+    first: Array | None
+    """The first array: where it is, are the others; None if there is none."""
+    _parts: tuple[tuple[Any, ...], tuple[Any, ...]]
+    """The children and the options, as JAX and torch take the layer apart."""
+    _copies: dict[str, dict[str, Callable[..., Array]]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        pytree.register(pytree.Node(cls, cls._children, cls._flatten, cls._unchecked))
+
+    # What it computes
+
+    def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
+        """Return all but the activation of the layer, as the interpreter has it."""
+        raise NotImplementedError
+
+    def activated(self, a: V, interpreter: Interpreter[V]) -> V:  # noqa: ARG002 -- for those that have one
+        """Return the activation of what `preactivation` gave."""
+        return a
+
+    def apply(self, x: V, interpreter: Interpreter[V]) -> V:
+        """Return what the layer makes of x, as the interpreter has it."""
+        return self.activated(self.preactivation(x, interpreter), interpreter)
+
+    # What fits it
+
+    @property
+    def takes(self) -> Shape | None:
+        """The shape of the samples that the layer takes; None where any will do."""
+        raise NotImplementedError
+
+    def gives(self, sample: Shape | None, /) -> Shape | None:
+        """Return the shape of what comes of a sample; None where nobody knows."""
+        raise NotImplementedError
+
+    def check_input(self, function: str, x: Array) -> None:
+        """Raise ValueError with both shapes unless the last axes of x are what the layer takes."""
+        if self.takes is not None and tuple(x.shape[-len(self.takes) :]) != self.takes:
+            expected = ", ".join(map(str, self.takes))
+            raise XpnnValueError(
+                f"{function}: expected x of shape (..., {expected}) for {self!r}, got shape "
+                f"{tuple(x.shape)}"
+            )
+
+    # What it holds
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The arrays by name, those of layers inside by `layers.0.weight`."""
+        found: dict[str, Array] = {}
+        for name in self._children:
+            child = getattr(self, name)
+            if isinstance(child, tuple):
+                for i, layer in enumerate(child):
+                    found |= {f"{name}.{i}.{n}": a for n, a in layer.arrays.items()}
+            elif child is not None:
+                found[name] = child
+        return found
+
+    @property
+    def parameters(self) -> int:
+        """Number of elements of all arrays: weights and biases."""
+        return sum(math.prod(a.shape) for a in self.arrays.values())
+
+    @property
+    def dtypes(self) -> set[str]:
+        """The names of the arrays' dtypes."""
+        return {dtype_name(a.dtype) for a in self.arrays.values()}
+
+    @property
+    def largest_matrix(self) -> int:
+        """Number of elements of the largest matrix."""
+        return max((math.prod(a.shape) for a in self.arrays.values() if a.ndim == 2), default=0)
+
+    @property
+    def words(self) -> list[str]:
+        """What tells it from others of its kind, for people: `2 -> 3`, `bias`, `relu`."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        try:
+            return f"{name}({', '.join([*self.words, *sorted(self.dtypes)])})"
+        except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
+            fields = (getattr(self, field) for field in (*self._children, *self._options))
+            return f"{name}({', '.join(map(repr, fields))})"
+
+    # The same layer of other arrays
+
+    def _check_arrays(self) -> None:
+        """Raise an error unless all arrays are floating, of one library and on one device."""
+        name = type(self).__name__
+        arrays = {called: getattr(self, called) for called in self._children}
+        common_library(name, None, arrays)
+        for called, a in arrays.items():
+            if a is not None and dtype_name(a.dtype) not in FLOATS:
+                raise XpnnTypeError(
+                    f"{name}: expected real floating values in {called}, got dtype "
+                    f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
+                )
+
+    def _set(self, options: tuple[Any, ...], children: tuple[Any, ...]) -> None:
+        """Take the fields as they are; NumPy's arrays become the layer's own."""
+        for name, value in zip(self._options, options, strict=True):
+            object.__setattr__(self, name, value)
+        for name, child in zip(self._children, children, strict=True):
+            object.__setattr__(self, name, frozen(child))
+        children = tuple([getattr(self, name) for name in self._children])
+        object.__setattr__(self, "_parts", (children, options))
+        first = [first_array(c) if isinstance(c, tuple) else c for c in children]
+        object.__setattr__(self, "first", next((a for a in first if a is not None), None))
+        own = [n for n, a in zip(self._children, children, strict=True) if is_numpy(a)]
+        if own and can_make_lasting():
+            object.__setattr__(self, "_copies", {name: constant_copies(name) for name in own})
+        pytree.update()
+
+    @classmethod
+    def _unchecked(cls, options: tuple[Any, ...], children: tuple[Any, ...]) -> Self:
+        # JAX and torch put placeholders and tracers in the arrays' places.
+        layer = object.__new__(cls)
+        layer._set(options, children)
+        return layer
+
+    def _flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return self._parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whatever a tree map or vmap put in the arrays' places comes back, as JAX and torch have it.
+        children, options = self._flatten()
+        return self._unchecked, (options, children)
+
+    def moved(self, move: Callable[[Array, Callable[..., Array]], Array]) -> Self:
+        """Return the layer of other arrays: of each `move(array, constant)`.
+
+        `constant(dtype, device)` makes a constant of a NumPy array while torch.compile is at work.
+        """
+
+        def new(name: str) -> Any:
+            child = getattr(self, name)
+            if isinstance(child, tuple):
+                return tuple(layer.moved(move) for layer in child)
+            if child is None:
+                return None
+            return move(child, lambda to, device: self._copies[name][to](self, name, device))
+
+        children = tuple([new(name) for name in self._children])
+        return self._unchecked(self._flatten()[1], children)
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """What two layers of other arrays have in common: a key, of which `rebuilt` makes a layer."""
+        children, options = self._flatten()
+        return type(self), options, tuple(map(_structure, children))
+
+
+def _structure(child: Any) -> Any:
+    """Return None for None, a tuple of structures for layers, and an ellipsis for an array."""
+    if isinstance(child, tuple):
+        return tuple(layer.structure for layer in child)
+    return None if child is None else ...
+
+
+def rebuilt(structure: tuple[Any, ...], arrays: Iterator[Array]) -> Layer:
+    """Return the layer of a structure with other arrays, in the order of `pytree.leaves`."""
+    kind, options, children = structure
+
+    def new(child: Any) -> Any:
+        if isinstance(child, tuple):
+            return tuple([rebuilt(inside, arrays) for inside in child])
+        return None if child is None else next(arrays)
+
+    made: Layer = kind._unchecked(options, tuple([new(child) for child in children]))  # noqa: SLF001
+    return made
+
+
+Layers = tuple[Layer, ...]
+
+
+def first_array(layers: Layers) -> Array | None:
+    """Return the first array of all: where it is, are the others; None if there is none."""
+    for layer in layers:
+        first = getattr(layer, "first", None)  # a placeholder of JAX or torch has none
+        if first is not None:
+            return first
+    return None
+
+
+def taken_by(layers: Layers) -> Shape | None:
+    """Return the shape of the samples that layers take, one after the other; None for any."""
+    for layer in layers:
+        if layer.takes is not None or layer.gives((1,)) != (1,):
+            return layer.takes
+    return None
+
+
+def outputs_of(layers: Layers, sample: Shape | None = None) -> Shape | None:
+    """Return the shape of what layers make of a sample, of the one they take unless it is given."""
+    for layer in layers:
+        sample = layer.gives(sample if layer.takes is None else layer.takes)
+    return sample
