@@ -128,6 +128,10 @@ def of_function_reproducibly(function, options):
     ACTIVATIONS[function](X, xp=xpnn.reproducible(np), **options)
 
 
+def of_function_plainly(function, options):
+    ACTIVATIONS[function](X, xp=np, **options)
+
+
 def of_layer(function, options):
     text = ", ".join(f"{name}={value!r}" for name, value in options.items())
     xpnn.Dense(np.eye(2), None, f"{function}({text})")
@@ -229,9 +233,13 @@ def test_unknown_options(function, tmp_path):
     for of, error in ((of_layer, ValueError), (out_of(tmp_path), ValueError)):
         with pytest.raises(error, match=words):
             of(function, {"slope": 1.0})
-    if function not in {"softmax", "log_softmax"}:  # of plain signatures
-        for of in (of_function, of_function_reproducibly):
-            with pytest.raises(TypeError, match=words):
+    own = "axis, where" if RECORDS[function].of_rows else known
+    for _ in "12":
+        for of in (of_function, of_function_reproducibly, of_function_plainly):
+            of(function, {})
+            with pytest.raises(
+                TypeError, match=rf"{function}: expected options {own}, got 'slope'"
+            ):
                 of(function, {"slope": 1.0})
 
 

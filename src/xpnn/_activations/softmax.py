@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from xpnn._activations.record import record
+from xpnn._arrays.arguments import check_known
 from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
 from xpnn._arrays.library import device_of, prepare
 from xpnn._arrays.sums import sum_along
@@ -39,7 +40,10 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         axis: Axis = -1,
         where: Array | None = None,
         xp: Namespace | None = None,
+        **unknown: Any,
     ) -> Array:
+        if unknown:
+            check_known(name, unknown, ("axis", "where"))
         axis = plain_axis(name, axis)
         key = kind_of_call(x, axis) if xp is None and where is None else None
         way = None if key is None else known.find(x, key)

@@ -8,7 +8,7 @@ import inspect
 import math
 import numbers
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from xpnn._arrays.compilers import torch_takes_values_alone
@@ -110,7 +110,16 @@ def options_of(function: str) -> dict[str, Option]:
 
 def check_names(function: str, given: Options, error: type[Exception] = XpnnTypeError) -> None:
     """Raise an error unless the function has all of these options."""
-    known = options_of(function)
+    check_known(function, given, options_of(function), error)
+
+
+def check_known(
+    function: str,
+    given: Iterable[str],
+    known: Iterable[str],
+    error: type[Exception] = XpnnTypeError,
+) -> None:
+    """Raise an error unless all names that were given are known."""
     for name in given:
         if name not in known:
             expected = ", ".join(known) or "none"
