@@ -18,8 +18,9 @@ from hypothesis import settings
 
 import xpnn
 from xpnn._arrays import installed
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name
-from xpnn._arrays.library import Library, library, library_of_namespace
+from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import to_numpy
 
 # Compilers take their time; the same examples in every run, so that a failure can be met again.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import xpnn
-from xpnn._arrays.library import library
+from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import to_numpy
-from xpnn._execution import computation, kernels
+from xpnn._execution import computation
 
 EDGES = [
     *(0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 40.0, -40.0, 1e30, -1e30, math.inf, -math.inf, math.nan),
@@ -48,10 +48,10 @@ def assert_same(got, desired):
 
 
 @pytest.fixture
-def used(monkeypatch):
+def used(monkeypatch, torch):
     """The names of the kernels of torch that computed something."""
     calls = []
-    table = kernels._of_torch()
+    found = library_of_namespace(torch)
 
     def counting(name, kernel):
         def compute(*args, **options):
@@ -60,8 +60,8 @@ def used(monkeypatch):
 
         return kernel._replace(compute=compute)
 
-    counted = {name: counting(name, kernel) for name, kernel in table.items()}
-    monkeypatch.setitem(kernels._tables, "torch", counted)
+    counted = {name: counting(name, kernel) for name, kernel in found.kernels.items()}
+    monkeypatch.setattr(found, "kernels", counted)
     monkeypatch.setattr(computation.Known, "find", lambda *_: None)  # what was found before
     return calls
 
@@ -119,7 +119,7 @@ def test_float64_inside_is_for_inference_only(torch, used, name):
 
 @pytest.mark.parametrize("name", ["gelu", "sigmoid"])
 def test_many_numbers_piece_by_piece(torch, monkeypatch, name):
-    monkeypatch.setattr(kernels, "_PIECE", 100)
+    monkeypatch.setattr("xpnn._arrays.backends.torch.PIECE", 100)
     function = getattr(xpnn, name)
     x = torch.randn(30, 21)
     assert_same(function(x), function(x, xp=torch))
@@ -166,12 +166,13 @@ def test_values_and_derivatives_of_jax(jax, dtype):
 
 
 def test_only_the_fast_way_takes_kernels(backend, monkeypatch):
-    def kernel_of(*_):
-        raise AssertionError
+    class Refusing(dict):
+        def get(self, *_):
+            raise AssertionError
 
     x = backend.asarray([[1.0, 2.0]])
     desired = to_numpy(xpnn.softmax(x))
-    monkeypatch.setattr("xpnn._execution.computation.kernel_of", kernel_of)
+    monkeypatch.setattr(backend.library, "kernels", Refusing())
     np.testing.assert_allclose(to_numpy(xpnn.softmax(x, xp=library(x).xp)), desired)
 
 

@@ -24,7 +24,7 @@ METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
 LIBRARIES = [name for name in installed.installed() if name != "cupy"]
 
 _COMPUTING = (
-    "_execution.recorder _execution.tiles _execution.program _execution.computation _execution.kernels"
+    "_execution.recorder _execution.tiles _execution.program _execution.computation"
     " _network.cached _reproducible.engine _reproducible.arithmetic.exact"
 )
 
@@ -32,7 +32,8 @@ _COMPUTING = (
 def constants() -> dict[str, int]:
     """Every whole number that the rooms that compute branch on, by a place where it stands."""
     found: dict[int, str] = {}
-    for module in _COMPUTING.split():
+    adapters = (f"_arrays.backends.{name}" for name in LIBRARIES if name in {"torch", "jax"})
+    for module in (*_COMPUTING.split(), *adapters):
         for name, value in vars(importlib.import_module(f"xpnn.{module}")).items():
             if re.fullmatch(r"_?[A-Z]+", name) and type(value) is int and value > 4:
                 found.setdefault(value, f"{module}.{name}")

@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from xpnn._arrays.library import library_of_namespace
+
 Function = Callable[[Any], Any]
 
 
@@ -50,9 +52,7 @@ def _backward(torch: Any, f: Function) -> Function:
 
 
 def _compile(torch: Any, f: Function) -> Function:
-    from xpnn._arrays.compilers import _torch_whole
-
-    return _torch_whole(f, fullgraph=False)
+    return library_of_namespace(torch).compile_anew(f, fullgraph=False)
 
 
 TRANSFORMS = {

@@ -11,7 +11,7 @@ from labels import label
 
 import xpnn
 from xpnn._activations.table import ELEMENTWISE
-from xpnn._arrays import compilers
+from xpnn._arrays import transfer
 from xpnn._arrays.transfer import to_numpy
 
 FUNCTIONS = [
@@ -319,7 +319,7 @@ def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkey
     expected = NETWORK(ROWS, xp=xpnn.reproducible(np))
     # As in a new process: neither the check nor a table of constants is there yet.
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(compilers, "_constants", {})
+    monkeypatch.setattr(transfer, "_constants", {})
     network = xpnn.Network(NETWORK.layers)
 
     class Module(torch.nn.Module):
@@ -388,7 +388,7 @@ def test_settings_of_jax(way, setting, jax, monkeypatch):
     before = [to_numpy(a) for a in values()]
     # As in a new process: neither the check nor a table of constants is there yet.
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(compilers, "_constants", {})
+    monkeypatch.setattr(transfer, "_constants", {})
     with SETTINGS[setting](jax):
         after = [to_numpy(a) for a in values()]
     for a, b in zip(before, after, strict=True):

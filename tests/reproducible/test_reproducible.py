@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 import xpnn
 import xpnn.models
-from xpnn._arrays import compilers
+from xpnn._arrays import transfer
 from xpnn._arrays.axes import Slices
 from xpnn._arrays.digest import Digest, digest
 from xpnn._arrays.transfer import to_numpy
@@ -532,7 +532,7 @@ def test_first_use_inside_a_transform(torch, monkeypatch, transform):
     desired = rxp.exp(x)
     # As in a new process: neither the check nor a table of constants is there yet.
     monkeypatch.setattr(rxp, "_checked", set())
-    monkeypatch.setattr(compilers, "_constants", {})
+    monkeypatch.setattr(transfer, "_constants", {})
     if transform == "grad":
         assert same(func.grad(lambda x: rxp.exp(x).sum())(x), desired)
     elif transform == "vmap":

@@ -7,13 +7,11 @@ and a model file all check by it, so they refuse the same with the same words.
 import inspect
 import math
 import numbers
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from xpnn._arrays.compilers import torch_takes_values_alone
 from xpnn._arrays.dtypes import dtype_name
-from xpnn._arrays.library import is_compiling
+from xpnn._arrays.library import library
 from xpnn._arrays.types import Array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -154,12 +152,10 @@ def is_traced(a: Any) -> bool:
     """Whether a compiler, a transform or the record of derivatives is at work on an array."""
     if not hasattr(a, "dtype"):
         return False
-    a = getattr(a, "_native", a)  # of a reproducible namespace
-    jax, torch = sys.modules.get("jax"), sys.modules.get("torch")
-    if torch is not None and isinstance(a, torch.Tensor):
-        ordinary = type(a) in {torch.Tensor, torch.nn.Parameter}
-        return is_compiling() or not ordinary or not torch_takes_values_alone(a)
-    return jax is not None and isinstance(a, jax.core.Tracer)
+    try:
+        return library(a).is_traced(a)
+    except XpnnTypeError:  # no array
+        return False
 
 
 def _shown(value: Any) -> str:

@@ -5,35 +5,11 @@ import warnings
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from xpnn._arrays.library import Library, library_of_namespace
+from xpnn._arrays.backends.protocol import Library
+from xpnn._arrays.backends.table import TABLE, Row
+from xpnn._arrays.library import library_of_namespace
 from xpnn._arrays.transfer import find_device
 from xpnn.errors import XpnnValueError
-
-
-class Row(NamedTuple):
-    """What is known of a backend before it is imported."""
-
-    namespace: str
-    distribution: str
-    install: str
-    compiler: str | None = None
-    """The last word of what compiles a function: `jax.jit`, `torch.compile`."""
-    other_device: str | None = None
-    """A device that every machine has and that is not the default one."""
-
-
-TABLE = {
-    "numpy": Row("numpy", "numpy", "pip install numpy"),
-    "torch": Row("torch", "torch", "pip install 'xpnn[torch]'", compiler="compile"),
-    "jax": Row("jax.numpy", "jax", "pip install 'xpnn[jax]'", compiler="jit"),
-    "cupy": Row("cupy", "cupy", "pip install cupy-cuda12x"),
-    "array-api-strict": Row(
-        "array_api_strict",
-        "array-api-strict",
-        "pip install array-api-strict",
-        other_device="device1",
-    ),
-}
 
 
 class Backend(NamedTuple):
@@ -62,7 +38,7 @@ def names() -> list[str]:
 
 def installed() -> list[str]:
     """Return the names of the backends that are installed; imports none."""
-    return [name for name, row in TABLE.items() if _is_installed(row.namespace)]
+    return [name for name, row in TABLE.items() if _is_installed(row.root)]
 
 
 def check_installed(name: str) -> Row:
@@ -70,7 +46,7 @@ def check_installed(name: str) -> Row:
     row = TABLE.get(name)
     if row is None:
         raise XpnnValueError(f"expected a backend of {', '.join(TABLE)}, got {name!r}")
-    if not _is_installed(row.namespace):
+    if not _is_installed(row.root):
         raise XpnnValueError(f"backend {name} is not installed; get it with: {row.install}")
     return row
 
@@ -93,13 +69,12 @@ def _words(error: Exception) -> str:
 def open_backend(name: str, device: str | None) -> tuple[Library, Any]:
     """Import the backend for a program of its own, with 64-bit floats, and find its device."""
     found = backend_library(name)
-    if name == "jax":
-        importlib.import_module("jax").config.update("jax_enable_x64", True)
+    found.enable_64_bits()
     return found, None if device is None else find_device(found, device)
 
 
-def _is_installed(module: str) -> bool:
-    return find_spec(module.partition(".")[0]) is not None
+def _is_installed(package: str) -> bool:
+    return find_spec(package) is not None
 
 
 def backends() -> list[Backend]:
@@ -126,7 +101,7 @@ def backends() -> list[Backend]:
 def _look(name: str) -> Backend:
     row = TABLE[name]
     missing = Backend(name, None, (), (), row.install)
-    if not _is_installed(row.namespace):
+    if not _is_installed(row.root):
         return missing._replace(why=f"is not installed: {row.install}")
     try:
         xp = backend_library(name).xp

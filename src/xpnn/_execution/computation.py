@@ -14,18 +14,17 @@ from typing import Any, NamedTuple, TypeVar, cast, overload
 import numpy as np
 
 from xpnn._arrays.arguments import Choice, Number, check_or_trace, declare
+from xpnn._arrays.backends.protocol import Kernel, Library
+from xpnn._arrays.backends.tracing import is_compiling
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import (
-    Library,
-    Prepared,
+    Arguments,
     common_library,
     in_native_order,
-    is_compiling,
     library_of_namespace,
     prepare,
 )
 from xpnn._arrays.types import Array, DType, Namespace, Values
-from xpnn._execution.kernels import Kernel, kernel_of, with_own_values
 from xpnn._execution.recorder import Recorded
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
@@ -61,39 +60,32 @@ class Step(NamedTuple):
 
 
 def compute(
-    ready: Prepared, formula: Callable[..., Any], kernel: str | None = None, **options: Any
+    ready: Arguments, formula: Callable[..., Any], kernel: str | None = None, **options: Any
 ) -> Any:
     """Return the formula of what `prepare` gave, and of the options; `kernel` is its name."""
     step = _step(ready, formula, options)
     if kernel is not None and not ready.plain:
-        found, (*arrays, _) = kernel_of(ready.library.xp, kernel), ready.arrays
+        found, (*arrays, _) = ready.library.kernels.get(kernel), ready.arrays
         dtypes = {dtype_name(a.dtype) for a in arrays if a is not None}
         if dtypes == {ready.computing} and found is not None and found.fits(*arrays):
             return found.compute(*arrays)
     return _way(step, plain=ready.plain)(*ready.arrays)
 
 
-def _step(ready: Prepared, formula: Callable[..., Any], options: Options) -> Step:
+def _step(ready: Arguments, formula: Callable[..., Any], options: Options) -> Step:
     return Step(ready.library, formula, tuple(options.items()), ready.computing, ready.result)
 
 
 def _way(step: Step, *, plain: bool) -> Way:
-    if step.library.reproducible is not None:
-        return functools.partial(_reproducibly, step)
-    if not plain and step.library.compiled is not None:
+    if not plain and step.library.compiles:
         with contextlib.suppress(TypeError):  # an option is an array, which has no hash
             return _compiled(step)
-    return cast("Way", step)
-
-
-def _reproducibly(step: Step, *arrays: Array | None) -> Any:
-    return step.library.reproducible.run(step, arrays)  # type: ignore[union-attr]
+    return step.library.around(cast("Way", step))
 
 
 @functools.lru_cache(maxsize=1024)
 def _compiled(step: Step) -> Way:
-    assert step.library.compiled is not None  # noqa: S101 -- for the types
-    return step.library.compiled(step.__call__, step.computing)
+    return step.library.compile(step.__call__, step.computing)
 
 
 # Functions of one array
@@ -117,7 +109,7 @@ class Known:
         except TypeError:  # an option without a hash
             return None
 
-    def compute(self, ready: Prepared, key: tuple[Any, ...] | None, **options: Any) -> Any:
+    def compute(self, ready: Arguments, key: tuple[Any, ...] | None, **options: Any) -> Any:
         """Return the formula of what `prepare` gave; remember how under the key.
 
         A key is for calls with one array and neither mask nor `xp`.
@@ -138,16 +130,16 @@ class Known:
         if type(x) in {np.ndarray, np.memmap}:  # others may mean something else by an operation
             return AlongAxis(step) if "axis" in dict(step.options) else Elementwise(step)
         library = step.library
-        if library.compiled is not None:
+        if library.compiles:
             return _way(step._replace(formula=self._with_own_values(library)), plain=False)
-        kernel = kernel_of(library.xp, self.function)
+        kernel = library.kernels.get(self.function)
         if kernel is None or dtype_name(x.dtype) not in kernel.dtypes:
             return _way(step, plain=False)
         return cast("Way", _ByKernel(kernel, step, dict(step.options)))
 
     def _with_own_values(self, library: Library) -> Callable[..., Any]:
         if library.name not in self._faster:  # one, as it is compiled once for each
-            self._faster[library.name] = with_own_values(library.xp, self.function, self._formula)
+            self._faster[library.name] = library.with_own_values(self.function, self._formula)
         return self._faster[library.name]
 
 

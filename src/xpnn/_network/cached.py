@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays import pytree
-from xpnn._arrays.library import Library, is_compiling, key_of, library, library_of_namespace
+from xpnn._arrays.backends.protocol import Library
+from xpnn._arrays.backends.tracing import is_compiling
+from xpnn._arrays.library import key_of, library, library_of_namespace
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array
 from xpnn._execution.recorder import Recorded, namespace
@@ -30,8 +32,7 @@ def _compiled(
         layers = tuple(rebuilt(structure, own) for structure in structures)
         return _known(found, forward, layers, Fast(found), x)
 
-    assert found.compiled is not None  # noqa: S101 -- for the types
-    return found.compiled(run, forward.computing)
+    return found.compile(run, forward.computing)
 
 
 def compiled(found: Library, forward: Forward, layers: Layers) -> Callable[[Array], Array]:
@@ -47,7 +48,7 @@ def run(
 
     `remembered` keeps how, for the next array like this; None where these layers are for one call.
     """
-    if found.compiled is not None:
+    if found.compiles:
         way = compiled(found, forward, layers)
         if forward.computing == "float64":  # which a setting may forbid the next time
             remembered = None

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from xpnn._arrays.backends.protocol import Library
+from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import dtype_name
-from xpnn._arrays.library import Library, device_of, library
-from xpnn._arrays.transfer import can_make_lasting, is_numpy, move
+from xpnn._arrays.library import device_of, library
+from xpnn._arrays.transfer import is_numpy, move
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import Layers
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -21,8 +23,8 @@ def moved(layers: Layers, found: Library, device: Any, dtype: str | None) -> Lay
 
     def move_one(a: Array, constant: Callable[..., Array]) -> Array:
         to = dtype or dtype_name(a.dtype)
-        if is_numpy(a) and not can_make_lasting():
-            return found.enter(constant(to, device))
+        if is_numpy(a) and is_recorded():
+            return found.enter(constant(to, found.raw.xp, device))
         return move(a, found, device, to)
 
     return tuple([layer.moved(move_one) for layer in layers])
@@ -31,9 +33,9 @@ def moved(layers: Layers, found: Library, device: Any, dtype: str | None) -> Lay
 def check_place(function: str, x: Array, found: Library, weight: Array) -> None:
     """Raise an error that says which `to` mends it unless x is where weights that stay are."""
     home, here, there = library(weight), device_of(x), device_of(weight)
-    if home.native is found.native and (None in (here, there) or here == there):
+    if home.raw is found.raw and (None in (here, there) or here == there):
         return
-    error = XpnnTypeError if home.native is not found.native else XpnnValueError
+    error = XpnnTypeError if home.raw is not found.raw else XpnnValueError
     raise error(
         f"{function}: got x of {found.name} on {here}, while the network's weights stay with "
         f"{home.name} on {there}; network.to(x) gives a network for x"

@@ -7,16 +7,17 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from xpnn._arrays import pytree
+from xpnn._arrays.backends.protocol import Library, Node
+from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import computing_float, float_names, floating_name, promote
 from xpnn._arrays.library import (
-    Library,
     common_library,
     device_of,
     in_native_order,
     key_of,
     library,
 )
-from xpnn._arrays.transfer import can_make_lasting, destination, is_numpy, to_native
+from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._network import cached
 from xpnn._network.checks import Class, check_classes, check_input, check_layers
@@ -348,8 +349,9 @@ class Network:
         x = in_native_order(x)
         found, layers, forward = self._start(function, part, x, xp)
         remembered = self._copies if self.follows or layers is self.layers else None
-        if found.reproducible is not None:
-            return found.reproducible.row_by_row(forward, layers, x, remembered)
+        y = found.run_rows(forward, layers, x, remembered)
+        if y is not None:
+            return y
         if xp is not None:
             return forward(found, layers, x)
         return cached.run(found, forward, layers, x, remembered)
@@ -393,22 +395,21 @@ class Network:
         from xpnn._network.interpreters.bounds import Pass, run  # noqa: PLC0415
 
         found, name = self._checked(function, x, xp)
-        if found.reproducible is not None:
-            x, found = to_native(x, found)
+        x, found = found.to_raw(x), found.raw
         layers_at = partial(self._layers_at, dtype="float64", use="analysis")
         one = Pass(self.layers, self._dtypes, dtype or name, of)
         return run(analysis, one, x, found, layers_at)
 
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:
-            here = found.reproducible is None and library(first_array(self.layers)).xp is found.xp
+            here = library(first_array(self.layers)) is found is found.raw
             as_they_are = here and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, key_of(device), dtype, use)
         if key in self._copies:
             return self._copies[key]  # type: ignore[no-any-return]
         layers = moved(self.layers, found, device, dtype)
-        if can_make_lasting():
+        if not is_recorded():
             self._copies[key] = layers
         return layers
 
@@ -429,7 +430,7 @@ class Network:
 
 
 pytree.register(
-    pytree.Node(
+    Node(
         Network,
         ("layers",),
         lambda network: ((network.layers,), (network.classes, network._placed)),  # noqa: SLF001

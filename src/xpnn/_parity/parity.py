@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.digest import digest
 from xpnn._arrays.dtypes import (
     FLOATS,
@@ -18,7 +19,7 @@ from xpnn._arrays.dtypes import (
 )
 from xpnn._arrays.installed import backend_library
 from xpnn._arrays.installed import backends as all_backends
-from xpnn._arrays.library import Library, common_library, library
+from xpnn._arrays.library import common_library, library
 from xpnn._arrays.transfer import find_device, from_numpy, to_numpy
 from xpnn._arrays.types import Array, Device, DType, Namespace, Values
 from xpnn._network.checks import check_input

@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import PRECISIONS
-from xpnn._arrays.installed import backend_library
-from xpnn._arrays.library import Library
+from xpnn._arrays.library import own_library
 from xpnn._arrays.types import Namespace, Values
 from xpnn._network.copies import layer_dtypes
 from xpnn._network.interpreters.bounds import Pass, certain, enclose
@@ -37,7 +37,7 @@ _PRODUCTS = 2**22
 @functools.cache
 def host() -> Library:
     """Return the library in which everything here is computed, whatever is held to it."""
-    return backend_library("numpy")
+    return own_library()
 
 
 def guarded(f: Callable[..., Any], *arguments: Any) -> Any:

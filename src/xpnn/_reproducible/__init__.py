@@ -3,7 +3,8 @@
 from types import ModuleType
 from typing import Any
 
-from xpnn._arrays.library import called_by_torch_compile, library, library_of_namespace
+from xpnn._arrays.backends.tracing import traced_as_constant
+from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.types import Namespace
 from xpnn._reproducible.namespace import ReproducibleNamespace
 
@@ -80,11 +81,9 @@ def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
         of = library(x_or_namespace, "x", "reproducible").xp
     _make(of)
     found = library_of_namespace(of)
-    return found.reproducible or ReproducibleNamespace.made[found.name]
+    return ReproducibleNamespace.made[found.name]
 
 
-@called_by_torch_compile
+@traced_as_constant
 def _make(xp: Namespace) -> None:
-    found = library_of_namespace(xp)
-    if found.reproducible is None:
-        ReproducibleNamespace.over(found)
+    ReproducibleNamespace.over(library_of_namespace(xp))

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpnn._arrays.compilers import Compiler
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, dtype_named, nearest, promote
-from xpnn._arrays.library import Library, device_of, in_native_order, library
+from xpnn._arrays.library import device_of, in_native_order, library
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE, LEAST_SINGLE
 from xpnn._reproducible.array import ReproducibleArray
@@ -22,7 +22,6 @@ class Wrapping:
 
     of: Library
     native_namespace: Namespace
-    _compiler: Compiler
 
     if TYPE_CHECKING:
 
@@ -65,7 +64,7 @@ class Wrapping:
         y = x._native  # noqa: SLF001
         if dtype_name(y.dtype) not in FLOATS:
             return y
-        if dtype_name(y.dtype) == "float64" and not self._compiler.has_64_bits():
+        if dtype_name(y.dtype) == "float64" and not self.of.has_64_bits():
             with self.guard("float64"):  # or JAX would make float32 of it
                 return self._choose(y != y, math.nan, y)  # noqa: PLR0124
         return self._choose(y != y, math.nan, y)  # noqa: PLR0124
@@ -95,7 +94,7 @@ class Wrapping:
 
     def check_integer(self, dtype: str, what: str) -> None:
         """Raise TypeError for an integer dtype of 64 bits where there are none now."""
-        if dtype in {"int64", "uint64"} and not self._compiler.has_64_bits():
+        if dtype in {"int64", "uint64"} and not self.of.has_64_bits():
             raise XpnnTypeError(
                 f"{self.__name__}: expected {dtype}, which {what} is everywhere, got a library whose "
                 "64-bit types are switched off; name a dtype of 32 bits (dtype=...), convert with "

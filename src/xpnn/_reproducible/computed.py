@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays.axes import slices_of
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name
-from xpnn._arrays.library import Library, device_of
+from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, DType
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
 from xpnn._reproducible.arithmetic.reductions import KERNELS
@@ -252,7 +253,7 @@ class Computed(Engine):
         asked = signed if dtype is None else dtype_name(dtype)
         if asked not in INTEGERS:
             raise XpnnTypeError(f"{self.__name__}.{name}: expected a numeric dtype, got {asked}")
-        if dtype is None and not self._compiler.has_64_bits():
+        if dtype is None and not self.of.has_64_bits():
             if count * 2 ** int(given) > 2**31:
                 self.check_integer(signed, f"the sum of {count} numbers of {dtype_name(a.dtype)}")
             asked = signed.replace("64", "32")

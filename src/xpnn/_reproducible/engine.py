@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 
 from xpnn._arrays import pytree
 from xpnn._arrays.axes import Slices
-from xpnn._arrays.compilers import Rule, compiler_of
+from xpnn._arrays.backends.protocol import Differentiable, Library, Node
 from xpnn._arrays.dtypes import computing_float, dtype_name, dtype_named
-from xpnn._arrays.library import Library, device_of, library_of_namespace, remember
+from xpnn._arrays.library import device_of, library_of_namespace, remember
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array, Namespace, Values
 from xpnn._execution.recorder import namespace as recording
@@ -24,6 +24,8 @@ from xpnn._reproducible.array import ReproducibleArray
 from xpnn._reproducible.boundary import Wrapping, natives_of
 from xpnn._reproducible.derivatives import RULES
 from xpnn._reproducible.known_answer import check
+from xpnn._reproducible.library import ReproducibleLibrary
+from xpnn.errors import XpnnTypeError
 
 RowFormula = Callable[[Library, Any, Array], Array]
 """A formula of (library, constants, x) that gives a row for each row of x."""
@@ -48,26 +50,25 @@ class Engine(Wrapping):
 
     def __init__(self, of: Library) -> None:
         self.of = of
-        self._compiler = compiler_of(of.xp)
-        self.guard = self._compiler.guard or of.guard
+        self.guard = of.exactly
         self.native_namespace = of.xp
         self.__name__ = f"xpnn.reproducible({of.name})"
-        self.__xpnn_library__ = Library(self, self.guard, self)
+        self.__xpnn_library__ = ReproducibleLibrary(self, of)
         self.Array: type[ReproducibleArray] = type(
             "ReproducibleArray", (ReproducibleArray,), {"_namespace": self}
         )
         pytree.register(
-            pytree.Node(
+            Node(
                 self.Array,
                 ("_native",),
                 lambda x: ((x._native,), None),  # noqa: SLF001
                 lambda _, children: self.Array(children[0]),
             )
         )
-        remember(self.Array, self.__xpnn_library__)
-        self._operator: Any = self._compiler.operator(self._rule_of)
+        remember(self.__xpnn_library__, self.Array)
+        self._operator: Any = of.operator(self._rule_of)
         self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
-        self._rules: dict[str, Rule] = {}
+        self._rules: dict[str, Differentiable] = {}
         self._compiled: dict[Any, Callable[..., Array]] = {}
         self._checked: set[str] = set()
         self.writes = 0
@@ -83,29 +84,27 @@ class Engine(Wrapping):
     rounded_once = frozenset({"linear", *ELEMENTWISE})
     """The formulas that are not computed in binary64 and then rounded, but here as they stand."""
 
-    def run(self, formula: Callable[..., Any], given: Sequence[Array | None]) -> Any:
+    def run(self, formula: Callable[..., Any], *given: Array | None) -> Any:
         """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
         arrays = [None if a is None else self.wrap(a) for a in given]
-        if self._compiler.as_one is None:
-            y = formula(*arrays)
-        else:
 
-            def whole(*natives: Array | None) -> Any:
-                return natives_of(formula(*(None if a is None else self.Array(a) for a in natives)))
+        def whole(*natives: Array | None) -> Any:
+            return natives_of(formula(*(None if a is None else self.Array(a) for a in natives)))
 
-            y = self._compiler.as_one(whole)(*map(natives_of, arrays))
+        step = self.of.opaque(whole)
+        y = formula(*arrays) if step is whole else step(*map(natives_of, arrays))
         return self._wrapped(natives_of(y), any(isinstance(a, ReproducibleArray) for a in given))
 
     # Kernels
 
     def as_step(self, f: Callable[..., Array]) -> Callable[..., Array]:
         """Return f as one step of the library, where it compiles what it computes."""
-        return self._compiler.step(f)
+        return self.of.step(f)
 
     @property
     def keep(self) -> Callable[[Array], Array] | None:
         """The barrier of the library's compiler."""
-        return self._compiler.keep
+        return self.of.barrier if self.of.rearranges else None
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         """Compute a kernel on arrays of one dtype."""
@@ -116,21 +115,21 @@ class Engine(Wrapping):
     def _run(
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
     ) -> Array:
-        if self._compiler.is_at_work():
+        if self.of.sees_no_values():
             return self._operator(list(natives), f"{name} {dtype} {options}")
         key = (name, dtype, *options.items())
         if key not in self._made:
-            self._made[key] = self._compiler.with_rule(self._rule(name, dtype, options))
+            self._made[key] = self.of.with_vjp(self._rule(name, dtype, options))
         return self._made[key](*natives)
 
-    def _rule_of(self, text: str) -> Rule:
+    def _rule_of(self, text: str) -> Differentiable:
         """Return the rule that a compiler's operator knows by its text; see `_run`."""
         if text not in self._rules:
             name, dtype, plain = text.split(" ", 2)
             self._rules[text] = self._rule(name, dtype, ast.literal_eval(plain))
         return self._rules[text]
 
-    def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Rule:
+    def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Differentiable:
         """Return a kernel for arrays of a dtype, with its derivatives."""
 
         def forward(*natives: Array) -> Array:
@@ -142,10 +141,10 @@ class Engine(Wrapping):
                 gradients = RULES[name](self, *wrapped, **options)
             return tuple(d._native for d in gradients)  # noqa: SLF001
 
-        def like(*natives: Array) -> Array:
+        def abstract_value(*natives: Array) -> Array:
             return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **options)
 
-        return Rule(forward, backward, like)
+        return Differentiable(forward, backward, abstract_value, _no_forward_mode)
 
     def _compute(
         self, name: str, dtype: str, natives: Sequence[Array], options: dict[str, Any]
@@ -166,16 +165,16 @@ class Engine(Wrapping):
             y = native(self._in_binary64(kernel, dtype, natives, **more))
             return y if computing_float(dtype) == dtype else self._to_low(y, dtype)
 
-        in_rows = self._compiler.in_rows
+        map_tiles = self.of.map_tiles
         with self.guard("float64"):
             if name in ELEMENTWISE and self.keep is None:
                 flat = xp.reshape(natives[0], (-1,))
-                return xp.reshape(in_rows(compute, flat, _TILE), natives[0].shape)
+                return xp.reshape(map_tiles(compute, flat, _TILE), natives[0].shape)
             a, b = natives[0], natives[-1]
             if name == "matmul" and len(b.shape) == 2 and 0 not in b.shape:
                 right = options.get("right") or self._in_binary64(split_right, dtype, [b])
                 size = max(_ROWS // max(math.prod(a.shape[1:]), 1), 16)
-                return in_rows(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
+                return map_tiles(lambda a: compute(a, kernel=matmul_split, right=right), a, size)
             return compute(*natives, **options)
 
     def _in_binary64(
@@ -193,7 +192,7 @@ class Engine(Wrapping):
         Not for the compilers, that see no arrays, nor where gradients are recorded.
         """
         natives = (a._native, b._native)  # noqa: SLF001
-        if self.keep is not None or self._compiler.is_tracing():
+        if self.keep is not None or not self.of.is_known(natives[1]):
             return None
         if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
             return None
@@ -218,12 +217,12 @@ class Engine(Wrapping):
         they live how the formula was recorded with them.
         """
         natives, y = natives_of(x), None
-        if math.prod(x.shape) > 0 and self._compiler.rows is not None:
+        if math.prod(x.shape) > 0 and self.of.compiles:
             y = self._compiled_for(formula)(constants, natives)
         elif math.prod(x.shape) > 0 and remembered is not None:
-            values = self._compiler.to_host(natives)
+            values = self.of.to_host(natives)
             if values is not None:
-                y = self._compiler.from_host(self._on_host(formula, constants, values, remembered))
+                y = self.of.from_host(self._on_host(formula, constants, values, remembered))
         if y is None:
             return formula(self.__xpnn_library__, constants, x)
         return self._wrapped(y, isinstance(x, ReproducibleArray))
@@ -231,7 +230,7 @@ class Engine(Wrapping):
     def _compiled_for(self, formula: RowFormula) -> Callable[[Any, Array], Array]:
         if formula not in self._compiled:
             whole = functools.partial(formula, self.__xpnn_library__)
-            self._compiled[formula] = self._compiler.rows(whole, _ROWS)  # type: ignore[misc]
+            self._compiled[formula] = self.of.compile_rows(whole, _ROWS)
         return self._compiled[formula]
 
     def _on_host(
@@ -278,6 +277,13 @@ class Engine(Wrapping):
             small = xp.round(self._choose(normal, 0.0, y) * 2.0**24) * 2.0**-24
             y = xp.where(normal, y, small)
         return self._clean(self._rounded(y, dtype))
+
+
+def _no_forward_mode() -> XpnnTypeError:
+    return XpnnTypeError(
+        "the reproducible way has no forward-mode derivatives, only reverse mode, such as that of "
+        "grad and vjp"
+    )
 
 
 def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:

@@ -20,7 +20,7 @@ class Indexed(Computed):
 
     def item(self, x: ReproducibleArray, key: Any) -> Array:
         """Return x[key] as an array of the library."""
-        return self._compiler.item(x._native, self.index(key, x.shape))  # noqa: SLF001
+        return self.of.item(x._native, self.index(key, x.shape))  # noqa: SLF001
 
     def index(self, key: Any, shape: tuple[int, ...]) -> Any:
         """Return an index into an array of that shape with the library's arrays in place of wrapped ones."""
@@ -73,7 +73,7 @@ class Indexed(Computed):
 
     def _check_range(self, called: str, index: Array, n: int) -> bool:
         """Raise IndexError where an index is known to be out of range; return whether it is known."""
-        if not self._compiler.is_known(index):
+        if not self.of.is_known(index):
             return False
         if 0 not in index.shape:
             xp = self.native_namespace
@@ -107,7 +107,7 @@ class Indexed(Computed):
     def index_dtype(self) -> DType:
         """The library's dtype of indices and counts: int64, or int32 where that is all there is."""
         xp = self.native_namespace
-        return xp.int64 if self._compiler.has_64_bits() else xp.int32
+        return xp.int64 if self.of.has_64_bits() else xp.int32
 
     def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
         """Entries of x at indices along an axis."""

@@ -3,9 +3,8 @@
 Emulated float64, fast-math flags, and flushing of what is not subnormal all give another digest.
 """
 
-from xpnn._arrays.compilers import constant
 from xpnn._arrays.digest import digest
-from xpnn._arrays.transfer import lastingly
+from xpnn._arrays.transfer import constant
 from xpnn._arrays.types import Array, Device, Namespace
 from xpnn._reproducible.arithmetic import exact
 from xpnn._reproducible.arithmetic.barrier import kept, native
@@ -41,7 +40,7 @@ def _answer(engine: Namespace, like: Array) -> str:
 def check(engine: Namespace, like: Array, device: Device) -> None:
     """Raise NotReproducibleError unless the device of `like` gives the known answer."""
     try:
-        found = lastingly(engine.native_namespace, "float64", lambda: _answer(engine, like))
+        found = engine.of.lastingly(lambda: _answer(engine, like), "float64")
     except (TypeError, ValueError, RuntimeError) as error:
         raise NotReproducibleError(
             f"{engine.__name__}: the device {device} cannot compute in float64 ({error}), in which "

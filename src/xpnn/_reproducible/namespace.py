@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, computing_float, dtype_name, nearest
 from xpnn._arrays.library import device_of
-from xpnn._arrays.transfer import check_dtype, to_device
+from xpnn._arrays.transfer import check_dtype
 from xpnn._arrays.types import Device, DType
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
 from xpnn._reproducible.array import ReproducibleArray
@@ -112,9 +112,7 @@ class ReproducibleNamespace(Indexed):
             options = {k: self._native_of(v, arrays) for k, v in options.items()}
             # JAX would make float32 of them where its 64-bit types are switched off.
             wide = any(dtype_name(a.dtype) == "float64" for a in arrays)
-            with (
-                nullcontext() if self._compiler.has_64_bits() or not wide else self.guard("float64")
-            ):
+            with nullcontext() if self.of.has_64_bits() or not wide else self.guard("float64"):
                 y = found(*native, **options)
             if common is not None and dtype_name(y.dtype) in FLOATS:
                 y = self.native_namespace.astype(y, common)
@@ -181,7 +179,7 @@ class ReproducibleNamespace(Indexed):
 
     def check_default_float(self, what: str) -> None:
         """Raise TypeError where there is no float64 now, in which `what` has its results everywhere."""
-        if not self._compiler.has_64_bits():
+        if not self.of.has_64_bits():
             raise XpnnTypeError(
                 f"{self.__name__}: {what}: expected floating values or dtype=..., as the default is "
                 "float64 everywhere, got none, and this library's 64-bit types are switched off; "
@@ -318,7 +316,7 @@ class ReproducibleNamespace(Indexed):
 
     def to_device(self, x: ReproducibleArray, device: Device) -> ReproducibleArray:
         """Move to another device of the library."""
-        return self.Array(to_device(x._native, device))  # noqa: SLF001
+        return self.Array(self.of.to_device(x._native, device))  # noqa: SLF001
 
 
 class _RealInfo:

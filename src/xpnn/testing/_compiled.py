@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from xpnn._arrays.compilers import compiler_of
+from xpnn._arrays.library import library_of_namespace
 from xpnn._arrays.types import Namespace
 from xpnn.testing._runs import open_run, run_of
 
@@ -81,12 +81,10 @@ class _Calls:
 
 
 def _compile(f: Function, *, xp: Namespace, mark: pytest.Mark, calls: "_Calls") -> Function:
-    whole = compiler_of(xp).whole
+    found = library_of_namespace(xp)
     if unknown := sorted(mark.kwargs.keys() - {"fullgraph", "backend"}):
         _refuse(f"expected options of backend, fullgraph, got {unknown[0]}")
-    if whole is None:
-        return calls.of(f, lambda: _as_if_tagged(f, xp))
-    return calls.of(f, lambda: whole(f, **mark.kwargs))
+    return calls.of(f, lambda: found.compile_anew(f, **mark.kwargs) or _as_if_tagged(f, xp))
 
 
 def _as_if_tagged(f: Function, xp: Namespace) -> Function:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from xpnn._arrays.installed import TABLE
+from xpnn._arrays.backends.table import TABLE
 from xpnn.testing._runs import Run, open_run, run_of
 
 _KEYWORDS = {"np_only", "cpu_only", "exceptions", "reason"}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from xpnn._arrays import installed
+from xpnn._arrays.backends.table import TABLE
 from xpnn._arrays.types import Device, Namespace
 from xpnn.errors import XpnnValueError
 
@@ -64,7 +65,7 @@ def _runs(config: pytest.Config, *, on_devices: bool, compiled: bool) -> list[Ru
     device = config.getoption("xp_device")
     found = []
     for name in dict.fromkeys(config.getoption("xp_backend") or installed.installed()):
-        row = installed.TABLE[name]
+        row = TABLE[name]
         found.append(Run(name, device))
         if compiled and row.compiler:
             found.append(Run(name, device, row.compiler))

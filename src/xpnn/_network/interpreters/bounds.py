@@ -22,9 +22,9 @@ from typing import NamedTuple
 from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays import pytree
-from xpnn._arrays.compilers import compiler_of
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import computing_float
-from xpnn._arrays.library import Library, device_of, library
+from xpnn._arrays.library import device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
 from xpnn._network.interpreters.values import ending, passed
@@ -112,9 +112,9 @@ def run(
     layers_at(library, device) are those to compute with.
     """
     by, x, device = found, given, device_of(given)
-    if found.compiled is not None and device is not None:
+    if found.compiles and device is not None:
         arrays = (given, *pytree.leaves(one.layers))
-        values = [compiler_of(found.xp).to_host(a) for a in arrays if not is_numpy(a)]
+        values = [found.to_host(a) for a in arrays if not is_numpy(a)]
         if all(a is not None for a in values):
             x, by = values[0], library(values[0])
     with by.guard("float64"):

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
+from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name, dtype_named
-from xpnn._arrays.library import Library, device_of
+from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.kernels import kernel_of
 from xpnn._network.layers.layer import Interpreter, Layers, V
 from xpnn._network.layers.linear import linear, product
 from xpnn.errors import XpnnValueError
@@ -67,7 +67,7 @@ class Fast:
 
     def __init__(self, found: Library) -> None:
         self.xp = found.xp
-        self._kernel = kernel_of(found.native, "linear")
+        self._kernel = found.kernels.get("linear")
 
     def linear(self, x: Array, weight: Array, bias: Array | None, /) -> Array:
         """Return x @ weight + bias."""

@@ -6,9 +6,11 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays import pytree
+from xpnn._arrays.backends.protocol import Node
+from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import FLOATS, dtype_name
 from xpnn._arrays.library import common_library
-from xpnn._arrays.transfer import can_make_lasting, constant_copies, frozen, is_numpy
+from xpnn._arrays.transfer import constant_copies, frozen, is_numpy
 from xpnn._arrays.types import Array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -54,7 +56,7 @@ class Layer:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        pytree.register(pytree.Node(cls, cls._children, cls._flatten, cls._unchecked))
+        pytree.register(Node(cls, cls._children, cls._flatten, cls._unchecked))
 
     # What it computes
 
@@ -158,7 +160,7 @@ class Layer:
         first = [first_array(c) if isinstance(c, tuple) else c for c in children]
         object.__setattr__(self, "first", next((a for a in first if a is not None), None))
         own = [n for n, a in zip(self._children, children, strict=True) if is_numpy(a)]
-        if own and can_make_lasting():
+        if own and not is_recorded():
             object.__setattr__(self, "_copies", {name: constant_copies(name) for name in own})
         pytree.update()
 
@@ -180,7 +182,7 @@ class Layer:
     def moved(self, move: Callable[[Array, Callable[..., Array]], Array]) -> Self:
         """Return the layer of other arrays: of each `move(array, constant)`.
 
-        `constant(dtype, device)` makes a constant of a NumPy array while torch.compile is at work.
+        `constant(dtype, xp, device)` makes a constant of a NumPy array while torch.compile is at work.
         """
 
         def new(name: str) -> Any:
@@ -189,7 +191,9 @@ class Layer:
                 return tuple(layer.moved(move) for layer in child)
             if child is None:
                 return None
-            return move(child, lambda to, device: self._copies[name][to](self, name, device))
+            return move(
+                child, lambda to, xp, device: self._copies[name][to](self, name, xp, device)
+            )
 
         children = tuple([new(name) for name in self._children])
         return self._unchecked(self._flatten()[1], children)

@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnn._arrays.compilers import compiler_of, constant
+from xpnn._arrays.library import library_of_namespace
+from xpnn._arrays.transfer import constant
 from xpnn._arrays.types import Array, Namespace
 
 _ARITHMETIC = {"matmul", "sum", "cumulative_sum", "round", "floor", "astype"}
@@ -113,7 +114,7 @@ class KeptNamespace:
 
         `parts` are arrays, how many entries a step takes, and along which axis.
         """
-        loop: Any = compiler_of(self.native).loop
+        loop = library_of_namespace(self.native).loop
 
         def step(sums: tuple[Array, Array], *given: Array) -> tuple[Array, Array]:
             total, lost = add(tuple(Kept(a, self) for a in sums), term(*given))

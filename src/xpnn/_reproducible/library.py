@@ -1,0 +1,97 @@
+"""The reproducible namespace over a library, as an array library of its own: one more adapter."""
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from xpnn._arrays.backends.protocol import Function, Library
+from xpnn._arrays.types import Array, Device, Namespace
+from xpnn._reproducible.array import ReproducibleArray
+
+T = TypeVar("T")
+
+
+class ReproducibleLibrary(Library):
+    """What is done in the namespace's own way; the library below answers for all that lies in memory."""
+
+    def __init__(self, xp: Namespace, below: Library) -> None:
+        super().__init__(xp)
+        self._below = below
+
+    # Which arrays are its own
+
+    @property
+    def raw(self) -> Library:
+        """The library below."""
+        return self._below
+
+    def enter(self, x: Array) -> Array:
+        """Wrap an array of the library below."""
+        return self.xp.wrap(x)
+
+    def leave(self, y: Array, given: Array) -> Array:
+        """Unwrap a result, unless the caller gave a wrapped array."""
+        return y if isinstance(given, ReproducibleArray) else self.xp.unwrap(y)
+
+    def to_raw(self, x: Array) -> Array:
+        """Unwrap an array that is wrapped."""
+        return self.xp.unwrap(x) if isinstance(x, ReproducibleArray) else x
+
+    # What the library below knows
+
+    def device_of(self, x: Array) -> Device | None:
+        """Return the device of the memory."""
+        return self._below.device_of(_raw(x))
+
+    def find_device(self, name: Any) -> Device:
+        """Return a device of the library below."""
+        return self._below.find_device(name)
+
+    def lacks(self, dtype: str) -> str | None:
+        """Return why the library below has no arrays of a dtype now."""
+        return self._below.lacks(dtype)
+
+    def to_device(self, x: Array, device: Device) -> Array:
+        """Move an array, wrapped as it is."""
+        return self.xp.to_device(x, device)
+
+    def is_traced(self, x: Array) -> bool:
+        """Whether what is wrapped is traced."""
+        return self._below.is_traced(_raw(x))
+
+    def lastingly(self, make: Callable[[], T], dtype: str) -> T:
+        """Return make(), outside of the traces of the library below."""
+        return self._below.lastingly(make, dtype)
+
+    # How formulas run
+
+    def guard(self, dtype: str) -> AbstractContextManager[Any]:
+        """Return what the library below needs to compute as written."""
+        return self._below.exactly(dtype)
+
+    def check_default_float(self, function: str) -> None:
+        """Raise an error unless integers become float64, as they do everywhere here."""
+        self.xp.check_default_float(function)
+
+    def computing(self, function: str, dtype: str) -> str:
+        """Return binary64 for all formulas that are not rounded once in their own dtype."""
+        return dtype if function in self.xp.rounded_once else "float64"
+
+    def around(self, f: Function) -> Function:
+        """Wrap what a formula is given and unwrap its result."""
+        return functools.partial(self.xp.run, f)
+
+    def run_rows(
+        self, formula: Any, constants: Any, x: Array, remembered: dict[Any, Any] | None
+    ) -> Array | None:
+        """Compute a formula of rows."""
+        return self.xp.row_by_row(formula, constants, x, remembered)
+
+    def adds_in_pairs(self, x: Array, axis: int) -> bool:  # noqa: ARG002
+        """It adds exactly."""
+        return True
+
+
+def _raw(x: Array) -> Array:
+    return x._native if isinstance(x, ReproducibleArray) else x  # noqa: SLF001
