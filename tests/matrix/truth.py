@@ -184,8 +184,8 @@ def _element_slope(problem: Problem, dtype: str) -> Expected:
             continue
         near_0 = abs(v) < 2 * PRECISIONS[computing_float(dtype)].tiny
         h = mp.ldexp(max(1, abs(mp.mpf(v))), -120)
-        at = [(0 if near_0 else mp.mpf(v)) + k * h for k in (-1, 0, 1)]
-        y = Activation(name, options).exact(at)
+        around = [(0 if near_0 else mp.mpf(v)) + k * h for k in (-1, 0, 1)]
+        y = Activation(name, options).exact(around)
         slopes = [float((y[1] - y[0]) / h), float((y[2] - y[1]) / h)]
         slopes = [0.0] * 2 if name == "step" else slopes
         low.append(min(slopes))
