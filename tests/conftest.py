@@ -75,14 +75,18 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     if not pluginmanager.has_plugin("xpnn"):
         pluginmanager.import_plugin("_xpnn_pytestplugin")
     parser.addoption(
-        "--backends-only", action="store_true", help="leave out tests that take no backend"
+        "--backends-only",
+        action="store_true",
+        help="leave out tests that neither take a backend nor have the mark `libraries`",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("backends_only"):
         takes = {
-            item: {"xp_backend", "torch", "jax", "ad"} & set(item.fixturenames) for item in items
+            item: item.get_closest_marker("libraries") is not None
+            or not {"xp_backend", "torch", "jax", "ad"}.isdisjoint(item.fixturenames)
+            for item in items
         }
         config.hook.pytest_deselected(items=[item for item in items if not takes[item]])
         items[:] = [item for item in items if takes[item]]

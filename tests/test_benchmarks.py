@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.libraries
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 

@@ -8,6 +8,8 @@ from matrix import check, command, cover, factors
 
 import xpnn
 
+pytestmark = pytest.mark.libraries
+
 PLAIN = {
     "function": "sigmoid", "library": "numpy", "transform": "none", "way": "plain", "dtype": "float32",
     "order": "native", "layout": "C", "values": "normal", "constant": "_execution.tiles._LINE", "side": 0,

@@ -256,6 +256,7 @@ def test_without_its_extra_the_command_says_what_to_install():
     assert done.stderr == "xpnn: the command needs typer; get it with: pip install 'xpnn[cli]'\n"
 
 
+@pytest.mark.slow
 def test_truncated_input_is_one_line_in_a_real_process(tmp_path):
     np.save(tmp_path / "x.npy", X)
     content = (tmp_path / "x.npy").read_bytes()
@@ -281,6 +282,7 @@ def sparse(path, rows):
         file.truncate(file.tell() + rows * 784)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing(number, tmp_path):
     sparse(tmp_path / "x.npy", 3_000_000)
@@ -304,6 +306,7 @@ def test_an_interrupted_run_leaves_nothing(number, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(tmp_path):
     sparse(tmp_path / "x.npy", 100_000)
 
@@ -339,6 +342,7 @@ def peak_memory(rows, folder):
     return int(done.stdout.split()[-1]) / 1024
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
     small, large = peak_memory(20_000, tmp_path), peak_memory(600_000, tmp_path)  # 470 MB
     assert np.load(tmp_path / "y.npy", mmap_mode="r").shape == (600_000, 10)
@@ -451,6 +455,7 @@ def test_batch_size_of_the_sample(run):
 # Pipes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["npy", "csv"])
 @pytest.mark.parametrize(
     ("from_", "into"),
@@ -712,6 +717,7 @@ def test_help_loses_nothing(columns, run, monkeypatch):
     assert "…" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_console_without_the_characters_gets_others(encoding, tmp_path):
     names = ["ü", "数"]
@@ -736,6 +742,7 @@ def test_a_console_without_the_characters_gets_others(encoding, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_parity_passes_on_the_shipped_model(run, backend):
     result = run("parity", "--backend", backend.name, "--rows", 40)
     assert result.exit_code == 0, result.output

@@ -313,6 +313,7 @@ MADE = {
 }
 
 
+@pytest.mark.libraries
 @pytest.mark.parametrize("made", MADE)
 def test_weights_of_numpy_cannot_be_changed(made):
     # First, as what is made afterwards is a tree of theirs.
@@ -334,7 +335,7 @@ def test_weights_of_numpy_cannot_be_changed(made):
     np.testing.assert_array_equal(network(x, xp=xpnn.reproducible(np)), same)
 
 
-def test_what_a_tree_map_gives_is_copied():
+def test_what_a_tree_map_gives_is_copied(jax):
     other = book()
     arrays = []
     network = jax_map(lambda a: arrays.append(a.copy()) or arrays[-1], other)
@@ -386,7 +387,7 @@ def test_weights_of_a_mapped_file(tmp_path):
     assert network(np.ones(2)).tolist() == [2.0]
 
 
-def test_a_tree_of_anything_is_pickled():
+def test_a_tree_of_anything_is_pickled(jax):
     for f in (lambda a: np.stack([a, a]), lambda _: None, lambda a: a > 0):
         network = jax_map(f, book())
         for again in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):

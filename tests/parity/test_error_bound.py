@@ -175,6 +175,7 @@ def test_what_is_not_normal_in_its_own_dtype_may_be_flushed(side, other, backend
     np.testing.assert_array_equal(to_numpy(xpnn.error_bound(placed, given)), bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
 def test_the_bound_is_of_use_on_digits(backend, of):
     network, x = digits()
@@ -205,6 +206,7 @@ def test_the_bound_is_the_same_on_every_backend(backend):
         np.testing.assert_allclose(one, got[3], rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("widths", "hidden"),
     [((64, 32, 10), "relu"), ((784, 50, 100, 10), "sigmoid"), ((10, 256, 256, 100), "gelu")],

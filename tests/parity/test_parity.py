@@ -232,6 +232,7 @@ def calls_that(monkeypatch, change):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", ["fast", "reproducible"])
 def test_the_network_itself_is_called_with_all_rows(monkeypatch, backend, bad):
     """A fault of calls that follow the input is none of calls that network.to has prepared."""
@@ -252,6 +253,7 @@ def test_the_network_itself_is_called_with_all_rows(monkeypatch, backend, bad):
     json.loads(json.dumps(report.to_dict(), allow_nan=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", ["fast", "reproducible"])
 def test_a_second_call_has_the_same_bits(monkeypatch, backend, bad):
     network, x = gated()

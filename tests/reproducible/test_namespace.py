@@ -195,6 +195,7 @@ DIFFERENTIABLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("f", DIFFERENTIABLE)
 def test_derivatives_against_finite_differences(ad, f):
     rxp = xpnn.reproducible(ad.xp)

@@ -39,6 +39,7 @@ def spread(values, size):
     return y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", EXPONENTS)
 @pytest.mark.parametrize("size", [6, WIDEST])
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -54,6 +55,7 @@ def test_products(dtype, size, backend, rxp, data):
     assert got.tolist() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [6, WIDEST])
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

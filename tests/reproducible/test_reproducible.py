@@ -265,6 +265,7 @@ PROCESSORS = [
 
 
 @pytest.mark.slow
+@pytest.mark.libraries
 @pytest.mark.parametrize(
     ("name", "environment"),
     PROCESSORS,
@@ -276,6 +277,7 @@ def test_other_processor_kernels(name, environment, request):
     assert in_a_process(name, environment, SUBSET) == {n: GOLDEN[n] for n in SUBSET}
 
 
+@pytest.mark.slow
 def test_jax_without_64_bit_types(jax):
     names = ["digits", *[n for n in GOLDEN if "float64" not in n][::3]]
     found = in_a_process("jax", {"JAX_ENABLE_X64": "0"}, names)
@@ -617,6 +619,7 @@ def test_a_device_without_ieee_binary64_is_refused(rxp, backend, monkeypatch):
         rxp.add(x, 1.0)
 
 
+@pytest.mark.libraries
 def test_a_device_without_float64_is_refused():
     strict = pytest.importorskip("array_api_strict")
     device = strict.Device("no_float64")

@@ -11,6 +11,8 @@ import pytest
 from xpnn._arrays import installed
 from xpnn.testing import _runs
 
+pytestmark = pytest.mark.libraries
+
 # From the source tree alone, where no entry point names the plugin.
 CONFTEST = """
 def pytest_addoption(pluginmanager):
