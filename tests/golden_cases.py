@@ -149,6 +149,34 @@ def network(widths: tuple[int, ...], dtype: str, hidden: str = "gelu") -> xpnn.N
     return xpnn.Network.from_weights(weights, biases, hidden=hidden, output="softmax")
 
 
+def layered(kind: str, dtype: str) -> xpnn.Network:
+    """A network that has a layer of this kind before a dense one with softmax: 5 -> 3."""
+    scale, shift, slope = normal(30, 3, 5, dtype=dtype)
+    weight = normal(31, 5, 5, dtype=dtype) / np.asarray(3, dtype)
+    inside = xpnn.Dense(weight, shift, "tanh")
+    first: Any = {
+        "affine": xpnn.Affine(scale, shift),
+        "prelu": xpnn.PReLU(slope),
+        "residual": xpnn.Residual([xpnn.Affine(scale), inside]),
+    }[kind]
+    last = xpnn.Dense(normal(32, 5, 3, dtype=dtype), normal(33, 3, dtype=dtype), "softmax")
+    return xpnn.Network([first, inside, last] if kind == "prelu" else [first, last])
+
+
+for _kind in ("affine", "prelu", "residual"):
+    for _dtype in DTYPES:
+
+        @case(f"layers {_kind} {_dtype}")
+        def _layered(xp, asarray, kind=_kind, dtype=_dtype):
+            x = np.concatenate(
+                [
+                    normal(34, 500, 5, dtype=dtype, sigma=3),
+                    hard(dtype).reshape(-1)[:40].reshape(8, 5),
+                ]
+            )
+            return layered(kind, dtype)(asarray(x), xp=xp)
+
+
 @case("digits")
 def _digits(xp, asarray):
     images, _ = xpnn.models.sample("digits")

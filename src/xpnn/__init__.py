@@ -5,8 +5,11 @@ import typing as _typing
 
 from xpnn._activations import names as _names
 from xpnn._activations.names import *
+from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.linear import linear
+from xpnn._network.layers.prelu import PReLU
+from xpnn._network.layers.residual import Residual
 from xpnn._network.network import Network
 from xpnn.errors import (
     NotReproducibleError,
@@ -26,10 +29,13 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Affine",
     "Backend",
     "Dense",
     "Network",
     "NotReproducibleError",
+    "PReLU",
+    "Residual",
     "XpnnError",
     "XpnnIndexError",
     "XpnnTypeError",

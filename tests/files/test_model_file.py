@@ -339,9 +339,9 @@ def test_foreign_safetensors(path, metadata):
     [
         ("{", "no JSON"),
         ("[" * 100_000, "no JSON"),
-        ("[]", "expected format version 1, got None"),
-        (description(format_version=True), "expected format version 1, got True"),
-        (description(format_version=1.0), r"expected format version 1, got 1\.0"),
+        ("[]", "expected format version 1 or 2, got None"),
+        (description(format_version=True), "expected format version 1 or 2, got True"),
+        (description(format_version=1.0), r"expected format version 1 or 2, got 1\.0"),
         (description(scale=2), "expected the fields format_version, .* got 'scale'"),
         (
             description(layers=[{"activation": "relu", "options": {}, "scale": 2}]),
@@ -350,9 +350,22 @@ def test_foreign_safetensors(path, metadata):
         ('{"format_version": 1, "format_version": 1}', "each field of its description once"),
         (activated("celu", alpha=0), "layer 0: celu: expected alpha to be .* other than 0"),
         (description(classes=[True, 1, 2]), "expected classes of str or int"),
-        ('"xpnn"', "expected format version 1, got None"),
-        (description(format_version=2), "got 2; a newer xpnn"),
-        (description(format_version="1"), "expected format version 1, got '1'"),
+        ('"xpnn"', "expected format version 1 or 2, got None"),
+        (description(format_version=3), "got 3; a newer xpnn"),
+        (description(format_version=2), "layer 0: expected a kind of layer, got"),
+        (
+            description(format_version=2, layers=[{"kind": "conv"}]),
+            "layer 0: expected one of the kinds affine",
+        ),
+        (
+            description(format_version=2, layers=[{"kind": "affine"}]),
+            "layer 0: expected .* of affine, got '(weight|bias)'",
+        ),
+        (
+            description(format_version=2, layers=[{"kind": "dense", "activation": "relu"}]),
+            "layer 0: expected an activation and options",
+        ),
+        (description(format_version="1"), "expected format version 1 or 2, got '1'"),
         (description(layers={}), "expected a list of layers"),
         (description(layers=[]), "expected a list of layers"),
         (description(layers=None), "expected a list of layers"),

@@ -21,7 +21,8 @@ from safetensors.numpy import save as safetensors_save
 
 from xpnn.errors import XpnnValueError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest; a network of dense layers alone is written in version 1."""
 _KEY = "xpnn"  # of the JSON text in the file's metadata
 _FIELDS = ("format_version", "layers", "classes", "metadata")
 _DTYPES = ("F16", "F32", "F64")  # as safetensors calls them
@@ -31,7 +32,7 @@ class Model(NamedTuple):
     """What a model file holds."""
 
     layers: list[dict[str, Any]]
-    """For each layer {"activation": name, "options": {...}}."""
+    """For each layer {"activation": name, "options": {...}}, in version 2 with its "kind", and others."""
     classes: list[str | int] | None
     tensors: dict[str, np.ndarray[Any, Any]]
     """By name: layers.0.weight, layers.0.bias, ..."""
@@ -128,7 +129,7 @@ def content_of(model: Model) -> bytes:
             raise XpnnValueError(f"expected metadata of str to str, got {key!r}: {value!r}")
     text = json.dumps(
         {
-            "format_version": FORMAT_VERSION,
+            "format_version": 2 if any("kind" in layer for layer in model.layers) else 1,
             "layers": model.layers,
             "classes": model.classes,
             "metadata": model.metadata,
@@ -208,15 +209,19 @@ def _check_fields(where: str, given: dict[str, Any], known: tuple[str, ...]) -> 
 
 def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
     version = content.get("format_version") if isinstance(content, dict) else None
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise XpnnValueError(
-            f"expected format version {FORMAT_VERSION}, got {version!r}; a newer xpnn may read it"
+            f"expected format version 1 or {FORMAT_VERSION}, got {version!r}; a newer xpnn may read it"
         )
     _check_fields("its description", content, _FIELDS)
     layers = content.get("layers")
     if not isinstance(layers, list) or not layers:
         raise XpnnValueError(f"expected a list of layers in its description, got {layers!r}")
     for i, layer in enumerate(layers):
+        if version == FORMAT_VERSION:  # the kinds check the rest
+            if not (isinstance(layer, dict) and isinstance(layer.get("kind"), str)):
+                raise XpnnValueError(f"layer {i}: expected a kind of layer, got {layer!r}")
+            continue
         if not (
             isinstance(layer, dict)
             and isinstance(layer.get("activation"), str)
@@ -225,11 +230,11 @@ def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
             raise XpnnValueError(f"layer {i}: expected an activation and options, got {layer!r}")
         _check_fields(f"layer {i}", layer, ("activation", "options"))
     possible = {f"layers.{i}.{part}" for i in range(len(layers)) for part in ("weight", "bias")}
-    needed = {name for name in possible if name.endswith("weight")}
+    needed = {name for name in possible if name.endswith("weight") and version == 1}
     for name in sorted(needed - set(tensors)):
         raise XpnnValueError(f"expected a tensor {name}, which is missing")
     for name, a in tensors.items():
-        if name not in possible:
+        if name not in possible and version == 1:
             raise XpnnValueError(f"expected {len(layers)} layers, got a tensor {name} beside them")
         wrong = int(np.count_nonzero(~np.isfinite(a)))
         if wrong:

@@ -5,39 +5,19 @@ from typing import Any
 
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Layer, Layers, Shape, outputs_of
+from xpnn._network.layers.layer import Layers, check_chain, outputs_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
 """What a class is called."""
 
 
-def check_layers(layers: tuple[Any, ...]) -> None:
+def check_layers(layers: Layers) -> None:
     """Raise an error unless these are layers of one library, on one device, that fit each other."""
-    if not layers:
-        raise XpnnValueError("Network: expected at least one layer, got none")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise XpnnTypeError(
-                f"Network: expected layer {i} to be an xpnn.Dense or another layer, got "
-                f"{type(layer).__qualname__}"
-            )
     check_chain("Network", layers)
     arrays = {f"layer {i}": a for i, layer in enumerate(layers) for a in layer.arrays.values()}
     if arrays:
         common_library("Network", None, arrays)
-
-
-def check_chain(function: str, layers: Layers) -> None:
-    """Raise ValueError unless each layer takes what the one before gives."""
-    sample = None
-    for i, layer in enumerate(layers):
-        if None not in (sample, layer.takes) and layer.takes != sample:
-            raise XpnnValueError(
-                f"{function}: expected layer {i} to take the {_size(sample)} outputs of layer "
-                f"{i - 1}, got {layers[i - 1]!r} and {layer!r}"
-            )
-        sample = layer.gives(sample if layer.takes is None else layer.takes)
 
 
 def check_input(function: str, layers: Layers, x: Array) -> None:
@@ -46,10 +26,6 @@ def check_input(function: str, layers: Layers, x: Array) -> None:
         layer.check_input(f"{function}, layer {i}", x)
         if layer.takes is not None or layer.gives((1,)) != (1,):
             return
-
-
-def _size(sample: Shape | None) -> str:
-    return " x ".join(map(str, sample or ()))
 
 
 def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]:

@@ -38,7 +38,7 @@ class Network:
 
     Parameters
     ----------
-    layers : iterable of Dense
+    layers : iterable of layers
         At least one; the widths must fit.
     classes : sequence of str or int, optional
         What the classes are called, in the order of the outputs.
@@ -46,7 +46,7 @@ class Network:
     Raises
     ------
     TypeError
-        If a layer is no `Dense`, or the layers' arrays are of different libraries.
+        If one is no layer, such as `Dense`, or the layers' arrays are of different libraries.
     ValueError
         If there is no layer, neighbours do not fit, the arrays lie on different devices, or the
         number of `classes` is not that of the outputs.

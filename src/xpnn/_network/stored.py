@@ -2,35 +2,28 @@
 
 from os import PathLike
 
-from xpnn._activations.activation import Activation
 from xpnn._arrays.transfer import to_numpy
 from xpnn._files.model_file import Model, content_of, write
-from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.layer import from_fields
 from xpnn._network.network import Network
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 def network_of(model: Model) -> Network:
     """Make the network that a model file describes."""
-    layers = []
-    for i, layer in enumerate(model.layers):
-        try:
-            activation = Activation(layer["activation"], layer["options"])
-            weight = model.tensors.get(f"layers.{i}.weight")
-            layers.append(Dense(weight, model.tensors.get(f"layers.{i}.bias"), str(activation)))
-        except (XpnnTypeError, XpnnValueError) as error:
-            raise type(error)(f"layer {i}: {error}") from None
-    return Network(layers, model.classes)
+    layers = [{"kind": "dense", **layer} for layer in model.layers]
+    return Network(from_fields(layers, model.tensors), model.classes)
 
 
 def _model_of(network: Network, metadata: dict[str, str]) -> Model:
     layers, tensors = [], {}
     for i, layer in enumerate(network.layers):
-        activation = layer.activate
-        layers.append({"activation": activation.name, "options": dict(activation.options)})
+        layers.append({"kind": layer.kind, **layer.fields()})
         for called, a in layer.arrays.items():
             if a is not None:
                 tensors[f"layers.{i}.{called}"] = to_numpy(a)
+    if all(layer["kind"] == "dense" for layer in layers):  # which version 1 has
+        layers = [{n: v for n, v in layer.items() if n != "kind"} for layer in layers]
     classes = None if network.classes is None else list(network.classes)
     return Model(layers, classes, tensors, metadata)
 

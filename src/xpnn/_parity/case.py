@@ -9,7 +9,7 @@ from typing import NamedTuple
 from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.interpreters.values import ending
+from xpnn._network.interpreters.values import Plain, ending
 from xpnn._network.layers.layer import Layer, Layers
 from xpnn._parity.standard import host
 
@@ -57,15 +57,36 @@ class Steps:
         """Return one more step."""
         return (*x, Step(weight, bias, unchanged))
 
+    def affine(
+        self, x: tuple[Step, ...], scale: Array | None, shift: Array | None, /
+    ) -> tuple[Step, ...]:
+        """Return one more step, a product with a diagonal matrix."""
+        columns = shift if scale is None else scale
+        assert columns is not None  # noqa: S101 -- one of the two is there
+        unit = host().xp.eye(columns.shape[0])
+        return (*x, Step(unit if scale is None else unit * scale, shift, unchanged))
+
+    def add(self, *_: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Say that this is more."""
+        raise _MoreThanSteps
+
     def activate(self, x: tuple[Step, ...], activation: Activation, /) -> tuple[Step, ...]:
         """Return the steps, the last with an activation."""
         function = functools.partial(activation.function, xp=host().xp)
         return (*x[:-1], x[-1]._replace(activate=function, name=activation.name))
 
 
-def _step_of(layer: Layer) -> Step:
-    """Return a layer as a step."""
-    (step,) = layer.apply((), Steps())
+class _MoreThanSteps(Exception):  # noqa: N818 -- no error
+    """A layer is more than a product and what becomes of it."""
+
+
+def _step_of(layer: Layer, width: int) -> Step:
+    """Return a layer as a step: where it is more than that, as what becomes of its input."""
+    try:
+        (step,) = layer.apply((), Steps())
+    except (_MoreThanSteps, IndexError, ValueError):  # an activation of nothing, or several steps
+        unit = host().xp.eye(width)
+        return Step(unit, None, lambda x: layer.apply(x, Plain(host().xp)), name=layer.kind)
     return step
 
 
@@ -91,7 +112,11 @@ class Case:
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:
         """The layers."""
-        *steps, last = (_step_of(layer) for layer in self.layers)
+        steps, width = [], self.x.shape[-1]
+        for layer in self.layers:
+            steps.append(_step_of(layer, width))
+            (width,) = layer.gives((width,)) or (width,)
+        *steps, last = steps
         if self.of != "output":
             (last,) = Steps().activate((last,), self.last)
         return (*steps, last)

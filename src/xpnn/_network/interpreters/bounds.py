@@ -27,7 +27,7 @@ from xpnn._arrays.dtypes import computing_float
 from xpnn._arrays.library import device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
-from xpnn._network.interpreters.values import ending, passed
+from xpnn._network.interpreters.values import affine, ending, passed
 from xpnn._network.layers.layer import Layers
 from xpnn._network.layers.linear import linear
 from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed, entered, finished
@@ -72,6 +72,27 @@ class Bounds(NamedTuple):
         flushed = flushed + 4 * n * by.tiny + by.tiny * columns
         errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
         return enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
+
+    def affine(self, s: Enclosure, scale: Array | None, shift: Array | None, /) -> Enclosure:
+        """Go through x * scale + shift: the product is rounded, and the sum, with one FMA only once."""
+        by, xp, centre = self.by, self.xp, affine(s.centre, scale, shift)
+        size = xp.abs(s.centre) + s.reach
+        scale = xp.ones_like(size) if scale is None else xp.abs(scale)
+        shift = xp.zeros_like(size) if shift is None else xp.abs(shift)
+        of_weights = size * by.of_weights(scale, xp) + by.of_weights(shift, xp)
+        of_weights = xp.stack([0.0 * of_weights, of_weights])
+        terms = size * scale + shift + of_weights
+        flushed = by.least(by.weights, xp) * (1 + size) + by.tiny * (2 + scale)
+        carried = s.errors * scale
+        errors = carried + of_weights + (2 + 4 * by.unit) * by.unit * terms + 4 * flushed
+        return enclosed(centre, errors, terms[1, ...] + carried[1, ...], by.largest, xp)
+
+    def add(self, s: Enclosure, t: Enclosure, /) -> Enclosure:
+        """Go through x + y: the errors add up, as nothing is known of how they depend on each other."""
+        by, xp = self.by, self.xp
+        size = xp.abs(s.centre) + s.reach + xp.abs(t.centre) + t.reach
+        errors = s.errors + t.errors + by.unit * size + 4 * by.tiny
+        return enclosed(s.centre + t.centre, errors, size, by.largest, xp)
 
     def activate(self, s: Enclosure, activation: Activation, /) -> Enclosure:
         """Go through an activation, as its record has it."""

@@ -34,6 +34,25 @@ class Exact:
 
         return [product(row) for row in rows]
 
+    def affine(
+        self, rows: list[Row], scale: Values | None, shift: Values | None, /
+    ) -> list[Row]:  # fmt: skip
+        """Return x * scale + shift."""
+        mp, made = context(), list[Row]()
+        for row in rows:
+            x = _numbers(row)
+            if scale is not None:
+                x = [v * mp.mpf(f) for v, f in zip(x, scale.tolist(), strict=True)]
+            if shift is not None:
+                x = [v + mp.mpf(b) for v, b in zip(x, shift.tolist(), strict=True)]
+            made.append(x)
+        return made
+
+    def add(self, rows: list[Row], others: list[Row], /) -> list[Row]:
+        """Return x + y."""
+        pairs = zip(rows, others, strict=True)
+        return [list(map(operator.add, _numbers(x), _numbers(y))) for x, y in pairs]
+
     def activate(self, rows: list[Row], activation: Activation, /) -> list[Row]:
         """Return an activation of each row."""
         return [activation.exact(_numbers(row)) for row in rows]

@@ -14,7 +14,7 @@ from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import PRECISIONS, computing_float, dtype_name, is_rounded
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.interpreters.bounds import Pass
-from xpnn._network.interpreters.values import ending, passed
+from xpnn._network.interpreters.values import affine, ending, passed
 from xpnn._network.layers.linear import linear
 from xpnn._rounding.enclosure import smallest_normal
 from xpnn._rounding.expected import DEVIATION, Expectation
@@ -46,6 +46,20 @@ class Expectations(NamedTuple):
         sums = n * (centre * centre / 3 + q / 6)
         rounded = DEVIATION**2 * (self.unit**2 * (sums + q) + self.of_weights**2 * q)
         return Expectation(centre, xp.matmul(s.variance, squares) + rounded).flushed(self.tiny, xp)
+
+    def affine(self, s: Expectation, scale: Array | None, shift: Array | None, /) -> Expectation:
+        """Go through x * scale + shift, of two roundings."""
+        product, centre = affine(s.centre, scale, None), affine(s.centre, scale, shift)
+        carried = affine(affine(s.variance, scale, None), scale, None)
+        given = product * product + (0.0 if shift is None else shift * shift)
+        rounded = self.unit**2 * (product * product + centre * centre) + self.of_weights**2 * given
+        return Expectation(centre, carried + DEVIATION**2 * rounded).flushed(self.tiny, self.xp)
+
+    def add(self, s: Expectation, t: Expectation, /) -> Expectation:
+        """Go through x + y, as if their errors had nothing to do with each other."""
+        centre = s.centre + t.centre
+        variance = s.variance + t.variance + (DEVIATION * self.unit * centre) ** 2
+        return Expectation(centre, variance).flushed(self.tiny, self.xp)
 
     def activate(self, s: Expectation, activation: Activation, /) -> Expectation:
         """Go through an activation, as its record has it."""

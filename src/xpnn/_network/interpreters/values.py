@@ -7,7 +7,7 @@ from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name, dtype_named
-from xpnn._arrays.library import device_of
+from xpnn._arrays.library import device_of, library
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.layers.layer import Interpreter, Layers, V
 from xpnn._network.layers.linear import linear, product
@@ -61,6 +61,16 @@ class Plain:
         """Return an activation of x."""
         return activation.function(x, xp=self.xp)
 
+    def affine(self, x: Array, scale: Array | None, shift: Array | None, /) -> Array:
+        """Return x * scale + shift."""
+        with library(x).guard(dtype_name(x.dtype)):
+            return affine(x, scale, shift)
+
+    def add(self, x: Array, y: Array, /) -> Array:
+        """Return x + y."""
+        with library(x).guard(dtype_name(x.dtype)):
+            return x + y
+
 
 class Fast:
     """The words for arrays of one library that are known to fit each other."""
@@ -78,6 +88,20 @@ class Fast:
     def activate(self, x: Array, activation: Activation, /) -> Array:
         """Return an activation of x, which knows its way with such arrays."""
         return activation.function(x)
+
+    def affine(self, x: Array, scale: Array | None, shift: Array | None, /) -> Array:
+        """Return x * scale + shift."""
+        return affine(x, scale, shift)
+
+    def add(self, x: Array, y: Array, /) -> Array:
+        """Return x + y."""
+        return x + y
+
+
+def affine(x: Array, scale: Array | None, shift: Array | None) -> Array:
+    """Return x * scale + shift of arrays of one dtype, each where it is there."""
+    y = x if scale is None else x * scale
+    return y if shift is None else y + shift
 
 
 Part = Callable[[Layers, Array, Plain | Fast], Array]

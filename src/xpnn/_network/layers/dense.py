@@ -1,12 +1,14 @@
 """Dense: one layer, activation(x @ weight + bias)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
 from xpnn._network.layers.linear import check_weight, check_width, linear
+from xpnn.errors import XpnnValueError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +54,7 @@ class Dense(Layer):
 
     _children = ("weight", "bias")
     _options = ("activation",)
+    kind = "dense"
     formula = "x @ weight + bias"
 
     weight: Array
@@ -101,6 +104,18 @@ class Dense(Layer):
         n, m = self.weight.shape
         bias = [] if self.bias is None else ["bias"]
         return [f"{n} -> {m}", *bias, self.activation]
+
+    def fields(self) -> dict[str, Any]:
+        """Return the activation and all of its options."""
+        return {"activation": self.activate.name, "options": dict(self.activate.options)}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> Self:
+        """Make it of the fields and tensors of a model file."""
+        name, options = fields.get("activation"), fields.get("options")
+        if not (isinstance(name, str) and isinstance(options, dict) and len(fields) == 2):
+            raise XpnnValueError(f"expected an activation and options, got {dict(fields)!r}")
+        return super().from_fields({"activation": str(Activation(name, options))}, tensors)
 
     def linear(self, x: Array, *, xp: Namespace | None = None) -> Array:
         """Return x @ weight + bias."""

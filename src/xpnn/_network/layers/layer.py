@@ -1,7 +1,8 @@
 """Layer: what every kind of layer says of itself, in words that each interpreter gives a meaning."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from xpnn._activations.activation import Activation
@@ -31,6 +32,14 @@ class Interpreter(Protocol[V]):
         """Return an activation of x."""
         ...
 
+    def affine(self, x: V, scale: Array | None, shift: Array | None, /) -> V:
+        """Return x * scale + shift, each where it is there."""
+        ...
+
+    def add(self, x: V, y: V, /) -> V:
+        """Return x + y."""
+        ...
+
 
 class Layer:
     """One step of a network: frozen, a pytree, and the same for every interpreter.
@@ -43,6 +52,10 @@ class Layer:
     """The fields that hold an array, None, or a tuple of layers."""
     _options: ClassVar[tuple[str, ...]] = ()
     """The other fields, which stay when the arrays are exchanged."""
+    kinds: ClassVar[dict[str, "type[Layer]"]] = {}
+    """Every kind of layer that model files have."""
+    kind: ClassVar[str]
+    """What model files call it."""
     formula: ClassVar[str]
     """What `preactivation` computes, for people."""
 
@@ -57,6 +70,7 @@ class Layer:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         pytree.register(Node(cls, cls._children, cls._flatten, cls._unchecked))
+        Layer.kinds[cls.kind] = cls
 
     # What it computes
 
@@ -134,6 +148,25 @@ class Layer:
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
             fields = (getattr(self, field) for field in (*self._children, *self._options))
             return f"{name}({', '.join(map(repr, fields))})"
+
+    # In model files
+
+    def fields(self) -> dict[str, Any]:
+        """Return what a model file holds of the layer beside its kind and its arrays."""
+        return {name: getattr(self, name) for name in self._options}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> Self:
+        """Make the layer of the fields and tensors of a model file; ValueError if they are others."""
+        given = {**fields, **tensors}
+        known = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+        for name in given:
+            if name not in known:
+                raise XpnnValueError(f"expected {', '.join(known)} of {cls.kind}, got {name!r}")
+        for name, f in known.items():
+            if name not in given and f.default is dataclasses.MISSING:
+                raise XpnnValueError(f"expected a tensor {name} of {cls.kind}, which is missing")
+        return cls(**given)
 
     # The same layer of other arrays
 
@@ -250,3 +283,52 @@ def outputs_of(layers: Layers, sample: Shape | None = None) -> Shape | None:
     for layer in layers:
         sample = layer.gives(sample if layer.takes is None else layer.takes)
     return sample
+
+
+def check_chain(function: str, layers: Layers) -> None:
+    """Raise an error unless these are layers each of which takes what the one before gives."""
+    if not layers:
+        raise XpnnValueError(f"{function}: expected at least one layer, got none")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise XpnnTypeError(
+                f"{function}: expected layer {i} to be an xpnn.Dense or another layer, got "
+                f"{type(layer).__qualname__}"
+            )
+    sample = None
+    for i, layer in enumerate(layers):
+        if None not in (sample, layer.takes) and layer.takes != sample:
+            raise XpnnValueError(
+                f"{function}: expected layer {i} to take the {_size(sample)} outputs of layer "
+                f"{i - 1}, got {layers[i - 1]!r} and {layer!r}"
+            )
+        sample = layer.gives(sample if layer.takes is None else layer.takes)
+
+
+def _size(sample: Shape | None) -> str:
+    return " x ".join(map(str, sample or ()))
+
+
+def from_fields(layers: Any, tensors: Mapping[str, Array]) -> Layers:
+    """Make layers of what a model file of version 2 says of them; ValueError if it cannot be."""
+    if not isinstance(layers, list):
+        raise XpnnValueError(f"expected a list of layers, got {layers!r}")
+    parts: list[dict[str, Array]] = [{} for _ in layers]
+    for name, a in tensors.items():
+        begin, _, rest = name.partition(".")
+        i, _, inside = rest.partition(".")
+        if begin != "layers" or not inside or i not in map(str, range(len(layers))):
+            raise XpnnValueError(f"expected {len(layers)} layers, got a tensor {name} beside them")
+        parts[int(i)][inside] = a
+    made = []
+    for n, (layer, own) in enumerate(zip(layers, parts, strict=True)):
+        fields = dict(layer) if isinstance(layer, dict) else {}
+        kind = fields.pop("kind", None)
+        if not isinstance(kind, str) or kind not in Layer.kinds:
+            known = ", ".join(sorted(Layer.kinds))
+            raise XpnnValueError(f"layer {n}: expected one of the kinds {known}, got {layer!r}")
+        try:
+            made.append(Layer.kinds[kind].from_fields(fields, own))
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise type(error)(f"layer {n}: {error}") from None
+    return tuple(made)

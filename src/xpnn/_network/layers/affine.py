@@ -1,0 +1,80 @@
+"""Affine: every column times a number, plus a number."""
+
+from dataclasses import dataclass
+
+from xpnn._arrays.types import Array
+from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
+from xpnn.errors import XpnnValueError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Affine(Layer):
+    """Layer of a network, x * scale + shift, column by column: a scaler, or a batch normalization.
+
+    Parameters
+    ----------
+    scale : array, shape (n,), optional
+        Real floating numbers of any array library. Of NumPy arrays the layer has a copy of its own.
+    shift : array, shape (n,), optional
+        Of the same library, on the same device. One of the two there must be.
+
+    Raises
+    ------
+    TypeError
+        If scale or shift is no floating array, or they are of different libraries.
+    ValueError
+        If there is neither, or the shapes do not fit.
+
+    Notes
+    -----
+    Frozen, and a pytree for JAX and PyTorch with children `scale` and `shift`. A scaler that takes
+    `mean` off and divides by `std` is ``Affine(1 / std, -mean / std)``.
+
+    Examples
+    --------
+    >>> import numpy as np, xpnn
+    >>> layer = xpnn.Affine(np.asarray([2.0, 10.0]), np.asarray([-1.0, 0.0]))
+    >>> layer
+    Affine(2, scale, shift, float64)
+    >>> xpnn.Network([layer])(np.asarray([[1.0, 0.5]]))
+    array([[1., 5.]])
+    """
+
+    _children = ("scale", "shift")
+    kind = "affine"
+    formula = "x * scale + shift"
+
+    scale: Array | None = None
+    shift: Array | None = None
+
+    def __post_init__(self) -> None:
+        given = [a for a in (self.scale, self.shift) if a is not None]
+        if not given:
+            raise XpnnValueError("Affine: expected scale or shift, got neither")
+        self._check_arrays()
+        shapes = {tuple(a.shape) for a in given}
+        if len(shapes) > 1 or len(given[0].shape) != 1:
+            raise XpnnValueError(
+                "Affine: expected scale and shift of one shape (n,), got "
+                f"{' and '.join(map(str, sorted(shapes)))}"
+            )
+        self._set((), (self.scale, self.shift))
+
+    def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
+        """Return x * scale + shift, as the interpreter has it."""
+        return interpreter.affine(x, self.scale, self.shift)
+
+    @property
+    def takes(self) -> Shape:
+        """The number of columns."""
+        columns: Array = self.first  # one of the two is there
+        return tuple(columns.shape)
+
+    def gives(self, _: Shape | None, /) -> Shape:
+        """Return the number of columns."""
+        return self.takes
+
+    @property
+    def words(self) -> list[str]:
+        """The number of columns, and what there is."""
+        return [*map(str, self.takes), *self.arrays]

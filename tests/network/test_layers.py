@@ -1,0 +1,152 @@
+"""Every kind of layer, alone and among others: in all ways of running, in files, with bound and exact values."""
+
+import pickle
+
+import numpy as np
+import pytest
+from golden_cases import layered
+
+import xpnn
+from xpnn._arrays.transfer import to_numpy
+from xpnn._network.interpreters.exact import exact
+from xpnn._network.layers.layer import Layer
+
+KINDS = sorted(set(Layer.kinds) - {"dense"})
+OF = {"output": "__call__", "logits": "logits", "log_proba": "log_proba"}
+
+
+def rows(seed, dtype, scale=3.0):
+    x = np.random.default_rng(seed).normal(size=(6, 5)) * scale
+    x[0], x[1, ::2] = 0, -x[1, ::2]
+    return x.astype(dtype)
+
+
+def error(y, desired):
+    pairs = zip(y, desired, strict=True)
+    return [[float(abs(v - e)) for v, e in zip(*pair, strict=True)] for pair in pairs]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_are_within_the_bound_in_every_way(kind, backend, dtype):
+    """Of the exact ones; and the errors are of the size expected."""
+    network, x = layered(kind, dtype), rows(1, dtype)
+    a = backend.asarray(x)
+    for of, method in OF.items():
+        desired = exact(network.to(np, dtype="float64").layers, x.astype("float64"), of)
+        bound = xpnn.error_bound(network, x, of=of)
+        size = xpnn.expected_error(network, x, of=of)
+        assert np.all(np.isfinite(bound))
+        ways = (None, backend.xp, xpnn.reproducible(backend.xp))
+        for xp in ways if of == "output" else (None,):
+            for _ in "12":  # the second time as it is remembered
+                y = to_numpy(getattr(network, method)(a, xp=xp))
+                assert y.dtype == dtype
+                wrong = np.asarray(error(y.astype("float64").tolist(), desired))
+                assert np.all(wrong <= bound)
+                assert np.sqrt(np.mean((wrong / (size + 1e-300)) ** 2)) < 8
+        assert np.median(bound / size) < 3e3  # and it is of use
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("low", ["float16", "bfloat16", "float32"])
+def test_hostile_numbers_are_within_the_bound(kind, low, backend):
+    """Large, small and cancelling numbers, and weights that the dtype rounds."""
+    if not hasattr(backend.xp, low):
+        pytest.skip(f"{backend.name} has no {low}")
+    network = layered(kind, "float64")
+    here = network.to(backend.xp, device=backend.device, dtype=low)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 5)) * 10.0 ** rng.integers(-30, 12, (40, 5))
+    x[::3] = np.where(rng.random((14, 5)) < 0.5, 0.0, x[::3])
+    with np.errstate(over="ignore"):
+        bound = xpnn.error_bound(network, x, dtype=low)
+        y = to_numpy(
+            here(backend.xp.astype(backend.asarray(x, "float32"), getattr(backend.xp, low)))
+        )
+    desired = exact(network.layers, x)
+    wrong = np.asarray(error(y.astype("float64").tolist(), desired))
+    known = np.all(np.isfinite(bound), axis=-1)
+    assert known.sum() > 5
+    assert np.all(wrong[known] <= bound[known])
+
+
+def test_a_bound_that_is_halved_is_found():
+    """Rounding to float16 reaches a good part of the bound of an affine layer."""
+    rng = np.random.default_rng(0)
+    scale, shift, x = rng.normal(size=(3, 400))
+    network = xpnn.Network([xpnn.Affine(scale, shift)])
+    low = [a.astype("float16").astype("float32") for a in (scale, shift, x)]
+    y = (low[2] * low[0] + low[1]).astype("float16")
+    ratio = np.abs(y - (x * scale + shift)) / xpnn.error_bound(network, x, dtype="float16")
+    assert 0.4 < ratio.max() <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files(kind, tmp_path):
+    network = layered(kind, "float32")
+    network.save(tmp_path / "a.safetensors", metadata={"from": "here"})
+    loaded = xpnn.load(tmp_path / "a.safetensors")
+    assert repr(loaded) == repr(network)
+    np.testing.assert_array_equal(loaded(rows(0, "float32")), network(rows(0, "float32")))
+    assert b'\\"format_version\\": 2' in (tmp_path / "a.safetensors").read_bytes()
+    loaded.save(tmp_path / "b.safetensors", metadata={"from": "here"})
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    again = pickle.loads(pickle.dumps(network))
+    assert repr(again) == repr(network)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_jit_grad_and_vmap(kind, jax):
+    network = layered(kind, "float32").to(jax.numpy)
+    x = jax.numpy.asarray(rows(3, "float32"))
+    np.testing.assert_allclose(jax.jit(lambda n, x: n(x))(network, x), network(x), rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(network)(x), network(x), rtol=1e-5)
+    gradient = jax.grad(lambda n: -n.log_proba(x)[:, 0].mean())(network)
+    assert all(np.any(np.asarray(a) != 0) for la in gradient.layers for a in la.arrays.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_under_torch_compile_and_grad(kind, torch):
+    network, x = layered(kind, "float32"), torch.asarray(rows(3, "float32"))
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), network(x))
+    there = network.to(torch)
+    leaves = [a.requires_grad_() for la in there.layers for a in la.arrays.values()]
+    (-there.log_proba(x)[:, 0].mean()).backward()
+    assert all(bool((a.grad != 0).any()) for a in leaves)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parity_and_explain(kind):
+    network, x = layered(kind, "float32"), rows(5, "float32")
+    report = xpnn.parity(network, x, backends=["numpy"])
+    assert report.passed, report
+    assert xpnn.explain(network, x, network(x)).passed
+    *others, last = network.layers
+    wrong = xpnn.Network([*others, xpnn.Dense(last.weight, None, last.activation)])
+    found = xpnn.explain(network, x, wrong(x))
+    assert found.cause == f"a missing bias in layer {len(others)}"
+
+
+def test_a_missing_shift_is_named():
+    network, x = layered("affine", "float32"), rows(5, "float32")
+    first, *others = network.layers
+    wrong = xpnn.Network([xpnn.Affine(first.scale), *others])
+    assert xpnn.explain(network, x, wrong(x)).cause == "a missing bias in layer 0"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (xpnn.Affine, "Affine: expected scale or shift"),
+        (lambda: xpnn.Affine(np.ones(2), np.ones(3)), r"Affine: .*\(2,\) and \(3,\)"),
+        (lambda: xpnn.PReLU(np.ones((2, 2))), r"PReLU: expected slope of shape \(n,\)"),
+        (lambda: xpnn.Residual([]), "Residual: expected at least one layer"),
+        (lambda: xpnn.Residual([xpnn.Dense(np.ones((2, 3)))]), r"Residual: .*\(2,\) in and \(3,\)"),
+        (lambda: xpnn.Network([xpnn.Affine(np.ones(2)), xpnn.PReLU(np.ones(3))]), "take the 2"),
+        (lambda: xpnn.Network([xpnn.Affine(np.ones(2))])(np.ones(3)), r"x of shape \(\.\.\., 2\)"),
+    ],
+)
+def test_bad_layers(make, words):
+    with pytest.raises(xpnn.XpnnValueError, match=words):
+        make()
