@@ -17,6 +17,8 @@ def show_model(model: str, console: Console) -> None:
     for i, layer in enumerate(network.layers):
         shapes = (layer.takes, layer.gives(layer.takes))
         shape = " x ".join(str(n) for sample in shapes for n in sample or ("any",))
+        if layer.kind != "dense":
+            shape = f"{layer.kind} {shape}"
         bias = "yes" if "bias" in layer.arrays else "no"
         dtype = "/".join(sorted(layer.dtypes))
         table.add_row(str(i), shape, bias, str(layer.activate), dtype, f"{layer.parameters:,}")
