@@ -274,6 +274,18 @@ def test_a_closed_pipe_ends_quietly():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("closed", "words"),
+    [("- <&-", "standard input: expected"), (">&-", "expected a standard output")],
+)
+def test_a_closed_stream_is_an_error(closed, words):
+    command = f"'{sys.executable}' -m xpnn.cli predict digits {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def sparse(path, rows):
     """A .npy file of zeros that takes no room on the disk."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 784)}

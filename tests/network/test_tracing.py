@@ -12,6 +12,7 @@ from labels import label
 import xpnn
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays import transfer
+from xpnn._arrays.arguments import Choice, options_of
 from xpnn._arrays.transfer import to_numpy
 
 FUNCTIONS = [
@@ -137,6 +138,44 @@ def test_networks_that_nobody_has_called_under_torch_compile(way, dynamic, weigh
         got = compiled(torch.from_numpy(x))
         desired = sum(n(torch.from_numpy(x), xp=xp) for n in networks)
         np.testing.assert_allclose(got, desired, rtol=RTOL)
+
+
+# Every activation that has options, each option with another value than its default, in a layer's text.
+OPTIONS = [
+    (function, option, "tanh" if isinstance(known.kind, Choice) else 0.75)
+    for function in ELEMENTWISE
+    for option, known in options_of(function.__name__).items()
+]
+
+
+def test_layers_with_options_under_torch_compile(torch):
+    """A layer's options are constants of one graph, also where sizes vary."""
+    rxp, weight = xpnn.reproducible(torch), np.random.default_rng(0).normal(size=(5, 3))
+    networks = [
+        xpnn.Network([xpnn.Dense(weight, activation=f"{function.__name__}({option}={value!r})")])
+        for function, option, value in OPTIONS
+    ]
+    check_compiled(lambda x: [network(x, xp=rxp) for network in networks], [(4,), (7,)], torch)
+
+
+def test_options_that_change_under_torch_compile(torch):
+    rxp = xpnn.reproducible(torch)
+    numbers = [(function, option) for function, option, value in OPTIONS if value == 0.75]
+
+    def f(x, number):
+        return [function(x, **{option: number}, xp=rxp) for function, option in numbers]
+
+    check_compiled(f, [(4, 0.5), (7, 1.25)], torch)
+
+
+def check_compiled(f, calls, torch):
+    """Hold f, compiled whole and for all sizes, to the bits of f for (rows, other arguments)."""
+    torch.compiler.reset()
+    compiled = torch.compile(f, fullgraph=True, backend="aot_eager", dynamic=True)
+    for rows, *others in calls:
+        x = torch.linspace(-3, 3, 5 * rows, dtype=torch.float64).reshape(rows, 5)
+        for y, desired in zip(compiled(x, *others), f(x, *others), strict=True):
+            assert torch.equal(y, desired)
 
 
 FIRST = """

@@ -1,5 +1,7 @@
 """Operands that libraries promote differently are refused; ties are settled; powers of 2."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,29 @@ def test_numbers_beside_float16_are_rounded_once(backend, rxp):
     x = backend.asarray(np.asarray([1.0], "float16"))
     for y in (rxp.maximum(x, number), rxp.multiply(x, number)):
         assert to_numpy(y).tolist() == [1 + 2.0**-10]
+
+
+@pytest.mark.parametrize("name", ["max", "min", "argmax", "argmin"])
+def test_nothing_has_no_largest_entry(name, backend):
+    rxp = xpnn.reproducible(backend.xp)
+    x = rxp.asarray(backend.asarray(np.zeros((3, 0), "float32")))
+    for options in ({}, {"axis": 1}, {"axis": -1, "keepdims": True}):
+        with pytest.raises(ValueError, match="expected some entries along axis, got shape"):
+            getattr(rxp, name)(x, **options)
+    assert tuple(getattr(rxp, name)(x, axis=0).shape) == (0,)
+
+
+@pytest.mark.parametrize("exponent", [np.int64(2), np.float32(2), np.float64(0.5), np.int8(-1)])
+def test_exponents_of_numpy_are_numbers(exponent, backend):
+    rxp = xpnn.reproducible(backend.xp)
+    x = rxp.asarray(backend.asarray(np.asarray([0.5, 4.0])))
+    y = backend.numpy((x**exponent).native, shape=(2,), dtype="float64")
+    np.testing.assert_array_equal(y, [0.5**exponent, 4.0**exponent])
+
+
+def test_arrays_are_pickled(backend):
+    rxp = xpnn.reproducible(backend.xp)
+    x = rxp.asarray(backend.asarray(np.asarray([0.5, 4.0])))
+    y = pickle.loads(pickle.dumps(x))
+    assert type(y) is type(x)
+    np.testing.assert_array_equal(backend.numpy(y.native, shape=(2,), dtype="float64"), [0.5, 4.0])

@@ -23,6 +23,8 @@ class Activation:
     """All of them, as Python's own numbers and words."""
     function: Callable[..., Array] = field(compare=False)
     """Its function, with the options."""
+    text: str = field(compare=False)
+    """The shortest text that means it."""
 
     def __init__(
         self, name: str, options: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()
@@ -36,6 +38,8 @@ class Activation:
         object.__setattr__(self, "options", tuple({**defaults, **check(name, given)}.items()))
         function = functools.partial(RECORDS[name].function, **dict(self.options))
         object.__setattr__(self, "function", function)
+        changed = [f"{n}={v!r}" for n, v in self.options if v != defaults[n]]
+        object.__setattr__(self, "text", f"{name}({', '.join(changed)})" if changed else name)
 
     @staticmethod
     def of(given: "str | Activation") -> "Activation":
@@ -57,9 +61,7 @@ class Activation:
         return self.function(x, xp=xp)
 
     def __str__(self) -> str:
-        known = options_of(self.name)
-        changed = [f"{n}={v!r}" for n, v in self.options if v != known[n].default]
-        return f"{self.name}({', '.join(changed)})" if changed else self.name
+        return self.text
 
     def __repr__(self) -> str:
         return f"Activation({str(self)!r})"
@@ -110,6 +112,8 @@ def _parsed(text: str) -> Activation:
         if not isinstance(call, ast.Call) or call.args:
             raise ValueError  # noqa: TRY301 -- worded below
         given = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        if len(given) < len(call.keywords):  # one of them stands there twice
+            raise ValueError  # noqa: TRY301
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise XpnnValueError(
             f"activation: expected a form like 'leaky_relu(negative_slope=0.2)', got {text!r}"

@@ -32,7 +32,7 @@ def _exp_minus_square(a: Array, factor: float, xp: Namespace) -> Array:
     upper = xp.round(a * 256) / 256
     lower = (a - upper) * (a + upper)
     # XLA would make exp(p + q) of exp(p) * exp(q); not with a choice between, which changes no value.
-    first = xp.where(a < FAR, xp.exp(-factor * (upper * upper)), 0.0)
+    first = xp.where(xp.less(a, FAR), xp.exp(-factor * (upper * upper)), 0.0)
     return first * xp.exp(-factor * lower)
 
 
@@ -85,7 +85,7 @@ def erf(x: Array, /, *, xp: Namespace = None) -> Array:
     array([0.        , 0.52049988, 0.99532227, 1.        ])
     """
     a = at_most(magnitude(x, xp), FAR, xp)
-    small = a < SMALL
+    small = xp.less(a, SMALL)
     near = xp.where(small, x, 0.0)
     series = near + near * polynomial(SERIES[dtype_name(x.dtype)], near * near)
     far = 1 - _exp_minus_square(a, 1.0, xp) * _scaled_erfc(a)

@@ -190,7 +190,7 @@ def _weighted(
     finite = xp.isfinite(m)
     d = xp.where(finite, x - xp.where(finite, m, 0.0), equal)
     # A weight of 0 keeps its exponential, which is its derivative, unless that overflows.
-    fits = d <= math.log(float(xp.finfo(d.dtype).max))
+    fits = xp.less_equal(d, math.log(float(xp.finfo(d.dtype).max)))
     d = xp.where((b != 0) | fits, d, -math.inf)
     b_k = xp.sum(xp.where(is_k, b, 0.0), axis=-1)
     b_k_or_1 = xp.where(b_k == 0, 1.0, b_k)

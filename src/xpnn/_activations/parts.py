@@ -17,7 +17,7 @@ def positive_part(x: Array, xp: Namespace) -> Array:
 
 def at_most(a: Array, limit: float, xp: Namespace) -> Array:
     """min(a, limit), NaN where a is NaN; the derivative past the limit is 0."""
-    return xp.where(a > limit, limit, a)
+    return xp.where(xp.greater(a, limit), limit, a)
 
 
 def polynomial(coefficients: Sequence[float], x: Array) -> Array:

@@ -79,7 +79,7 @@ def hard_shrink(x: Array, /, *, lambd: float = 0.5, xp: Namespace = None) -> Arr
     >>> xpnn.hard_shrink(np.asarray([-2.0, 0.25, 2.0]))
     array([-2.,  0.,  2.])
     """
-    return xp.where(xp.abs(x) <= lambd, 0.0, x)
+    return xp.where(xp.less_equal(xp.abs(x), lambd), 0.0, x)
 
 
 @record(
@@ -124,7 +124,7 @@ def softshrink(x: Array, /, *, lambd: float = 0.5, xp: Namespace = None) -> Arra
     >>> xpnn.softshrink(np.asarray([-2.0, 0.25, 2.0]))
     array([-1.5,  0. ,  1.5])
     """
-    return xp.where(xp.abs(x) <= lambd, 0.0, xp.where(x > 0, x - lambd, x + lambd))
+    return xp.where(xp.less_equal(xp.abs(x), lambd), 0.0, xp.where(x > 0, x - lambd, x + lambd))
 
 
 def _threshold_slope(
@@ -180,7 +180,7 @@ def threshold(
     >>> xpnn.threshold(np.asarray([-2.0, 0.5, 2.0]), threshold=0.1, value=20.0)
     array([20. ,  0.5,  2. ])
     """
-    return xp.where(x <= threshold, value, x)
+    return xp.where(xp.less_equal(x, threshold), value, x)
 
 
 _SMALL = 1.5

@@ -248,4 +248,4 @@ def softplus(
     scaled = x if plain else x * beta
     y = positive_part(scaled, xp) + xp.log1p(xp.exp(-magnitude(scaled, xp)))
     y = y if plain else y / beta
-    return y if threshold is None else xp.where(scaled > threshold, x, y)
+    return y if threshold is None else xp.where(xp.greater(scaled, threshold), x, y)

@@ -96,6 +96,8 @@ def is_stream(path: Path) -> bool:
 def source(path: Path) -> Source:
     """Return what to read at a path; `-` is standard input."""
     if is_standard(path):
+        if sys.stdin is None:
+            raise XpnnValueError("standard input: expected something to read, but it is closed")
         return Source("standard input", path, _Rewound(sys.stdin.buffer))
     if is_stream(path):
         return Source(str(path), path, _Rewound(path.open("rb")))

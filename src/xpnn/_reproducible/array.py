@@ -123,6 +123,9 @@ class ReproducibleArray:
             "numpy.asarray(x.native)"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self._native,)
+
     def __bool__(self) -> bool:
         return bool(self._native)
 
@@ -149,6 +152,12 @@ class ReproducibleArray:
 
     def __pos__(self) -> Any:
         return self._namespace.positive(self)
+
+
+def _restored(native: Array) -> ReproducibleArray:
+    from xpnn._reproducible import reproducible  # noqa: PLC0415 -- which imports this file
+
+    return reproducible(native).Array(native)
 
 
 def _operand(self: ReproducibleArray, other: Any) -> Any:

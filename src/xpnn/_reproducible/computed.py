@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.backends.protocol import Library
-from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, DType
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
@@ -148,6 +148,7 @@ class Computed(Engine):
 
     def pow(self, x1: Any, x2: Any, /) -> Any:
         """x1**x2 for integers, or an integer x2, of Python, or 1/2; or 2**x2, which is exp2(x2)."""
+        x1, x2 = python_number(x1), python_number(x2)
         if not self._is_array(x1) and self._is_array(x2):
             if self._are_integers(x1, x2):
                 return self.pow(self.full_like(x2, x1), x2)
@@ -355,7 +356,7 @@ class Computed(Engine):
     # Functions of the standard whose ties or order libraries settle differently
 
     def _first(self, x: Any, axis: int | None, keepdims: bool, largest: bool) -> Any:
-        check_operands(self, "argmax", (x,), {})
+        check_operands(self, "argmax", (x,), {"axis": axis})
         xp = self.native_namespace
         a = self._native_of(x)
         if axis is None:

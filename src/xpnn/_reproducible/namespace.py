@@ -104,7 +104,7 @@ class ReproducibleNamespace(Indexed):
                 options["stable"] = True  # equal entries stay in order, everywhere
             given = [*args, *options.values()]
             operands, options, common = self._widened(name, args, options)
-            arrays = [a for a in given if hasattr(a, "dtype") and hasattr(a, "shape")]
+            arrays = [a for a in given if self._is_array(a)]
             if name in _OF_ARRAYS_ALONE:
                 dtype, device = arrays[0].dtype, device_of(arrays[0])
                 operands = [self._as_array(a, dtype, device) for a in operands]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -56,7 +57,7 @@ def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, A
     dtypes = {dtype_name(a.dtype) for a in arrays}
     kinds = set(map(kind_of, dtypes))
     _check_condition(called, name, args, arrays)
-    _check_axes(called, name, args)
+    _check_axes(called, name, args, options)
     wrong = kinds - set(_TAKES.get(name, kinds))
     if wrong:
         raise XpnnTypeError(
@@ -101,15 +102,21 @@ def _check_condition(called: str, name: str, args: Sequence[Any], arrays: Sequen
         )
 
 
+_OF_SOME = frozenset(["max", "min", "argmax", "argmin"])
+"""Functions that have no result where there is nothing."""
 _LEAST_AXES = {"sort": 1, "argsort": 1, "tril": 2, "triu": 2}
 
 
-def _check_axes(called: str, name: str, args: Sequence[Any]) -> None:
+def _check_axes(called: str, name: str, args: Sequence[Any], options: dict[str, Any]) -> None:
     least = _LEAST_AXES.get(name, 0)
     if least and len(args[0].shape) < least:
         raise XpnnValueError(
             f"{called}: expected an array of {least} axes or more, got shape {tuple(args[0].shape)}"
         )
+    if name in _OF_SOME:
+        shape = tuple(args[0].shape)
+        if any(shape[axis] == 0 for axis in slices_of(called, options.get("axis"), shape).axes):
+            raise XpnnValueError(f"{called}: expected some entries along axis, got shape {shape}")
     if name == "meshgrid" and (
         any(len(a.shape) > 1 for a in args) or len({dtype_name(a.dtype) for a in args}) > 1
     ):
