@@ -33,7 +33,8 @@ def network(dtype):
 
 
 def assert_same(got, desired):
-    assert (type(got), got.dtype, got.dtype.isnative) == (np.ndarray, desired.dtype, True)
+    kind = np.ndarray if desired.shape else desired.dtype.type
+    assert (type(got), got.dtype, got.dtype.isnative) == (kind, desired.dtype, True)
     np.testing.assert_array_equal(got, desired)
 
 
@@ -190,3 +191,25 @@ def test_integers_of_torch_with_bfloat16_weights_of_numpy(torch):
         y = network(torch.ones((4, 3), dtype=torch.uint8), xp=xp)
         assert y.dtype == torch.bfloat16
         assert (y == 3).all()
+
+
+# Results without axes are scalars, as those of NumPy's own functions.
+
+
+def results(way):
+    """Yield what is called, and a result of no dimension of each kind."""
+    one, three = np.asarray(0.5), np.asarray([0.5, 2.0, -1.0])
+    for name, function in ACTIVATIONS.items():
+        yield name, function(one, xp=way)
+    for options in ({}, {"axis": 0}, {"where": three > 0}, {"b": three}):
+        yield f"logsumexp {list(options)}", xpnn.logsumexp(three, **options, xp=way)
+    yield from zip("yz", xpnn.logsumexp(three, b=three, return_sign=True, xp=way), strict=True)
+    single = xpnn.Network([xpnn.Dense(three[:, None], activation="sigmoid")])
+    yield "classify", single.classify(three, xp=way)
+    yield from zip(["class", "sure"], single.classify(three, certain=True, xp=way), strict=True)
+
+
+def test_results_without_axes_are_scalars(xp):
+    for _ in "12":  # planned, and run again
+        for name, y in results(xp):
+            assert isinstance(y, np.generic), name

@@ -52,8 +52,11 @@ class Step(NamedTuple):
             arrays = [a if a is None else self._as(a, dtype) for a in arrays]
             y = self.formula(*arrays, mask, xp=xp, **dict(self.options))
             if isinstance(y, tuple):
-                return tuple(self._as(part, self.result) for part in y)
-            return self._as(y, self.result)
+                return tuple(self._returned(part) for part in y)
+            return self._returned(y)
+
+    def _returned(self, y: Array) -> Array:
+        return self.library.returned(self._as(y, self.result))
 
     def _as(self, y: Array, dtype: DType) -> Array:
         return y if y.dtype == dtype else self.library.xp.astype(y, dtype)
@@ -288,7 +291,8 @@ class _Shape(NamedTuple):
         else:
             y = self.tiled(x.reshape(self.flat))
         kept = y.shape[1:] if self.kind == "rows" else y.shape[:-1]
-        return y.reshape((*self.before, *kept, *self.after))
+        y = y.reshape((*self.before, *kept, *self.after))
+        return y if y.ndim else y[()]
 
 
 class AlongAxis:

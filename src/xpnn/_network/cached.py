@@ -99,6 +99,6 @@ def _recorded(forward: Forward, layers: Layers) -> Callable[[Array], Array]:
         if x.size == 0:
             return forward(library(x), layers, x)
         y = rows(x.reshape(-1, x.shape[-1]))
-        return y.reshape((*x.shape[:-1], *y.shape[1:]))
+        return library(x).returned(y.reshape((*x.shape[:-1], *y.shape[1:])))
 
     return way

@@ -135,7 +135,7 @@ class Wrapping:
             return type(y)(self._wrapped(v, wrapped) for v in y)
         if not hasattr(y, "dtype"):
             return y
-        return self.Array(y) if wrapped else self.unwrap(self.Array(y))
+        return self.Array(y) if wrapped else self.of.returned(self.unwrap(self.Array(y)))
 
     def _of_one_dtype(self, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
         """Wrap arrays and Python numbers, as the dtype that they promote to."""
