@@ -18,6 +18,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PIP = ("--no-compile", "-c", "constraints.txt")
 # The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
 TORCH = "torch==2.13.0"
+# Libraries on which `tests/arrays/backends` alone runs.
+MORE = ("mlx[cpu]", "ndonnx", "onnxruntime")
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
 
 
@@ -70,8 +72,9 @@ def tests_strict(session: nox.Session) -> None:
 @nox.session(name="tests-all")
 def tests_all(session: nox.Session) -> None:
     """Every backend in one environment: all tests that `tests-numpy` has not run."""
-    install(session, TORCH, "jax", "dask", "typer", "rich")
+    install(session, TORCH, "jax", "dask", "typer", "rich", *MORE)
     run(session, "--backends-only", *(f"--xp-backend={name}" for name in EVERY[1:]))
+    session.run("python", "-m", "pytest", "tests/arrays/backends")
 
 
 @nox.session(default=False)

@@ -250,8 +250,11 @@ def first_largest(x: Array, xp: Namespace) -> Array:
     As xp.argmax, whose gradient nobody needs, but which JAX refuses for float64 in places.
     """
     largest = (x == xp.max(x, axis=-1, keepdims=True)) | xp.isnan(x)
-    index = xp.arange(x.shape[-1], device=device_of(x))
-    return xp.min(xp.where(largest, index, x.shape[-1]), axis=-1, keepdims=True)
+    n = x.shape[-1]
+    if n is None:  # not known while the formula is traced
+        return xp.argmax(xp.astype(largest, xp.int32), axis=-1, keepdims=True)
+    index = xp.arange(n, device=device_of(x))
+    return xp.min(xp.where(largest, index, n), axis=-1, keepdims=True)
 
 
 def masked(x: Array, where: Array, axis: Axis, xp: Namespace) -> tuple[Array, Array]:

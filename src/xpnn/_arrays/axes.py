@@ -33,8 +33,9 @@ class Slices(NamedTuple):
         if order != tuple(range(len(order))):
             x = xp.permute_dims(x, order)
         if len(self.axes) != 1:
-            kept = tuple(self.shape[i] for i in order[: len(order) - len(self.axes)])
-            x = xp.reshape(x, (*kept, math.prod([self.shape[i] for i in self.axes])))
+            kept = [self.shape[i] for i in order[: len(order) - len(self.axes)]]
+            along = [self.shape[i] for i in self.axes]
+            x = xp.reshape(x, _known(*kept, None if None in along else math.prod(along)))
         return x
 
     @property
@@ -51,10 +52,20 @@ class Slices(NamedTuple):
         """Undo `flatten`."""
         order = self.order
         if len(self.axes) != 1:
-            y = xp.reshape(y, tuple(self.shape[i] for i in order))
+            y = xp.reshape(y, _known(*(self.shape[i] for i in order)))
         if order != tuple(range(len(order))):
             y = xp.permute_dims(y, tuple(order.index(i) for i in range(len(order))))
         return y
+
+
+def _known(*shape: int | None) -> tuple[int, ...]:
+    """Return a shape to reshape to: -1 for a size that is not known while a formula is traced."""
+    if shape.count(None) > 1:
+        raise XpnnTypeError(
+            f"expected at most one axis of a length that is not known yet, got shape {shape}; name "
+            "more lengths, or one axis"
+        )
+    return tuple(-1 if n is None else n for n in shape)
 
 
 def plain_axis(function: str, axis: Any) -> Axis:

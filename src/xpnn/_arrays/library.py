@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from xpnn._arrays.backends.protocol import Library
-from xpnn._arrays.backends.table import adapted
+from xpnn._arrays.backends.table import REFUSED, adapted
 from xpnn._arrays.backends.tracing import traced_as_constant, traced_root
 from xpnn._arrays.dtypes import (
     computing_float,
@@ -56,7 +56,10 @@ def _library_of(xp: Namespace) -> Library:
     for known, found in _namespaces:  # no dict, as torch.compile cannot compare modules
         if known is xp:
             return found
-    return remember(adapted(xp))
+    found = remember(adapted(xp))
+    if found.xp is not xp:  # which lacks what the standard asks for
+        _namespaces.append((xp, found))
+    return found
 
 
 def _find_library(x: Array, called: str, function: str) -> Library:
@@ -64,12 +67,16 @@ def _find_library(x: Array, called: str, function: str) -> Library:
     if root is not None:  # torch.compile warns of the cache that array-api-compat asks
         _know(f"array_api_compat.{root}")
         return _library_of(sys.modules[f"array_api_compat.{root}"])
+    package, kind = type(x).__module__.partition(".")[0], type(x).__qualname__
+    if package in REFUSED:
+        refused = REFUSED[package].format(called=called)
+        raise XpnnTypeError(f"{function}: {called} is a {package}.{kind}, which {refused}")
     try:
         xp = array_api_compat.array_namespace(x)
     except TypeError:
         raise XpnnTypeError(
             f"{function}: expected {called} to be an array of NumPy, PyTorch, JAX or another Array "
-            f"API library, got {type(x).__module__}.{type(x).__qualname__}; pass "
+            f"API library, got {type(x).__module__}.{kind}; pass "
             f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
         ) from None
     found = _library_of(xp)
@@ -200,6 +207,8 @@ def broadcast_to(
     function: str, called: str, a: Array, shape: tuple[int, ...], xp: Namespace
 ) -> Array:
     """Spread `a` to `shape`; ValueError with both shapes if it does not fit."""
+    if tuple(a.shape) == shape:  # whose lengths may not be known yet
+        return a
     sizes = zip(reversed(a.shape), reversed(shape), strict=False)
     if len(a.shape) > len(shape) or any(n not in (1, m) for n, m in sizes):
         raise XpnnValueError(

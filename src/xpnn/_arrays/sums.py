@@ -14,11 +14,13 @@ def sum_along(x: Array, axis: Any, xp: Namespace) -> Array:
 
     NumPy adds in pairs along the axis whose entries are neighbours in memory alone; along any other
     the rounding errors of one term after the other add up. There the halves are added until `FEW` are
-    left, so that each term goes through some log2(n) additions.
+    left, so that each term goes through some log2(n) additions. A length that is not known while the
+    formula is traced leaves it to whoever computes.
     """
-    if library(x).adds_in_pairs(x, axis):
+    n = x.shape[axis]
+    if n is None or library(x).adds_in_pairs(x, axis):
         return xp.sum(x, axis=axis, keepdims=True)
-    before, n, odd = (slice(None),) * (axis % x.ndim), x.shape[axis], []
+    before, odd = (slice(None),) * (axis % x.ndim), []
     while n > FEW:
         half = n // 2
         if n % 2:

@@ -71,6 +71,12 @@ class Jax(Standard):
         """Return the values, unless they are traced or on other computers."""
         return np.asarray(x) if self.is_known(x) and x.is_fully_addressable else None
 
+    def analysed_on_host(self, arrays: list[Array]) -> list[Values] | None:
+        """Return values that are known: the many operations of an analysis take long to compile."""
+        values = [self.to_host(x) for x in arrays]
+        there = self.device_of(arrays[0]) is not None and all(x is not None for x in values)
+        return values if there else None  # type: ignore[return-value]
+
     # What is known while others are at work
 
     def is_known(self, x: Any) -> bool:

@@ -155,6 +155,10 @@ class Library:
         """Return the same memory as an array of the library; the opposite of `to_host`."""
         return values
 
+    def analysed_on_host(self, arrays: list[Array]) -> list[Values] | None:  # noqa: ARG002
+        """Return the values of arrays where NumPy is to analyse them in the library's stead."""
+        return None
+
     # What is known while others are at work: compilers, transforms, modes, the record of derivatives
 
     def is_known(self, x: Array) -> bool:  # noqa: ARG002

@@ -55,10 +55,21 @@ TABLE = {
     ),
 }
 
+MORE = {"mlx": Row("mlx.core", "mlx", "pip install 'mlx[cpu]'", "mlx.MLX")}
+"""Libraries with an adapter on which not all tests run, only `tests/arrays/backends`."""
+
+REFUSED = {
+    "blosc2": "gives expressions that half of the formulas cannot be written in; pass {called}[:]",
+    "pint": "has units, and no function here has them; pass {called}.magnitude",
+    "sparse": "leaves out zeros, of which activations make other numbers; pass {called}.todense()",
+    "xarray": "follows names of dimensions, where the formulas have positions; pass {called}.data",
+}
+"""Packages whose arrays, whatever they offer, these formulas cannot take: why, and what mends it."""
+
 
 def adapter(name: str) -> type[Library]:
     """Return the adapter for the namespace of this name, importing its file."""
-    rows = (row for row in TABLE.values() if row.namespace == name)
+    rows = (row for row in (TABLE | MORE).values() if row.namespace == name)
     file, _, cls = next(rows, Row("", "", "")).adapter.partition(".")
     return cast("type[Library]", getattr(importlib.import_module(f"{__package__}.{file}"), cls))
 

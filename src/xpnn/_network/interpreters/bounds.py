@@ -23,7 +23,7 @@ from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library
-from xpnn._arrays.dtypes import computing_float
+from xpnn._arrays.dtypes import computing_float, dtype_name
 from xpnn._arrays.library import device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
@@ -128,19 +128,17 @@ def run(
 ) -> Array:
     """Analyse a pass from an array of a library on: by this library, in binary64.
 
-    A library that compiles what it does would take long for the many operations of one analysis:
-    where it knows the values, of the layers too, NumPy computes. `one` has the layers as they are;
-    layers_at(library, device) are those to compute with.
+    Where the library asks for it, and the values are known, of the layers too, NumPy computes. `one`
+    has the layers as they are; layers_at(library, device) are those to compute with.
     """
     by, x, device = found, given, device_of(given)
-    if found.compiles and device is not None:
-        arrays = (given, *pytree.leaves(one.layers))
-        values = [found.to_host(a) for a in arrays if not is_numpy(a)]
-        if all(a is not None for a in values):
-            x, by = values[0], library(values[0])
+    arrays = (given, *pytree.leaves(one.layers))
+    values = found.analysed_on_host([a for a in arrays if not is_numpy(a)])
+    if values is not None:
+        x, by = values[0], library(values[0])
     with by.guard("float64"):
         y = analysis(one._replace(layers=layers_at(by, device_of(x))), x, by.xp)
     if by is found:
         return found.returned(y)
     with found.guard("float64"):
-        return found.xp.asarray(y, device=device)
+        return found.from_numpy(y, dtype_name(y.dtype), device)

@@ -22,7 +22,8 @@ def check_weight(function: str, weight: Array, bias: Array | None) -> tuple[int,
 
 def check_width(function: str, x: Array, weight: Array) -> None:
     """Raise ValueError with both shapes unless the last axis of x has the width weight takes."""
-    if len(x.shape) == 0 or x.shape[-1] != weight.shape[0]:
+    # A width is None while it is not known, as a formula is traced.
+    if len(x.shape) == 0 or x.shape[-1] not in {None, weight.shape[0]}:
         width, shape = weight.shape[0], tuple(weight.shape)
         transposed = " (weight is (in, out); torch.nn.Linear holds its transpose, use weight.T)"
         raise XpnnValueError(
