@@ -7,6 +7,8 @@ import xpnn
 from xpnn._activations.table import ACTIVATIONS
 from xpnn._arrays.backends.table import REFUSED
 
+pytestmark = pytest.mark.libraries
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 5)).astype("float32")
 NETWORK = xpnn.Network.from_weights(
