@@ -91,7 +91,7 @@ OF_POSITIVE = ("log", "log2", "log10", "sqrt")
 
 def domain(name):
     """Which of the points a function is defined at."""
-    return X > 0 if name in OF_POSITIVE else X > -1 if name == "log1p" else X == X  # noqa: PLR0124
+    return X > 0 if name in OF_POSITIVE else X > -1 if name == "log1p" else X == X
 
 
 def exact_at(f, x, far=2000.0, mp=MP):

@@ -89,7 +89,7 @@ def step(x: Array, /, *, xp: Namespace = None) -> Array:
     array([0., 0., 1.])
     """
     one_or_zero = xp.astype(x > 0, x.dtype)
-    return xp.where(x == x, one_or_zero, x)  # noqa: PLR0124 -- NaN stays NaN, and x in the graph
+    return xp.where(x == x, one_or_zero, x)
 
 
 @record(

@@ -4,8 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from xpnn._arrays.backends.tracing import traced_as_constant
-from xpnn._arrays.library import library as library_of
-from xpnn._arrays.library import library_of_namespace
+from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.types import Namespace
 from xpnn._reproducible.namespace import ReproducibleNamespace
 
@@ -79,7 +78,7 @@ def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
     ):
         of = x_or_namespace
     else:
-        of = library_of(x_or_namespace, "x", "reproducible").xp
+        of = library(x_or_namespace, "x", "reproducible").xp
     _make(of)
     found = library_of_namespace(of)
     return ReproducibleNamespace.made[found.name]

@@ -95,7 +95,7 @@ class ReproducibleArray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         value = self._namespace.asarray(value, dtype=self.dtype, device=self.device)
-        self._native[self._namespace.index(key, self.shape)] = value._native  # noqa: SLF001
+        self._native[self._namespace.index(key, self.shape)] = value._native
         self._namespace.writes += 1
 
     def __len__(self) -> int:

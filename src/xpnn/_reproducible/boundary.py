@@ -48,7 +48,7 @@ class Wrapping:
             if not isinstance(x, self.Array):
                 raise XpnnTypeError(
                     f"{self.__name__}: expected arrays of one library, got one of "
-                    f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"  # noqa: SLF001
+                    f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"
                 )
             return x  # type: ignore[no-any-return]
         x = in_native_order(x)
@@ -61,13 +61,13 @@ class Wrapping:
 
     def unwrap(self, x: ReproducibleArray) -> Array:
         """Give the library's own array, with NaN of one kind."""
-        y = x._native  # noqa: SLF001
+        y = x._native
         if dtype_name(y.dtype) not in FLOATS:
             return y
         if dtype_name(y.dtype) == "float64" and not self.of.has_64_bits():
             with self.guard("float64"):  # or JAX would make float32 of it
-                return self._choose(y != y, math.nan, y)  # noqa: PLR0124
-        return self._choose(y != y, math.nan, y)  # noqa: PLR0124
+                return self._choose(y != y, math.nan, y)
+        return self._choose(y != y, math.nan, y)
 
     def copied(self, x: Array) -> Array:
         """Copy an array of the library; derivatives pass."""
@@ -111,7 +111,7 @@ class Wrapping:
 
     def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
         if isinstance(x, ReproducibleArray) or self._is_native(x):
-            return self.wrap(x)._native  # noqa: SLF001
+            return self.wrap(x)._native
         if isinstance(x, float):
             names = {dtype_name(a.dtype) for a in like} & FLOATS.keys()
             if len(names) == 1 and FLOATS[min(names)] == 16:
@@ -166,7 +166,7 @@ def natives_of(y: Any) -> Any:
     """The library's own arrays in place of wrapped ones."""
     if isinstance(y, tuple):
         return tuple(map(natives_of, y))
-    return y._native if isinstance(y, ReproducibleArray) else y  # noqa: SLF001
+    return y._native if isinstance(y, ReproducibleArray) else y
 
 
 def _holds(value: Any, kind: type) -> bool:
@@ -178,4 +178,4 @@ def _holds(value: Any, kind: type) -> bool:
 def _holds_native(xp: Wrapping, value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_holds_native(xp, v) for v in value)
-    return xp._is_native(value)  # noqa: SLF001
+    return xp._is_native(value)

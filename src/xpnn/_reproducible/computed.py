@@ -85,7 +85,7 @@ class Computed(Engine):
         a, b = self._of_one_dtype("copysign", (x1, x2))
         size = self.abs(a)
         y = self.where(self.less(b, 0), self.negative(size), size)
-        return self._result(y._native, (x1, x2))  # noqa: SLF001
+        return self._result(y._native, (x1, x2))
 
     def positive(self, x: Any, /) -> Any:
         """A copy of x: all numbers are real here, and have no sign of zero."""
@@ -121,7 +121,7 @@ class Computed(Engine):
         return self._result(xp.where(zero, 0, y), (a, b))
 
     def _is_minus_one(self, x: Array) -> Array:
-        return (x == -1) if dtype_name(x.dtype).startswith("int") else x != x  # noqa: PLR0124
+        return (x == -1) if dtype_name(x.dtype).startswith("int") else x != x
 
     def diff(
         self, x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
@@ -195,15 +195,15 @@ class Computed(Engine):
         source, name = dtype_name(wrapped.dtype), dtype_name(dtype)
         self.check_integer(name, "the dtype that was asked for")
         if source == name:
-            y = wrapped._native  # noqa: SLF001
+            y = wrapped._native
             return self._result(self.copied(y) if copy else y, (x,))
         with self.guard("float64"):
             if source in FLOATS and name not in FLOATS and name != "bool":
-                y = self._to_integer(wrapped._native, dtype)  # noqa: SLF001
+                y = self._to_integer(wrapped._native, dtype)
             elif FLOATS.get(name, 0) and source in FLOATS:
-                y = self._run("astype", source, [wrapped._native], {"to": name})  # noqa: SLF001
+                y = self._run("astype", source, [wrapped._native], {"to": name})
             else:
-                y = xp.astype(wrapped._native, dtype)  # noqa: SLF001
+                y = xp.astype(wrapped._native, dtype)
         return self._result(y, (x,))
 
     def _to_integer(self, x: Array, dtype: DType) -> Array:
@@ -363,7 +363,7 @@ class Computed(Engine):
             y = self._first(self.reshape(x, (-1,)), 0, False, largest)
             return self.reshape(y, (1,) * x.ndim) if keepdims else y
         best = (xp.max if largest else xp.min)(a, axis=axis, keepdims=True)
-        found = (a == best) | (a != a)  # noqa: PLR0124
+        found = (a == best) | (a != a)
         shape = [1] * a.ndim
         n = shape[axis] = a.shape[axis]
         index = xp.reshape(xp.arange(n, device=device_of(a)), tuple(shape))

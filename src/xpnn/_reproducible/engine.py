@@ -15,6 +15,7 @@ from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array, Namespace, Values
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
+from xpnn._reproducible.adapter import ReproducibleLibrary
 from xpnn._reproducible.arithmetic.barrier import kept, native
 from xpnn._reproducible.arithmetic.double import LEAST_SINGLE
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
@@ -24,7 +25,6 @@ from xpnn._reproducible.array import ReproducibleArray
 from xpnn._reproducible.boundary import Wrapping, natives_of
 from xpnn._reproducible.derivatives import RULES
 from xpnn._reproducible.known_answer import check
-from xpnn._reproducible.library import ReproducibleLibrary
 from xpnn.errors import XpnnTypeError
 
 RowFormula = Callable[[Library, Any, Array], Array]
@@ -61,7 +61,7 @@ class Engine(Wrapping):
             Node(
                 self.Array,
                 ("_native",),
-                lambda x: ((x._native,), None),  # noqa: SLF001
+                lambda x: ((x._native,), None),
                 lambda _, children: self.Array(children[0]),
             )
         )
@@ -109,7 +109,7 @@ class Engine(Wrapping):
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         """Compute a kernel on arrays of one dtype."""
         arrays = self._of_one_dtype(name, args)
-        natives = [a._native for a in arrays]  # noqa: SLF001
+        natives = [a._native for a in arrays]
         return self._result(self._run(name, dtype_name(natives[0].dtype), natives, options), args)
 
     def _run(
@@ -139,7 +139,7 @@ class Engine(Wrapping):
             wrapped = [self.wrap(a) for a in (g, *saved)]
             with self.guard(dtype):
                 gradients = RULES[name](self, *wrapped, **options)
-            return tuple(d._native for d in gradients)  # noqa: SLF001
+            return tuple(d._native for d in gradients)
 
         def abstract_value(*natives: Array) -> Array:
             return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **options)
@@ -191,7 +191,7 @@ class Engine(Wrapping):
 
         Not for the compilers, that see no arrays, nor where gradients are recorded.
         """
-        natives = (a._native, b._native)  # noqa: SLF001
+        natives = (a._native, b._native)
         if self.keep is not None or not self.of.is_known(natives[1]):
             return None
         if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
@@ -199,11 +199,11 @@ class Engine(Wrapping):
         if len(b.shape) != 2 or 0 in b.shape:
             return None
         dtype = dtype_name(b.dtype)
-        writes, known = self.writes, b._split  # noqa: SLF001
+        writes, known = self.writes, b._split
         if known is None or known[0] != writes:
             with self.guard("float64"):
                 known = (writes, self._in_binary64(split_right, dtype, natives[1:]))
-            b._split = known  # noqa: SLF001
+            b._split = known
         return self._compute("matmul", dtype, natives, {"right": known[1]})
 
     # Formulas of rows

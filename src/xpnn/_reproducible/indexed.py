@@ -20,7 +20,7 @@ class Indexed(Computed):
 
     def item(self, x: ReproducibleArray, key: Any) -> Array:
         """Return x[key] as an array of the library."""
-        return self.of.item(x._native, self.index(key, x.shape))  # noqa: SLF001
+        return self.of.item(x._native, self.index(key, x.shape))
 
     def index(self, key: Any, shape: tuple[int, ...]) -> Any:
         """Return an index into an array of that shape with the library's arrays in place of wrapped ones."""
@@ -156,11 +156,11 @@ class Indexed(Computed):
         if dtype_name(a.dtype) not in FLOATS:
             return self._result(self._positions(a, b, side), given)
         # Libraries compare NaN in their own ways, so that none is left among what they search.
-        count = xp.sum(xp.astype(a == a, self.index_dtype))  # noqa: PLR0124
-        found = self._positions(self._choose(a != a, float("inf"), a), b, side)  # noqa: PLR0124
+        count = xp.sum(xp.astype(a == a, self.index_dtype))
+        found = self._positions(self._choose(a != a, float("inf"), a), b, side)
         last = count if side == "left" else xp.full_like(count, a.shape[0])
         found = xp.minimum(found, count)
-        return self._result(xp.where(b != b, last, found), given)  # noqa: PLR0124
+        return self._result(xp.where(b != b, last, found), given)
 
     def _positions(self, a: Array, b: Array, side: str) -> Array:
         xp = self.native_namespace
@@ -205,7 +205,7 @@ class Indexed(Computed):
         ]
 
     def _shifted(self, name: str, x1: Any, x2: Any, beyond: Callable[[Array], Any]) -> Any:
-        x, y = (a._native for a in self._operands_of_one_dtype(name, x1, x2))  # noqa: SLF001
+        x, y = (a._native for a in self._operands_of_one_dtype(name, x1, x2))
         xp = self.native_namespace
         there = (y >= 0) & (y < int(dtype_name(x.dtype).lstrip("uint")))
         shifted = getattr(xp, name)(x, xp.where(there, y, 0))

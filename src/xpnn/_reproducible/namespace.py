@@ -206,7 +206,7 @@ class ReproducibleNamespace(Indexed):
                 x = self.to_device(x, device)
             if dtype is not None and dtype != x.dtype:
                 return self.astype(x, dtype)  # type: ignore[no-any-return]
-            return self.Array(self.copied(x._native)) if copy else x  # noqa: SLF001
+            return self.Array(self.copied(x._native)) if copy else x
         numbers = _numbers(obj)
         if numbers is not None:
             obj, dtype = self._of_numbers(obj, numbers, dtype)
@@ -316,7 +316,7 @@ class ReproducibleNamespace(Indexed):
 
     def to_device(self, x: ReproducibleArray, device: Device) -> ReproducibleArray:
         """Move to another device of the library."""
-        return self.Array(self.of.to_device(x._native, device))  # noqa: SLF001
+        return self.Array(self.of.to_device(x._native, device))
 
 
 class _RealInfo:
@@ -366,4 +366,4 @@ def _mapped(obj: Any, f: Callable[[Any], Any]) -> Any:
 def _unwrapped(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return [_unwrapped(v) for v in obj]
-    return obj._native if isinstance(obj, ReproducibleArray) else obj  # noqa: SLF001
+    return obj._native if isinstance(obj, ReproducibleArray) else obj

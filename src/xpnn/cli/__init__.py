@@ -8,7 +8,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command, or say what installs it."""
     if sys.stdout is None:
-        print("xpnn: expected a standard output to write to, but it is closed", file=sys.stderr)  # noqa: T201
+        print("xpnn: expected a standard output to write to, but it is closed", file=sys.stderr)
         sys.exit(2)
     try:
         from xpnn.cli._app import run

@@ -93,7 +93,7 @@ def _stop(number: int, _: object) -> None:
 
 
 def _say(text: str) -> None:
-    print("xpnn:", one_line(text), file=sys.stderr)  # noqa: T201
+    print("xpnn:", one_line(text), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ def _drop_output() -> None:
 
 def _version(value: bool) -> None:
     if value:
-        print(f"xpnn {xpnn.__version__}")  # noqa: T201
+        print(f"xpnn {xpnn.__version__}")
         raise typer.Exit
 
 
@@ -285,7 +285,7 @@ def parity(
         if html is not None:
             _files.write(html, _parity.page(report), force=force)
         if as_json:
-            print(_parity.as_json(report))  # noqa: T201
+            print(_parity.as_json(report))
         else:
             _parity.show(report, Console())
     raise typer.Exit(0 if report.passed else 1)

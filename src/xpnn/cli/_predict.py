@@ -158,7 +158,7 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     aside = sys.stderr if is_standard(out) else sys.stdout
     if unknown:
         words = f"xpnn: rows without a class, as their output is NaN: {unknown:,}"
-        print(words, file=sys.stderr)  # noqa: T201
+        print(words, file=sys.stderr)
     if job.reproducible:
         print(f"sha256 {record.output.hexdigest()}", file=aside)
     if receipt is not None:
@@ -196,9 +196,9 @@ def verify(job: Job, receipt: Path, batch_size: int) -> bool:
     different = list(_receipt.differences(then, now))
     ran = f"{then['ran on']['backend']} then, {now['ran on']['backend']} now"
     for line in different:
-        print(f"different: {one_line(line)}")  # noqa: T201
+        print(f"different: {one_line(line)}")
     if not different:
-        print(f"same: sha256 {now['output']['sha256']} ({one_line(ran)})")  # noqa: T201
+        print(f"same: sha256 {now['output']['sha256']} ({one_line(ran)})")
     return not different
 
 

@@ -117,7 +117,7 @@ def _ulps(got: Exact, desired: Exact, dtype: str, flush_to_zero: bool) -> Exact:
 def _distance(got: Exact, desired: Exact) -> Exact:
     """Return |got - desired|, which is 0 for the same infinity and for two NaNs."""
     if isinstance(got, float) or isinstance(desired, float):
-        same = got == desired or (got != got and desired != desired)  # noqa: PLR0124
+        same = got == desired or (got != got and desired != desired)
         return Fraction(0) if same else math.inf
     return abs(got - desired)
 

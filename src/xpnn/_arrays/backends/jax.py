@@ -145,7 +145,7 @@ class Jax(Standard):
 
         return function
 
-    def adds_in_pairs(self, x: Array, axis: int) -> bool:  # noqa: ARG002
+    def adds_in_pairs(self, x: Array, axis: int) -> bool:
         """XLA adds in lanes and trees."""
         return True
 
@@ -181,7 +181,7 @@ class Jax(Standard):
         lax = jax.lax
         # The barrier alone is passed by contraction. With JAX 0.10 on the CPU the select alone would
         # do; the barrier keeps algebraic simplifications away that look through it.
-        return lax.optimization_barrier(lax.select(x == x, x, lax.full_like(x, math.nan)))  # noqa: PLR0124
+        return lax.optimization_barrier(lax.select(x == x, x, lax.full_like(x, math.nan)))
 
     def loop(
         self, f: Function, y: Any, start: int, stop: int, parts: list[tuple[Array, int, int]]

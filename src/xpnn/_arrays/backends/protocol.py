@@ -81,7 +81,7 @@ class Library:
 
     # Which arrays are its own
 
-    def refusal(self, x: Array) -> str | None:  # noqa: ARG002
+    def refusal(self, x: Array) -> str | None:
         """Return why an array of this library cannot be taken, and what mends it; None if it can."""
         return None
 
@@ -94,7 +94,7 @@ class Library:
         """Return an array of this library or of `raw` as one of this library."""
         return x
 
-    def leave(self, y: Array, given: Array) -> Array:  # noqa: ARG002
+    def leave(self, y: Array, given: Array) -> Array:
         """Return an array of this library as one of the kind of `given`."""
         return y
 
@@ -123,7 +123,7 @@ class Library:
         """Move an array to another device."""
         raise NotImplementedError
 
-    def lacks(self, dtype: str) -> str | None:  # noqa: ARG002
+    def lacks(self, dtype: str) -> str | None:
         """Return why arrays of a dtype that the library has cannot be made now; None if they can."""
         return None
 
@@ -144,7 +144,7 @@ class Library:
         """Copy an array of NumPy, as a dtype of the standard's."""
         return self.xp.asarray(values, dtype=getattr(self.xp, dtype), device=device)
 
-    def to_host(self, x: Array) -> Values | None:  # noqa: ARG002
+    def to_host(self, x: Array) -> Values | None:
         """Return the same memory as an array of NumPy.
 
         Only where its values are known and nobody sees that NumPy computes in the library's stead.
@@ -155,17 +155,17 @@ class Library:
         """Return the same memory as an array of the library; the opposite of `to_host`."""
         return values
 
-    def analysed_on_host(self, arrays: list[Array]) -> list[Values] | None:  # noqa: ARG002
+    def analysed_on_host(self, arrays: list[Array]) -> list[Values] | None:
         """Return the values of arrays where NumPy is to analyse them in the library's stead."""
         return None
 
     # What is known while others are at work: compilers, transforms, modes, the record of derivatives
 
-    def is_known(self, x: Array) -> bool:  # noqa: ARG002
+    def is_known(self, x: Array) -> bool:
         """Whether the values of an array can be looked at now, and what is made of them be kept."""
         return True
 
-    def is_traced(self, x: Array) -> bool:  # noqa: ARG002
+    def is_traced(self, x: Array) -> bool:
         """Whether a compiler, a transform or the record of derivatives is at work on an array."""
         return False
 
@@ -173,7 +173,7 @@ class Library:
         """Whether something stands in for all values now, so that `operator` is to be called."""
         return False
 
-    def lastingly(self, make: Callable[[], T], dtype: str) -> T:  # noqa: ARG002
+    def lastingly(self, make: Callable[[], T], dtype: str) -> T:
         """Return make(), arrays that may be used later, by whoever: outside any trace or mode."""
         return make()
 
@@ -182,7 +182,7 @@ class Library:
 
     # How formulas run
 
-    def guard(self, dtype: str) -> AbstractContextManager[Any]:  # noqa: ARG002
+    def guard(self, dtype: str) -> AbstractContextManager[Any]:
         """Return what goes around a formula that computes in a dtype."""
         return nullcontext()
 
@@ -193,7 +193,7 @@ class Library:
     def check_default_float(self, function: str) -> None:
         """Raise an error where it depends on settings what floating dtype integers become."""
 
-    def computing(self, function: str, dtype: str) -> str:  # noqa: ARG002
+    def computing(self, function: str, dtype: str) -> str:
         """Return the dtype to compute a function in, whose arguments ask for `dtype`."""
         return dtype
 
@@ -203,10 +203,10 @@ class Library:
 
     def run_rows(
         self,
-        formula: Any,  # noqa: ARG002 -- mypy takes a NamedTuple for no function
-        constants: Any,  # noqa: ARG002
-        x: Array,  # noqa: ARG002
-        remembered: dict[Any, Any] | None,  # noqa: ARG002
+        formula: Any,
+        constants: Any,
+        x: Array,
+        remembered: dict[Any, Any] | None,
     ) -> Array | None:
         """Return formula(library, constants, x), whose rows depend on those of x alone.
 
@@ -218,11 +218,11 @@ class Library:
     compiles: ClassVar[bool] = False
     """Whether formulas run faster compiled, by `compile` and `compile_rows`."""
 
-    def compile(self, f: Function, dtype: str) -> Function:  # noqa: ARG002
+    def compile(self, f: Function, dtype: str) -> Function:
         """Compile f, which computes in a dtype; it is a part of what is traced already."""
         return f
 
-    def compile_anew(self, f: Function, **options: Any) -> Function | None:  # noqa: ARG002
+    def compile_anew(self, f: Function, **options: Any) -> Function | None:
         """Compile f as a user would, for a test of it; None where there is no such compiler."""
         return None
 
@@ -233,7 +233,7 @@ class Library:
     kernels: Mapping[str, Kernel] = {}
     """By the name of the function that they compute."""
 
-    def with_own_values(self, function: str, formula: Function) -> Function:  # noqa: ARG002
+    def with_own_values(self, function: str, formula: Function) -> Function:
         """Return a formula(x, mask, xp=..., **options) that takes its values from the library's own.
 
         Its derivatives, of any order, are those of the formula. The formula itself where there is none.
@@ -266,7 +266,7 @@ class Library:
         """Make a function of a rule's f that has its derivatives."""
         return rule.f
 
-    def operator(self, rule_of: Callable[[str], Differentiable]) -> Function | None:  # noqa: ARG002
+    def operator(self, rule_of: Callable[[str], Differentiable]) -> Function | None:
         """Make `operator(arrays, text)`, the function of the rule that a text stands for.
 
         A compiler at work calls it and does not look into it. None where no compiler is like that.
@@ -277,11 +277,11 @@ class Library:
         """Make one step of a function that computes in binary64, so that no such array leaves it."""
         return f
 
-    def map_tiles(self, f: Function, x: Array, size: int) -> Array:  # noqa: ARG002
+    def map_tiles(self, f: Function, x: Array, size: int) -> Array:
         """Return f(x), which takes row by row, computed for `size` rows at a time."""
         return f(x)
 
-    def compile_rows(self, f: Function, size: int) -> Function:  # noqa: ARG002
+    def compile_rows(self, f: Function, size: int) -> Function:
         """Compile f(constants, x), whose rows depend on those of x alone.
 
         About `size` elements of x are computed at a time.

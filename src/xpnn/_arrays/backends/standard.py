@@ -12,7 +12,7 @@ from xpnn._arrays.backends.protocol import Array, Device, Function, Library
 class Standard(Library):
     """What the standard says, and that NumPy may be what computes below."""
 
-    def guard(self, dtype: str) -> AbstractContextManager[Any]:  # noqa: ARG002
+    def guard(self, dtype: str) -> AbstractContextManager[Any]:
         """Silence NumPy: exp(-1000) and inf - inf are steps of right answers, not accidents."""
         return np.errstate(all="ignore")
 

@@ -62,11 +62,11 @@ class Torch(Standard):
 
     # What is known while others are at work
 
-    def is_known(self, x: Array) -> bool:  # noqa: ARG002
+    def is_known(self, x: Array) -> bool:
         """Whether neither a compiler, a transform nor a mode is at work, on whatever tensor."""
         return not (
             self.sees_no_values()
-            or torch._C._functorch.peek_interpreter_stack() is not None  # noqa: SLF001
+            or torch._C._functorch.peek_interpreter_stack() is not None
             or torch.is_inference_mode_enabled()
         )
 
@@ -78,17 +78,17 @@ class Torch(Standard):
         """Whether torch.compile, torch.export or a mode such as FakeTensorMode is at work."""
         return _sees_no_values()
 
-    def lastingly(self, make: Callable[[], T], dtype: str) -> T:  # noqa: ARG002
+    def lastingly(self, make: Callable[[], T], dtype: str) -> T:
         """Call make on another thread: inference_mode, func.jvp, FakeTensorMode are a thread's."""
         return make() if is_recorded() else on_another_thread(make)
 
     def mark_constant(self, x: Array) -> None:
         """Mark a tensor as torch._dynamo.mark_static does, which refuses while compiling."""
-        x._dynamo_static_indices = set(range(x.ndim))  # noqa: SLF001
+        x._dynamo_static_indices = set(range(x.ndim))
 
     # How formulas run
 
-    def adds_in_pairs(self, x: Array, axis: int) -> bool:  # noqa: ARG002
+    def adds_in_pairs(self, x: Array, axis: int) -> bool:
         """It adds in lanes."""
         return True
 
@@ -102,7 +102,7 @@ class Torch(Standard):
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", message=_CACHE_OF_COMPAT)
                     return compiled(*args, **kwargs)
-            except torch._dynamo.exc.TorchDynamoException:  # noqa: SLF001
+            except torch._dynamo.exc.TorchDynamoException:
                 # The compiler has errors of its own for an error that f raises: let that one out.
                 try:
                     f(*args, **kwargs)
@@ -193,7 +193,7 @@ class Torch(Standard):
             children, rest = node.flatten(x)
             return list(children), rest
 
-        torch.utils._pytree.register_pytree_node(  # noqa: SLF001 -- there is no public one yet
+        torch.utils._pytree.register_pytree_node(
             node.cls,
             flatten,
             lambda children, rest: node.unflatten(rest, tuple(children)),
@@ -206,7 +206,7 @@ def _is_ordinary(x: Array) -> bool:
 
 
 def _sees_no_values() -> bool:
-    return bool(torch.compiler.is_compiling()) or torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
+    return bool(torch.compiler.is_compiling()) or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _takes_values_alone(x: Array) -> bool:
@@ -214,8 +214,8 @@ def _takes_values_alone(x: Array) -> bool:
     return (
         not _sees_no_values()
         and not (x.requires_grad and torch.is_grad_enabled())
-        and torch.autograd.forward_ad._current_level < 0  # noqa: SLF001
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)  # noqa: SLF001
+        and torch.autograd.forward_ad._current_level < 0
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
     )
 
 

@@ -104,7 +104,7 @@ class KeptNamespace:
         xp = self.native
         a = xp.full_like(b, a) if isinstance(a, float) else a
         b = xp.full_like(a, b) if isinstance(b, float) else b
-        b = self.keep(xp.where(a == a, b, math.nan))  # noqa: PLR0124
+        b = self.keep(xp.where(a == a, b, math.nan))
         return Kept(self.keep(a / b), self)
 
     def loop(

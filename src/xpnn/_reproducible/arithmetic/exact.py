@@ -198,7 +198,7 @@ def split_right(b: Array, single: bool, xp: Namespace) -> Right:
 def _divided(b: Array, powers: Array, xp: Namespace) -> tuple[Array, Array]:
     """b divided by powers of two; by 1 where they are 0 or NaN, and then 0 and 1 in their place."""
     own = own_namespace(xp)
-    powers = own.where(powers == powers, powers, 1.0)  # noqa: PLR0124
+    powers = own.where(powers == powers, powers, 1.0)
     return keeping(native(b) / own.where(powers == 0, 1.0, powers), xp), powers
 
 

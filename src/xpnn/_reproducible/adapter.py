@@ -98,4 +98,4 @@ class ReproducibleLibrary(Library):
 
 
 def _raw(x: Array) -> Array:
-    return x._native if isinstance(x, ReproducibleArray) else x  # noqa: SLF001
+    return x._native if isinstance(x, ReproducibleArray) else x
