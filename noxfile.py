@@ -18,8 +18,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PIP = ("--no-compile", "-c", "constraints.txt")
 # The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
 TORCH = "torch==2.13.0"
-# Libraries on which `tests/arrays/backends` alone runs.
-MORE = ("mlx[cpu]", "ndonnx", "onnxruntime")
+# Libraries for a few tests, which have the mark `libraries`.
+MORE = ("mlx[cpu]", "ndonnx", "onnxruntime", "scikit-learn")
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
 
 

@@ -233,11 +233,9 @@ def with_scikit_learn(n, x):
 
 def with_onnx(n, x):
     """ONNX Runtime, where onnx can build the model."""
-    try:
-        import onnx
-        import onnxruntime
-    except ModuleNotFoundError:
-        return None
+    import onnx
+    import onnxruntime
+
     if x.dtype != np.float32:
         return None
     kinds = {
