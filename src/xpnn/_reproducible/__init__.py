@@ -78,7 +78,7 @@ def reproducible(x_or_namespace: Any, /) -> ReproducibleNamespace:
     ):
         of = x_or_namespace
     else:
-        of = library(x_or_namespace, "x", "reproducible").xp
+        of = library(x_or_namespace, "x", "reproducible").raw.xp
     _make(of)
     found = library_of_namespace(of)
     return ReproducibleNamespace.made[found.name]
