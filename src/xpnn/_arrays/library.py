@@ -5,7 +5,6 @@ library, on one device, in one floating dtype, and only computes.
 """
 
 import importlib
-import sys
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -66,7 +65,8 @@ def _find_library(x: Array, called: str, function: str) -> Library:
     root = traced_root(x)
     if root is not None:  # torch.compile warns of the cache that array-api-compat asks
         _know(f"array_api_compat.{root}")
-        return _library_of(sys.modules[f"array_api_compat.{root}"])
+        # Of sys.modules the compiler looks at a copy that was made before.
+        return _library_of(getattr(array_api_compat, root))
     package, kind = type(x).__module__.partition(".")[0], type(x).__qualname__
     if package in REFUSED:
         refused = REFUSED[package].format(called=called)
