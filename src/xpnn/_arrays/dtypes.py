@@ -46,17 +46,21 @@ def is_rounded(name: str, to: str) -> bool:
     return name in INTEGERS and int(name.lstrip("uint")) > PRECISIONS[to].bits
 
 
-_names_of_dtypes: dict[tuple[type, DType], str] = {
-    (type(d), d): d.name
+_names_of_dtypes: dict[type, dict[DType, str]] = {
+    type(d): {d: d.name}
     for d in map(np.dtype, ("bool", *INTEGERS, *(name for name in FLOATS if name != "bfloat16")))
 }
-"""Of NumPy's to begin with. Dtypes of different libraries must not be compared."""
+"""Of NumPy's to begin with, by their classes.
+
+Dtypes of different libraries must not be compared, and torch.compile must not see those of libraries
+whose hash it cannot trace.
+"""
 
 
 def dtype_name(dtype: DType) -> str:
     """Return the standard's name of a dtype: `float32` for NumPy's, torch's and JAX's alike."""
-    known = _names_of_dtypes.get((type(dtype), dtype))
-    return _name(dtype) if known is None else known
+    known = _names_of_dtypes.get(type(dtype))
+    return _name(dtype) if known is None or dtype not in known else known[dtype]
 
 
 def _name(dtype: DType) -> str:
@@ -97,10 +101,10 @@ def know_dtypes(xp: Namespace) -> None:
     for name in ("bool", *INTEGERS, *FLOATS):
         if hasattr(xp, name):
             dtype = getattr(xp, name)
-            _names_of_dtypes[type(dtype), dtype] = name
+            _names_of_dtypes.setdefault(type(dtype), {})[dtype] = name
             own = getattr(dtype, "dtype", None)  # of JAX's arrays
             if isinstance(own, np.dtype):
-                _names_of_dtypes[type(own), own] = name
+                _names_of_dtypes.setdefault(type(own), {})[own] = name
 
 
 def float_names(function: str, arrays: dict[str, Array]) -> set[str]:

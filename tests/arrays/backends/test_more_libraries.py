@@ -68,3 +68,11 @@ def test_ndonnx_of_any_number_of_rows(name):
     for rows in (3, 2):
         (y,) = session.run(None, {"x": X[:rows]})
         np.testing.assert_allclose(y, FUNCTIONS[name](X[:rows]), **CLOSE)
+
+
+def test_torch_compiles_whole_after_another_library_was_met():
+    mx, torch = pytest.importorskip("mlx.core"), pytest.importorskip("torch")
+    NETWORK(mx.array(X))
+    torch.compiler.reset()
+    function = torch.compile(xpnn.gelu, fullgraph=True, backend="aot_eager")
+    np.testing.assert_allclose(np.asarray(function(torch.asarray(X))), xpnn.gelu(X), **CLOSE)
