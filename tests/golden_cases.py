@@ -156,6 +156,7 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
     inside = xpnn.Dense(weight, shift, "tanh")
     first: Any = {
         "affine": xpnn.Affine(scale, shift),
+        "layer_norm": xpnn.LayerNorm(scale, shift),
         "prelu": xpnn.PReLU(slope),
         "residual": xpnn.Residual([xpnn.Affine(scale), inside]),
     }[kind]
@@ -163,7 +164,7 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
     return xpnn.Network([first, inside, last] if kind == "prelu" else [first, last])
 
 
-for _kind in ("affine", "prelu", "residual"):
+for _kind in ("affine", "layer_norm", "prelu", "residual"):
     for _dtype in DTYPES:
 
         @case(f"layers {_kind} {_dtype}")

@@ -8,6 +8,7 @@ from xpnn._activations.names import *
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.linear import linear
+from xpnn._network.layers.normalization import LayerNorm
 from xpnn._network.layers.prelu import PReLU
 from xpnn._network.layers.residual import Residual
 from xpnn._network.network import Network
@@ -32,6 +33,7 @@ __all__ = [
     "Affine",
     "Backend",
     "Dense",
+    "LayerNorm",
     "Network",
     "NotReproducibleError",
     "PReLU",

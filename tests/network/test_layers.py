@@ -81,6 +81,67 @@ def test_a_bound_that_is_halved_is_found():
     assert 0.4 < ratio.max() <= 1
 
 
+def test_a_bound_of_normalized_rows_that_is_halved_is_found():
+    """Rounding to float16 reaches a good part of it: what the input's rounding moves."""
+    x = 3 + np.random.default_rng(0).normal(size=(2000, 3))
+    network = xpnn.Network([xpnn.LayerNorm(np.ones(3))])
+    y = network(x.astype("float16").astype("float32")).astype("float16")
+    ratio = np.abs(y - network(x)) / xpnn.error_bound(network, x, dtype="float16")
+    assert 0.5 < ratio.max() <= 1
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 0])
+@pytest.mark.parametrize("offset", [0, 100, 1e5])
+@pytest.mark.parametrize("n", [2, 17, 300])
+def test_normalized_rows_are_within_the_bound(n, offset, epsilon, backend):
+    """Short and long rows; far from 0 and near it; beside a column that outweighs the others."""
+    x = np.random.default_rng(n).normal(size=(9, n)).astype("float32")
+    x[:6] += offset
+    x[6:, 0] = 1e6
+    network = xpnn.Network([xpnn.LayerNorm(np.ones(n, "float32"), epsilon=epsilon)])
+    desired = exact(network.to(np, dtype="float64").layers, x.astype("float64"))
+    bound = xpnn.error_bound(network, x)
+    assert np.isfinite(bound[:3]).all() or offset == 1e5
+    for xp in (None, xpnn.reproducible(backend.xp)):
+        y = to_numpy(network(backend.asarray(x), xp=xp))
+        assert np.all(np.asarray(error(y.tolist(), desired)) <= bound)
+    # As libraries compute it: the variance in one pass, and in float32.
+    mean = x.mean(axis=-1, keepdims=True)
+    y = (x - mean) * (1 / np.sqrt(x.var(axis=-1, keepdims=True) + np.float32(epsilon)))
+    assert np.all(np.asarray(error(y.tolist(), desired)) <= bound)
+
+
+def test_rows_that_are_hard_to_normalize(backend, dtype):
+    """Equal numbers give the bias, whatever their mean rounds to; NaN stays in its row."""
+    x, bias = rows(7, dtype), rows(8, dtype)[1]
+    x[0], x[1], x[2, 3], x[3, 4] = 0.1, 1e30, np.nan, -np.inf
+    x[4] = np.asarray([-2, -1, 0, 1, 2], dtype) * np.asarray(1e30, dtype)
+    network = xpnn.Network([xpnn.LayerNorm(np.ones(5, dtype), bias)])
+    square = xpnn.Network([xpnn.LayerNorm(np.ones(5, dtype), epsilon=0)])
+    small = np.finfo(dtype).tiny * x[4:5] / x[4, 4] * 8
+    for xp in (None, backend.xp, xpnn.reproducible(backend.xp)):
+        y = to_numpy(network(backend.asarray(x), xp=xp))
+        np.testing.assert_allclose(y[:2], [bias, bias], rtol=0, atol=4 * np.finfo(dtype).eps)
+        assert np.isnan(y[2:4]).all()
+        assert np.isfinite(y[4:]).all()
+        desired = np.asarray([-2, -1, 0, 1, 2]) / np.sqrt(2)
+        np.testing.assert_allclose(y[4] - bias, desired, atol=8 * np.finfo(dtype).eps)
+        y = to_numpy(square(backend.asarray(small), xp=xp))  # whose squares are 0
+        np.testing.assert_allclose(y[0], desired, atol=8 * np.finfo(dtype).eps)
+        assert to_numpy(network(backend.asarray(x[:0]), xp=xp)).shape == (0, 5)
+    assert np.isinf(xpnn.error_bound(network, x)[2:4]).all()
+
+
+def test_normalized_as_torch_does(torch):
+    x, (weight, bias) = rows(9, "float32"), rows(10, "float32")[1:3]
+    layer = torch.torch.nn.LayerNorm(5, eps=1e-3)
+    layer.load_state_dict({"weight": torch.asarray(weight), "bias": torch.asarray(bias)})
+    network = xpnn.Network([xpnn.LayerNorm(weight, bias, 1e-3)])
+    desired = layer(torch.asarray(x)).detach().numpy()
+    wrong = np.abs(network(x) - desired.astype("float64"))
+    assert np.all(wrong <= 2 * xpnn.error_bound(network, x))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_files(kind, tmp_path):
     network = layered(kind, "float32")
@@ -141,6 +202,11 @@ def test_a_missing_shift_is_named():
         (xpnn.Affine, "Affine: expected scale or shift"),
         (lambda: xpnn.Affine(np.ones(2), np.ones(3)), r"Affine: .*\(2,\) and \(3,\)"),
         (lambda: xpnn.PReLU(np.ones((2, 2))), r"PReLU: expected slope of shape \(n,\)"),
+        (lambda: xpnn.LayerNorm(np.ones((2, 2))), r"LayerNorm: expected weight of shape \(n,\)"),
+        (lambda: xpnn.LayerNorm(np.ones(0)), r"LayerNorm: .* n > 0, got shape \(0,\)"),
+        (lambda: xpnn.LayerNorm(np.ones(2), np.ones(3)), r"LayerNorm: .*\(2,\), got shape \(3,\)"),
+        (lambda: xpnn.LayerNorm(np.ones(2), epsilon=-1), "epsilon to be a finite number that is 0"),
+        (lambda: xpnn.LayerNorm(np.ones(2), epsilon=np.inf), "epsilon to be a finite number"),
         (lambda: xpnn.Residual([]), "Residual: expected at least one layer"),
         (lambda: xpnn.Residual([xpnn.Dense(np.ones((2, 3)))]), r"Residual: .*\(2,\) in and \(3,\)"),
         (lambda: xpnn.Network([xpnn.Affine(np.ones(2)), xpnn.PReLU(np.ones(3))]), "take the 2"),

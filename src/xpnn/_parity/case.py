@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import PRECISIONS
@@ -66,9 +66,11 @@ class Steps:
         unit = host().xp.eye(columns.shape[0])
         return (*x, Step(unit if scale is None else unit * scale, shift, unchanged))
 
-    def add(self, *_: tuple[Step, ...]) -> tuple[Step, ...]:
+    def normalize(self, *_: Any) -> tuple[Step, ...]:
         """Say that this is more."""
         raise _MoreThanSteps
+
+    add = normalize
 
     def activate(self, x: tuple[Step, ...], activation: Activation, /) -> tuple[Step, ...]:
         """Return the steps, the last with an activation."""

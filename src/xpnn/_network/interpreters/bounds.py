@@ -30,6 +30,7 @@ from xpnn._arrays.types import Array, Device, Namespace
 from xpnn._network.interpreters.values import affine, ending, passed
 from xpnn._network.layers.layer import Layers
 from xpnn._network.layers.linear import linear
+from xpnn._network.layers.normalization import normalized
 from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed, entered, finished
 
 
@@ -86,6 +87,48 @@ class Bounds(NamedTuple):
         carried = s.errors * scale
         errors = carried + of_weights + (2 + 4 * by.unit) * by.unit * terms + 4 * flushed
         return enclosed(centre, errors, terms[1, ...] + carried[1, ...], by.largest, xp)
+
+    def normalize(self, s: Enclosure, epsilon: float, /) -> Enclosure:
+        """Go through y = d / s for d = x - mean and s = sqrt(mean(d**2) + epsilon), with the two of the centre.
+
+        For changes c of x, d changes by c - mean(c), s by at most their root mean square, and y by
+        (that of d - y * that of s) / s: with the y before and the s after, or the other way round.
+        Rounding does the same once more: to d by `own`, and by `shift` for all d of the row alike, which
+        changes s in second order; and to s and y themselves by a part of them, `relative`.
+        """
+        by, xp, n = self.by, self.xp, s.centre.shape[-1]
+        y = normalized(s.centre, epsilon, xp)
+
+        def mean(a: Array) -> Array:
+            return xp.mean(a, axis=-1, keepdims=True)
+
+        def change(a: Array) -> Array:
+            return (1 - 2 / n) * a + mean(a)
+
+        def root_mean_square(a: Array) -> Array:
+            return xp.sqrt(mean(a * a))
+
+        size = xp.abs(s.centre) + s.reach
+        d = s.centre - mean(s.centre)
+        # No d is further from 0.
+        far = xp.abs(d) + change(s.reach) + 2.0**-50 * (n + 8) * mean(size)
+        nu = (n + 8) * by.unit
+        shift = (1 + 4 * nu) * nu * xp.maximum(mean(size), mean(far)) + 8 * by.tiny
+        own = (3 + 16 * by.unit) * by.unit * (far + shift) + 4 * by.tiny
+        # The deviation of the centre is wrong by binary64's share of both.
+        least = xp.sqrt(mean(d * d) + epsilon) * (1 - 2.0**-29) - root_mean_square(s.reach)
+        wrong = root_mean_square(own) + shift
+        least = least - wrong - wrong[:1, ...]
+        sound = (least > 0) & (nu < 2.0**-4)
+        least = xp.where(sound, least, 1.0)
+        share = xp.minimum(far / least, math.sqrt(n) + 0 * far)  # no |y| is larger
+        moved = change(s.errors) + share * root_mean_square(s.errors)
+        wrong = root_mean_square(own) + shift * xp.minimum(shift / least, 1 + 0 * shift)
+        moved = (moved + shift + own + share * wrong) / least
+        relative = nu * (1 + 2 * nu) + 12 * by.unit + 8 * (n + 1 / least**2) * by.tiny
+        errors = moved + relative * (share + moved) + (4 + 2 * n) * by.tiny
+        errors = xp.where(sound & (relative < 2.0**-3), errors, math.inf)
+        return enclosed(y, errors, n * mean(size + far * far), by.largest, xp)
 
     def add(self, s: Enclosure, t: Enclosure, /) -> Enclosure:
         """Go through x + y: the errors add up, as nothing is known of how they depend on each other."""

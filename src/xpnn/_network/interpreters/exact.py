@@ -48,6 +48,17 @@ class Exact:
             made.append(x)
         return made
 
+    def normalize(self, rows: list[Row], epsilon: float, /) -> list[Row]:
+        """Return (x - mean) / sqrt(variance + epsilon); NaN where that is 0 / 0."""
+        mp, made = context(), list[Row]()
+        for row in rows:
+            x = _numbers(row)
+            mean = mp.fsum(x) / len(x)
+            d = [v - mean for v in x]
+            square = mp.fsum(v * v for v in d) / len(x) + mp.mpf(epsilon)
+            made.append([v / mp.sqrt(square) if square else mp.nan for v in d])
+        return made
+
     def add(self, rows: list[Row], others: list[Row], /) -> list[Row]:
         """Return x + y."""
         pairs = zip(rows, others, strict=True)

@@ -16,6 +16,7 @@ from xpnn._arrays.types import Array, Namespace
 from xpnn._network.interpreters.bounds import Pass
 from xpnn._network.interpreters.values import affine, ending, passed
 from xpnn._network.layers.linear import linear
+from xpnn._network.layers.normalization import normalized
 from xpnn._rounding.enclosure import smallest_normal
 from xpnn._rounding.expected import DEVIATION, Expectation
 
@@ -54,6 +55,28 @@ class Expectations(NamedTuple):
         given = product * product + (0.0 if shift is None else shift * shift)
         rounded = self.unit**2 * (product * product + centre * centre) + self.of_weights**2 * given
         return Expectation(centre, carried + DEVIATION**2 * rounded).flushed(self.tiny, self.xp)
+
+    def normalize(self, s: Expectation, epsilon: float, /) -> Expectation:
+        """Go through y = d / s for d = x - mean and s = sqrt(mean(d**2) + epsilon).
+
+        The derivative of y_i by x_j is (1 if i = j) - (1 + y_i y_j) / n, divided by s. The first
+        subtraction's rounding goes the same way; that of the mean moves all d alike.
+        """
+        xp, n, y = self.xp, s.centre.shape[-1], normalized(s.centre, epsilon, self.xp)
+
+        def mean(a: Array) -> Array:
+            return xp.mean(a, axis=-1, keepdims=True)
+
+        of_mean = mean(s.centre)
+        d, rounding = s.centre - of_mean, (DEVIATION * self.unit) ** 2
+        square = mean(d * d) + epsilon
+        variance = s.variance + rounding * d * d
+        first = variance * (1 - 2 * (1 + y * y) / n)
+        others = mean(variance) + 2 * y * mean(y * variance) + y * y * mean(y * y * variance)
+        shift = rounding * (of_mean**2 * (1 + n / 3) + mean(s.centre**2) / 6)
+        carried = (first + others / n + shift) / square
+        carried = xp.where(carried > 0, carried, 0 * carried)
+        return Expectation(y, carried + rounding * y * y * (3 + n / 12)).flushed(self.tiny, xp)
 
     def add(self, s: Expectation, t: Expectation, /) -> Expectation:
         """Go through x + y, as if their errors had nothing to do with each other."""

@@ -11,6 +11,7 @@ from xpnn._arrays.library import device_of, library
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.layers.layer import Interpreter, Layers, V
 from xpnn._network.layers.linear import linear, product
+from xpnn._network.layers.normalization import normalized
 from xpnn.errors import XpnnValueError
 
 
@@ -66,6 +67,12 @@ class Plain:
         with library(x).guard(dtype_name(x.dtype)):
             return affine(x, scale, shift)
 
+    def normalize(self, x: Array, epsilon: float, /) -> Array:
+        """Return (x - mean) / sqrt(variance + epsilon) along the last axis."""
+        found = library(x)
+        with found.guard(dtype_name(x.dtype)):
+            return normalized(x, epsilon, self.xp or found.xp)
+
     def add(self, x: Array, y: Array, /) -> Array:
         """Return x + y."""
         with library(x).guard(dtype_name(x.dtype)):
@@ -92,6 +99,10 @@ class Fast:
     def affine(self, x: Array, scale: Array | None, shift: Array | None, /) -> Array:
         """Return x * scale + shift."""
         return affine(x, scale, shift)
+
+    def normalize(self, x: Array, epsilon: float, /) -> Array:
+        """Return (x - mean) / sqrt(variance + epsilon) along the last axis."""
+        return normalized(x, epsilon, self.xp)
 
     def add(self, x: Array, y: Array, /) -> Array:
         """Return x + y."""

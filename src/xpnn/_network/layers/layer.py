@@ -36,6 +36,10 @@ class Interpreter(Protocol[V]):
         """Return x * scale + shift, each where it is there."""
         ...
 
+    def normalize(self, x: V, epsilon: float, /) -> V:
+        """Return (x - mean) / sqrt(mean((x - mean)**2) + epsilon) along the last axis."""
+        ...
+
     def add(self, x: V, y: V, /) -> V:
         """Return x + y."""
         ...
