@@ -22,11 +22,12 @@ from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._network import cached
 from xpnn._network.checks import Class, check_classes, check_input, check_layers
 from xpnn._network.copies import check_place, layer_dtypes, moved
+from xpnn._network.description import description
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
-from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.dense import dense_layers
 from xpnn._network.layers.layer import Layer, Layers, first_array
-from xpnn.errors import XpnnTypeError, XpnnValueError
+from xpnn.errors import XpnnValueError
 
 if TYPE_CHECKING:
     from xpnn._network.interpreters.bounds import Pass
@@ -145,21 +146,7 @@ class Network:
         TypeError, ValueError
             As `Dense` and `Network` do; ValueError if there are not as many biases as weights.
         """
-        weights = tuple(weights)
-        biases = (None,) * len(weights) if biases is None else tuple(biases)
-        if len(weights) != len(biases):
-            raise XpnnValueError(
-                f"Network.from_weights: expected as many biases as weights, got {len(weights)} "
-                f"weights and {len(biases)} biases; give None for a layer without"
-            )
-        activations = [hidden] * (len(weights) - 1) + [output]
-        layers = []
-        for i, parts in enumerate(zip(weights, biases, activations, strict=False)):
-            try:
-                layers.append(Dense(*parts))
-            except (XpnnTypeError, XpnnValueError) as error:
-                raise type(error)(f"layer {i}: {error}") from None
-        return cls(layers, classes)
+        return cls(dense_layers(weights, biases, hidden, output), classes)
 
     @property
     def follows(self) -> bool:
@@ -304,6 +291,47 @@ class Network:
         network._set(layers, self.classes, placed=True)
         return network
 
+    def fold(self) -> "Network":
+        """Return the network in which each `Affine` is part of a layer beside it, where one may be.
+
+        An `Affine` before a `Dense`, after one without an activation, or beside another; inside of
+        `Residual` too.
+
+        Returns
+        -------
+        Network
+            Of the same function but for the rounding of the new parameters; it lies where this one
+            does, and follows its input if this one does.
+
+        Raises
+        ------
+        TypeError
+            If the values of the weights are not known: a compiler or a transform traces them.
+
+        Notes
+        -----
+        The new parameters are computed exactly and rounded once, to the dtype that the old ones
+        promote to. A layer remembers that, as `rounded`: `error_bound`, `expected_error` and
+        ``classify(x, certain=True)`` hold the folded network to this one's exact result, `parity` and
+        `explain` to its own. Layers that were folded before, and those in whose place numbers would
+        be out of range, stay. Gradients do not flow back to this network's arrays.
+
+        Examples
+        --------
+        >>> import numpy as np, xpnn
+        >>> scaler = xpnn.Affine(np.asarray([0.5, 10.0]), np.asarray([-1.0, 0.0]))
+        >>> dense = xpnn.Dense(np.asarray([[2.0], [3.0]]), activation="relu")
+        >>> xpnn.Network([scaler, dense]).fold()
+        Network of 1 layer, 3 parameters, float64, numpy weights that follow the input
+          0  2 -> 1, bias, relu, rounded to float64
+        """
+        from xpnn._network.interpreters import folding  # noqa: PLC0415 -- few programs need it
+
+        folding.check_known(self.layers)
+        network = Network(folding.fold(self.layers), self.classes)
+        object.__setattr__(network, "_placed", self._placed)
+        return network
+
     def save(self, path: str | PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
         """Write the network to a file that `load` reads, whole or not at all.
 
@@ -415,18 +443,9 @@ class Network:
 
     def __repr__(self) -> str:
         try:
-            first = first_array(self.layers)
-            where = "no weights" if first is None else f"{library(first).name} weights"
-            where += " that follow the input" if self.follows else f" on {device_of(first)}"
-            names = "/".join(sorted(layer_dtypes(self.layers)))
-            head = f"Network of {len(self.layers)} layer{'s' * (len(self.layers) > 1)}, "
-            head += f"{self.parameters:,} parameters, {names}, {where}"
-            lines = [f"  {i}  {', '.join(layer.words)}" for i, layer in enumerate(self.layers)]
+            return description(self.layers, self.classes, follows=self.follows)
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
             return f"Network({self.layers!r})"
-        if self.classes is not None:
-            lines.append(f"  classes {', '.join(map(str, self.classes))}")
-        return "\n".join([head, *lines])
 
 
 pytree.register(

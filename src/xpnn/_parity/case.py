@@ -53,12 +53,19 @@ class Step(NamedTuple):
 class Steps:
     """The words as steps of a product and what becomes of it, where they are no more than that."""
 
-    def linear(self, x: tuple[Step, ...], weight: Array, bias: Array | None, /) -> tuple[Step, ...]:
+    def linear(
+        self, x: tuple[Step, ...], weight: Array, bias: Array | None, _: str | None = None, /
+    ) -> tuple[Step, ...]:
         """Return one more step."""
         return (*x, Step(weight, bias, unchanged))
 
     def affine(
-        self, x: tuple[Step, ...], scale: Array | None, shift: Array | None, /
+        self,
+        x: tuple[Step, ...],
+        scale: Array | None,
+        shift: Array | None,
+        _: str | None = None,
+        /,
     ) -> tuple[Step, ...]:
         """Return one more step, a product with a diagonal matrix."""
         columns = shift if scale is None else scale

@@ -37,7 +37,8 @@ def error_bound(
     -------
     array of float64, shape (..., out)
         For every output the largest possible ``abs(computed - exact)``, where exact is the network of the
-        given weights and inputs in exact arithmetic. inf where nothing can be said: rows that hold
+        given weights and inputs in exact arithmetic; of layers that are `rounded`, as `Network.fold`
+        makes them, those that they were rounded from. inf where nothing can be said: rows that hold
         NaN or infinity, or where something may overflow.
 
     Raises

@@ -32,6 +32,15 @@ def converted(size: Array, names: set[str], to: str, xp: Namespace) -> Array:
     return xp.where(size <= precision.largest, size * unit + precision.tiny, math.inf)
 
 
+def off_by(size: Array, dtype: str) -> Array:
+    """Return how far exact values may be from those of this size that they were rounded to.
+
+    They may have become binary64 and float32 on the way: a 2**-13 of a rounding each, at most.
+    """
+    precision = PRECISIONS[dtype]
+    return (1 + 2.0**-12) * precision.unit * (size + precision.tiny)
+
+
 class Rounding(NamedTuple):
     """What rounds: binary64 and the dtype at hand, as arrays of shape (2, 1, ..., 1)."""
 

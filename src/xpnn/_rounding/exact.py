@@ -7,6 +7,7 @@ values meet in one sum. That leaves 347 bits more than binary64 has.
 
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -59,6 +60,23 @@ class Integers(NamedTuple):
         mp = context()
         least = int(mp.mag(max(map(abs, row)) or mp.mpf(1))) - BITS
         return Integers([int(mp.nint(mp.ldexp(v, -least))) for v in row], least)
+
+    def times(self, other: "Integers") -> "Integers":
+        """Return the products, one by one."""
+        products = map(operator.mul, self.values, other.values)
+        return Integers(list(products), self.power + other.power)
+
+    def plus(self, other: "Integers") -> "Integers":
+        """Return the sums, one by one."""
+        power = min(self.power, other.power)
+        pairs = zip(self.values, other.values, strict=True)
+        ups = self.power - power, other.power - power
+        return Integers([(a << ups[0]) + (b << ups[1]) for a, b in pairs], power)
+
+    def floats(self) -> list[float]:
+        """Return them rounded once to binary64; OverflowError if one is too large."""
+        up, down = 1 << max(self.power, 0), 1 << max(-self.power, 0)
+        return [v * up / down for v in self.values]  # division of integers rounds once
 
     def numbers(self) -> list[Number]:
         """Return them as numbers of mpmath."""

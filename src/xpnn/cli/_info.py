@@ -20,7 +20,7 @@ def show_model(model: str, console: Console) -> None:
         if layer.kind != "dense":
             shape = f"{layer.kind} {shape}"
         bias = "yes" if "bias" in layer.arrays else "no"
-        dtype = "/".join(sorted(layer.dtypes))
+        dtype = "/".join(sorted(layer.dtypes)) + ", rounded" * ("rounded" in layer.fields())
         table.add_row(str(i), shape, bias, str(layer.activate), dtype, f"{layer.parameters:,}")
     print_table(console, table)
     lines = [

@@ -12,7 +12,8 @@ between the sum of the negative and that of the positive ones: it is at most (su
 terms|) / 2. Terms that are zero for sure, as pixels often are, cost nothing. A fused multiply-add leaves a
 rounding out; a bias may come first or last.
 
-The numbers that carry the two errors are those of `xpnn._rounding.enclosure`.
+Parameters that were rounded, as folding does, stand for the exact ones: both errors grow by what that may
+change. The numbers that carry the two errors are those of `xpnn._rounding.enclosure`.
 """
 
 import math
@@ -31,7 +32,7 @@ from xpnn._network.interpreters.values import affine, ending, passed
 from xpnn._network.layers.layer import Layers
 from xpnn._network.layers.linear import linear
 from xpnn._network.layers.normalization import normalized
-from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed, entered, finished
+from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed, entered, finished, off_by
 
 
 class Pass(NamedTuple):
@@ -53,7 +54,9 @@ class Bounds(NamedTuple):
     by: Rounding
     xp: Namespace
 
-    def linear(self, s: Enclosure, weight: Array, bias: Array | None, /) -> Enclosure:
+    def linear(
+        self, s: Enclosure, weight: Array, bias: Array | None, rounded: str | None = None, /
+    ) -> Enclosure:
         """Go through x @ weight + bias, with weights in binary64."""
         by, xp = self.by, self.xp
         centre = linear(s.centre, weight, bias, xp=xp)
@@ -64,6 +67,9 @@ class Bounds(NamedTuple):
         n = 1 + xp.sum(xp.astype(size > 0, xp.float64), axis=-1, keepdims=True)
         terms = xp.matmul(size, weight) + bias
         carried = xp.matmul(s.errors, weight)
+        if rounded is not None:
+            meant = xp.matmul(size, off_by(weight, rounded)) + off_by(bias, rounded)
+            carried = carried + meant
         nu = n * by.unit
         of_weights = xp.matmul(size, by.of_weights(weight, xp)) + by.of_weights(bias, xp)
         of_terms = by.unit * terms + xp.stack([0.0 * of_weights, of_weights])
@@ -74,7 +80,9 @@ class Bounds(NamedTuple):
         errors = xp.where(nu < 2.0**-4, carried + rounded + 4 * flushed, math.inf)
         return enclosed(centre, errors, terms + carried[1, ...], by.largest, xp)
 
-    def affine(self, s: Enclosure, scale: Array | None, shift: Array | None, /) -> Enclosure:
+    def affine(
+        self, s: Enclosure, scale: Array | None, shift: Array | None, rounded: str | None = None, /
+    ) -> Enclosure:
         """Go through x * scale + shift: the product is rounded, and the sum, with one FMA only once."""
         by, xp, centre = self.by, self.xp, affine(s.centre, scale, shift)
         size = xp.abs(s.centre) + s.reach
@@ -85,6 +93,8 @@ class Bounds(NamedTuple):
         terms = size * scale + shift + of_weights
         flushed = by.least(by.weights, xp) * (1 + size) + by.tiny * (2 + scale)
         carried = s.errors * scale
+        if rounded is not None:
+            carried = carried + size * off_by(scale, rounded) + off_by(shift, rounded)
         errors = carried + of_weights + (2 + 4 * by.unit) * by.unit * terms + 4 * flushed
         return enclosed(centre, errors, terms[1, ...] + carried[1, ...], by.largest, xp)
 

@@ -19,7 +19,9 @@ Row = Integers | list[Number]
 class Exact:
     """The words for exact rows, with arrays of NumPy's of at most 64 bits."""
 
-    def linear(self, rows: list[Row], weight: Values, bias: Values | None, /) -> list[Row]:
+    def linear(
+        self, rows: list[Row], weight: Values, bias: Values | None, _: str | None = None, /
+    ) -> list[Row]:
         """Return x @ weight + bias: sums of products of integers, without error."""
         mp, width = context(), weight.shape[1]
         flat = Integers.of(weight.reshape(-1).tolist())
@@ -35,8 +37,8 @@ class Exact:
         return [product(row) for row in rows]
 
     def affine(
-        self, rows: list[Row], scale: Values | None, shift: Values | None, /
-    ) -> list[Row]:  # fmt: skip
+        self, rows: list[Row], scale: Values | None, shift: Values | None, _: str | None = None, /
+    ) -> list[Row]:
         """Return x * scale + shift."""
         mp, made = context(), list[Row]()
         for row in rows:

@@ -37,7 +37,9 @@ class Expectations(NamedTuple):
     argument passes a kink or a jump.
     """
 
-    def linear(self, s: Expectation, weight: Array, bias: Array | None, /) -> Expectation:
+    def linear(
+        self, s: Expectation, weight: Array, bias: Array | None, rounded: str | None = None, /
+    ) -> Expectation:
         """Go through x @ weight + bias."""
         xp, squares = self.xp, weight * weight
         n = 1 + xp.sum(xp.astype(s.centre != 0, xp.float64), axis=-1, keepdims=True)
@@ -45,16 +47,29 @@ class Expectations(NamedTuple):
         q = q if bias is None else q + bias * bias
         centre = linear(s.centre, weight, bias, xp=xp)
         sums = n * (centre * centre / 3 + q / 6)
-        rounded = DEVIATION**2 * (self.unit**2 * (sums + q) + self.of_weights**2 * q)
-        return Expectation(centre, xp.matmul(s.variance, squares) + rounded).flushed(self.tiny, xp)
+        own = DEVIATION**2 * (self.unit**2 * (sums + q) + self._of_weights(rounded) * q)
+        return Expectation(centre, xp.matmul(s.variance, squares) + own).flushed(self.tiny, xp)
 
-    def affine(self, s: Expectation, scale: Array | None, shift: Array | None, /) -> Expectation:
+    def affine(
+        self,
+        s: Expectation,
+        scale: Array | None,
+        shift: Array | None,
+        rounded: str | None = None,
+        /,
+    ) -> Expectation:
         """Go through x * scale + shift, of two roundings."""
         product, centre = affine(s.centre, scale, None), affine(s.centre, scale, shift)
         carried = affine(affine(s.variance, scale, None), scale, None)
         given = product * product + (0.0 if shift is None else shift * shift)
-        rounded = self.unit**2 * (product * product + centre * centre) + self.of_weights**2 * given
-        return Expectation(centre, carried + DEVIATION**2 * rounded).flushed(self.tiny, self.xp)
+        own = self.unit**2 * (product * product + centre * centre)
+        own = DEVIATION**2 * (own + self._of_weights(rounded) * given)
+        return Expectation(centre, carried + own).flushed(self.tiny, self.xp)
+
+    def _of_weights(self, rounded: str | None) -> float:
+        """Return the square of the unit of weights, which may have been rounded once before."""
+        before = 0.0 if rounded is None else PRECISIONS[rounded].unit
+        return self.of_weights**2 + before**2
 
     def normalize(self, s: Expectation, epsilon: float, /) -> Expectation:
         """Go through y = d / s for d = x - mean and s = sqrt(mean(d**2) + epsilon).

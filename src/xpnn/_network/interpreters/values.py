@@ -54,7 +54,7 @@ class Plain:
     def __init__(self, xp: Namespace | None) -> None:
         self.xp: Any = xp
 
-    def linear(self, x: Array, weight: Array, bias: Array | None, /) -> Array:
+    def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
         """Return x @ weight + bias."""
         return linear(x, weight, bias, xp=self.xp)
 
@@ -62,7 +62,9 @@ class Plain:
         """Return an activation of x."""
         return activation.function(x, xp=self.xp)
 
-    def affine(self, x: Array, scale: Array | None, shift: Array | None, /) -> Array:
+    def affine(
+        self, x: Array, scale: Array | None, shift: Array | None, _: str | None = None, /
+    ) -> Array:
         """Return x * scale + shift."""
         with library(x).guard(dtype_name(x.dtype)):
             return affine(x, scale, shift)
@@ -86,7 +88,7 @@ class Fast:
         self.xp = found.xp
         self._kernel = found.kernels.get("linear")
 
-    def linear(self, x: Array, weight: Array, bias: Array | None, /) -> Array:
+    def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
         """Return x @ weight + bias."""
         if self._kernel is not None and self._kernel.fits(x, weight, bias):
             return self._kernel.compute(x, weight, bias)
@@ -96,7 +98,9 @@ class Fast:
         """Return an activation of x, which knows its way with such arrays."""
         return activation.function(x)
 
-    def affine(self, x: Array, scale: Array | None, shift: Array | None, /) -> Array:
+    def affine(
+        self, x: Array, scale: Array | None, shift: Array | None, _: str | None = None, /
+    ) -> Array:
         """Return x * scale + shift."""
         return affine(x, scale, shift)
 

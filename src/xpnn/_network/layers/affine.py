@@ -1,6 +1,6 @@
 """Affine: every column times a number, plus a number."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
@@ -17,13 +17,17 @@ class Affine(Layer):
         Real floating numbers of any array library. Of NumPy arrays the layer has a copy of its own.
     shift : array, shape (n,), optional
         Of the same library, on the same device. One of the two there must be.
+    rounded : str, optional
+        The dtype that scale and shift were rounded to from parameters that the network was meant to have, as
+        `Network.fold` does: bounds and expected errors allow for it. Default None: they are meant as
+        they are.
 
     Raises
     ------
     TypeError
         If scale or shift is no floating array, or they are of different libraries.
     ValueError
-        If there is neither, or the shapes do not fit.
+        If there is neither, the shapes do not fit, or there is no such dtype.
 
     Notes
     -----
@@ -41,11 +45,14 @@ class Affine(Layer):
     """
 
     _children = ("scale", "shift")
+    _options = ("rounded",)
     kind = "affine"
     formula = "x * scale + shift"
 
     scale: Array | None = None
     shift: Array | None = None
+    _: KW_ONLY
+    rounded: str | None = None
 
     def __post_init__(self) -> None:
         given = [a for a in (self.scale, self.shift) if a is not None]
@@ -58,11 +65,12 @@ class Affine(Layer):
                 "Affine: expected scale and shift of one shape (n,), got "
                 f"{' and '.join(map(str, sorted(shapes)))}"
             )
-        self._set((), (self.scale, self.shift))
+        self._check_rounded(self.rounded)
+        self._set((self.rounded,), (self.scale, self.shift))
 
     def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return x * scale + shift, as the interpreter has it."""
-        return interpreter.affine(x, self.scale, self.shift)
+        return interpreter.affine(x, self.scale, self.shift, self.rounded)
 
     @property
     def takes(self) -> Shape:
@@ -76,5 +84,6 @@ class Affine(Layer):
 
     @property
     def words(self) -> list[str]:
-        """The number of columns, and what there is."""
-        return [*map(str, self.takes), *self.arrays]
+        """The number of columns, what there is, and whether it was rounded."""
+        rounded = [] if self.rounded is None else [f"rounded to {self.rounded}"]
+        return [*map(str, self.takes), *self.arrays, *rounded]

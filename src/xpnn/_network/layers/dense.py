@@ -1,14 +1,14 @@
 """Dense: one layer, activation(x @ weight + bias)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Self
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
 from xpnn._network.layers.linear import check_weight, check_width, linear
-from xpnn.errors import XpnnValueError
+from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,6 +27,10 @@ class Dense(Layer):
         Name of an activation of xpnn, with options where it has any: ``"sigmoid"``,
         ``"leaky_relu(negative_slope=0.2)"``, ``"gelu(approximate='tanh')"``; or the `activate` of
         another layer. Default "identity".
+    rounded : str, optional
+        The dtype that weight and bias were rounded to from parameters that the network was meant to have, as
+        `Network.fold` does: bounds and expected errors allow for it. Default None: they are meant as
+        they are.
 
     Attributes
     ----------
@@ -38,7 +42,7 @@ class Dense(Layer):
     TypeError
         If weight or bias is no floating array, or they are of different libraries.
     ValueError
-        If the shapes do not fit, or there is no such activation or option.
+        If the shapes do not fit, or there is no such activation, option or dtype.
 
     Notes
     -----
@@ -53,20 +57,23 @@ class Dense(Layer):
     """
 
     _children = ("weight", "bias")
-    _options = ("activation",)
+    _options = ("activation", "rounded")
     kind = "dense"
     formula = "x @ weight + bias"
 
     weight: Array
     bias: Array | None = None
     activation: str = "identity"
+    _: KW_ONLY
+    rounded: str | None = None
     activate: Activation = field(init=False)
 
     def __post_init__(self) -> None:
         activation = str(Activation.of(self.activation))
         self._check_arrays()
         check_weight("Dense", self.weight, self.bias)
-        self._set((activation,), (self.weight, self.bias))
+        self._check_rounded(self.rounded)
+        self._set((activation, self.rounded), (self.weight, self.bias))
 
     def _set(self, options: tuple[Any, ...], children: tuple[Any, ...]) -> None:
         super()._set(options, children)
@@ -74,7 +81,7 @@ class Dense(Layer):
 
     def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return x @ weight + bias, as the interpreter has it."""
-        return interpreter.linear(x, self.weight, self.bias)
+        return interpreter.linear(x, self.weight, self.bias, self.rounded)
 
     def activated(self, a: V, interpreter: Interpreter[V]) -> V:
         """Return activation(a), as the interpreter has it."""
@@ -82,7 +89,7 @@ class Dense(Layer):
 
     def apply(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return activation(x @ weight + bias), in one call."""
-        a = interpreter.linear(x, self.weight, self.bias)
+        a = interpreter.linear(x, self.weight, self.bias, self.rounded)
         return interpreter.activate(a, self.activate)
 
     @property
@@ -100,23 +107,51 @@ class Dense(Layer):
 
     @property
     def words(self) -> list[str]:
-        """The widths, whether there is a bias, the activation."""
+        """The widths, whether there is a bias, the activation, whether they were rounded."""
         n, m = self.weight.shape
         bias = [] if self.bias is None else ["bias"]
-        return [f"{n} -> {m}", *bias, self.activation]
+        rounded = [] if self.rounded is None else [f"rounded to {self.rounded}"]
+        return [f"{n} -> {m}", *bias, self.activation, *rounded]
 
     def fields(self) -> dict[str, Any]:
         """Return the activation and all of its options."""
-        return {"activation": self.activate.name, "options": dict(self.activate.options)}
+        made_by = {"activation": self.activate.name, "options": dict(self.activate.options)}
+        return {**super().fields(), **made_by}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> Self:
         """Make it of the fields and tensors of a model file."""
-        name, options = fields.get("activation"), fields.get("options")
-        if not (isinstance(name, str) and isinstance(options, dict) and len(fields) == 2):
+        others = dict(fields)
+        name, options = others.pop("activation", None), others.pop("options", None)
+        if not (isinstance(name, str) and isinstance(options, dict)):
             raise XpnnValueError(f"expected an activation and options, got {dict(fields)!r}")
-        return super().from_fields({"activation": str(Activation(name, options))}, tensors)
+        activation = str(Activation(name, options))
+        return super().from_fields({**others, "activation": activation}, tensors)
 
     def linear(self, x: Array, *, xp: Namespace | None = None) -> Array:
         """Return x @ weight + bias."""
         return linear(x, self.weight, self.bias, xp=xp)
+
+
+def dense_layers(
+    weights: Sequence[Array],
+    biases: Sequence[Array | None] | None,
+    hidden: str,
+    output: str,
+) -> list[Dense]:
+    """Return layers of weights and biases, one each, the last with another activation."""
+    weights = tuple(weights)
+    biases = (None,) * len(weights) if biases is None else tuple(biases)
+    if len(weights) != len(biases):
+        raise XpnnValueError(
+            f"Network.from_weights: expected as many biases as weights, got {len(weights)} "
+            f"weights and {len(biases)} biases; give None for a layer without"
+        )
+    activations = [hidden] * (len(weights) - 1) + [output]
+    layers = []
+    for i, parts in enumerate(zip(weights, biases, activations, strict=False)):
+        try:
+            layers.append(Dense(*parts))
+        except (XpnnTypeError, XpnnValueError) as error:
+            raise type(error)(f"layer {i}: {error}") from None
+    return layers

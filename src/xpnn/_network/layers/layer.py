@@ -24,16 +24,20 @@ Shape = tuple[int, ...]
 class Interpreter(Protocol[V]):
     """Gives the words that layers are made of a meaning, for values of some kind."""
 
-    def linear(self, x: V, weight: Array, bias: Array | None, /) -> V:
-        """Return x @ weight + bias."""
+    def linear(
+        self, x: V, weight: Array, bias: Array | None, rounded: str | None = None, /
+    ) -> V:  # fmt: skip
+        """Return x @ weight + bias, which were rounded to the dtype `rounded` if it is there."""
         ...
 
     def activate(self, x: V, activation: Activation, /) -> V:
         """Return an activation of x."""
         ...
 
-    def affine(self, x: V, scale: Array | None, shift: Array | None, /) -> V:
-        """Return x * scale + shift, each where it is there."""
+    def affine(
+        self, x: V, scale: Array | None, shift: Array | None, rounded: str | None = None, /
+    ) -> V:
+        """Return x * scale + shift, each where it is there; `rounded` as in `linear`."""
         ...
 
     def normalize(self, x: V, epsilon: float, /) -> V:
@@ -157,7 +161,8 @@ class Layer:
 
     def fields(self) -> dict[str, Any]:
         """Return what a model file holds of the layer beside its kind and its arrays."""
-        return {name: getattr(self, name) for name in self._options}
+        given = {name: getattr(self, name) for name in self._options}
+        return {name: value for name, value in given.items() if value is not None}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> Self:
@@ -177,14 +182,24 @@ class Layer:
     def _check_arrays(self) -> None:
         """Raise an error unless all arrays are floating, of one library and on one device."""
         name = type(self).__name__
-        arrays = {called: getattr(self, called) for called in self._children}
-        common_library(name, None, arrays)
-        for called, a in arrays.items():
-            if a is not None and dtype_name(a.dtype) not in FLOATS:
+        given = {called: getattr(self, called) for called in self._children}
+        # A field that has no default must be there; its class has no attribute of that name.
+        needed = {c: a for c, a in given.items() if a is not None or not hasattr(type(self), c)}
+        common_library(name, None, needed)
+        for called, a in needed.items():
+            if dtype_name(a.dtype) not in FLOATS:
                 raise XpnnTypeError(
                     f"{name}: expected real floating values in {called}, got dtype "
                     f"{dtype_name(a.dtype)}; convert it, e.g. to float32"
                 )
+
+    def _check_rounded(self, rounded: str | None) -> None:
+        """Raise ValueError unless it is the name of a floating dtype, or None."""
+        if rounded not in (None, *FLOATS):
+            raise XpnnValueError(
+                f"{type(self).__name__}: expected rounded to be one of {', '.join(FLOATS)} or None, "
+                f"got {rounded!r}"
+            )
 
     def _set(self, options: tuple[Any, ...], children: tuple[Any, ...]) -> None:
         """Take the fields as they are; NumPy's arrays become the layer's own."""
@@ -234,6 +249,14 @@ class Layer:
 
         children = tuple([new(name) for name in self._children])
         return self._unchecked(self._flatten()[1], children)
+
+    def changed(self, change: "Callable[[Layers], Layers]") -> Self:
+        """Return the layer with other layers inside: of each chain of them `change(layers)`."""
+        children, options = self._flatten()
+        if not any(isinstance(child, tuple) for child in children):
+            return self
+        new = [change(child) if isinstance(child, tuple) else child for child in children]
+        return self._unchecked(options, tuple(new))
 
     @property
     def structure(self) -> tuple[Any, ...]:

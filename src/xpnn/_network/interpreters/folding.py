@@ -1,0 +1,175 @@
+"""Folding: affine layers become part of the dense layers beside them, where that is the same function.
+
+The new parameters are sums of products of the old ones: integers, without error, rounded once at the end.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from xpnn._arrays import pytree
+from xpnn._arrays.backends.tracing import is_compiling
+from xpnn._arrays.dtypes import PRECISIONS, dtype_name, promote
+from xpnn._arrays.library import device_of, library, own_library
+from xpnn._arrays.transfer import from_numpy, to_numpy
+from xpnn._arrays.types import Array
+from xpnn._network.layers.affine import Affine
+from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.layer import Layer, Layers
+from xpnn._rounding.enclosure import off_by
+from xpnn._rounding.exact import Integers
+from xpnn.errors import XpnnTypeError
+
+
+class Step(NamedTuple):
+    """A product with a matrix, or with a number a column, and what is added."""
+
+    factor: Array | None
+    shift: Array | None
+    is_product: bool = False
+
+
+Steps = tuple[Step, ...]
+
+
+class Steady:
+    """The words as steps that are one product and one sum together, where they are no more than that."""
+
+    def linear(
+        self, x: Steps, weight: Array, bias: Array | None, rounded: str | None = None, /
+    ) -> Steps:
+        """Return one more step, if there is no product yet."""
+        if any(step.is_product for step in x):
+            raise _MoreThanOne
+        return self._with(x, Step(weight, bias, is_product=True), rounded)
+
+    def affine(
+        self, x: Steps, scale: Array | None, shift: Array | None, rounded: str | None = None, /
+    ) -> Steps:
+        """Return one more step."""
+        return self._with(x, Step(scale, shift), rounded)
+
+    def add(self, *_: Any) -> Steps:
+        """Say that this is more."""
+        raise _MoreThanOne
+
+    activate = normalize = flatten = add
+
+    @staticmethod
+    def _with(x: Steps, step: Step, rounded: str | None) -> Steps:
+        # To round parameters that were rounded before errs more than once to round exact ones.
+        if rounded is not None:
+            raise _MoreThanOne
+        return (*x, step)
+
+
+class _MoreThanOne(Exception):  # noqa: N818 -- no error
+    """Layers are more than one product and one sum."""
+
+
+def fold(layers: Layers) -> Layers:
+    """Return layers of the same function, as few as there can be."""
+    done: list[Layer] = []
+    group: list[Layer] = []
+    steps: Steps | None = None
+    for one in layers:
+        layer = one.changed(fold)
+        is_open = bool(group) and group[-1].activate.name == "identity"
+        joined = _steps(steps, layer) if is_open and steps is not None else None
+        if joined is None:
+            done += _as_one(group, steps)
+            group, joined = [], _steps((), layer)
+        group.append(layer)
+        steps = joined
+    return (*done, *_as_one(group, steps))
+
+
+def check_known(layers: Layers) -> None:
+    """Raise XpnnTypeError unless the values of all arrays can be looked at now."""
+    if is_compiling() or not all(library(a).is_known(a) for a in pytree.leaves(layers)):
+        raise XpnnTypeError(
+            "network.fold: expected weights whose values are known, got ones that a compiler or "
+            "transform traces; fold the network before that"
+        )
+
+
+def _steps(before: Steps, layer: Layer) -> Steps | None:
+    """Return the steps with those of a layer, without its activation; None if they are more than that."""
+    try:
+        return layer.preactivation(before, Steady())
+    except _MoreThanOne:
+        return None
+
+
+def _as_one(group: list[Layer], steps: Steps | None) -> list[Layer]:
+    """Return one layer in place of several; these where its parameters would be out of range."""
+    if steps is None or len(group) < 2:
+        return group
+    given = [a for step in steps for a in (step.factor, step.shift) if a is not None]
+    rounded = promote({dtype_name(a.dtype) for a in given})
+    try:
+        *numbers, shape = _exactly(steps)
+        new = [None if n is None else _rounded(n.floats(), rounded, given[0]) for n in numbers]
+    except (OverflowError, ValueError):  # integers are neither infinite nor NaN
+        return group
+    factor, shift = new
+    if shape is None:
+        return [Affine(factor, shift, rounded=rounded)]
+    xp = library(given[0]).xp
+    activation = str(group[-1].activate)
+    return [Dense(xp.reshape(factor, shape), shift, activation, rounded=rounded)]
+
+
+def _rounded(numbers: list[float], dtype: str, like: Array) -> Array:
+    """Return numbers as an array of a dtype beside another one.
+
+    OverflowError if they are too large, or the library makes zero of what is small.
+    """
+    found, xp = library(like), own_library().xp
+    given = xp.asarray(numbers, dtype=xp.float64)
+    if bool(xp.any(xp.abs(given) > PRECISIONS[dtype].largest)):
+        raise OverflowError
+    a = from_numpy(found, given, dtype, device_of(like))
+    new = xp.astype(to_numpy(a), xp.float64)
+    # Half of what `off_by` leaves for the way to binary64 is for the rounding of `given` itself.
+    if bool(xp.any(xp.abs(new - given) > off_by(xp.abs(new), dtype) / (1 + 2.0**-13))):
+        raise OverflowError
+    return a
+
+
+def _exactly(
+    steps: Steps,
+) -> tuple[Integers | None, Integers | None, tuple[int, ...] | None]:
+    """Return the factor and the shift of all steps, and the shape of the factor if it is a matrix."""
+    factor: Integers | None = None
+    shift: Integers | None = None
+    shape: tuple[int, ...] | None = None
+    for step in steps:
+        by, plus = _integers(step.factor), _integers(step.shift)
+        if step.is_product:
+            assert step.factor is not None is not by  # noqa: S101 -- a product has a matrix
+            shape = _, width = tuple(step.factor.shape)
+            if shift is not None:
+                columns = [by.values[j::width] for j in range(width)]
+                sums = [sum(map(operator.mul, shift.values, column)) for column in columns]
+                shift = Integers(sums, shift.power + by.power)
+            if factor is not None:
+                each = [v for v in factor.values for _ in range(width)]
+                factor = Integers(each, factor.power)
+        elif by is not None:
+            shift = None if shift is None else shift.times(by)
+            by = by if shape is None else Integers(by.values * shape[0], by.power)
+        factor = _both(factor, by, Integers.times)
+        shift = _both(shift, plus, Integers.plus)
+    return factor, shift, shape
+
+
+def _both(
+    a: Integers | None, b: Integers | None, f: Callable[[Integers, Integers], Integers]
+) -> Integers | None:
+    """Return f(a, b), or the one that there is."""
+    return b if a is None else a if b is None else f(a, b)
+
+
+def _integers(a: Array | None) -> Integers | None:
+    return None if a is None else Integers.of(to_numpy(a).reshape(-1).tolist())
