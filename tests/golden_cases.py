@@ -156,6 +156,7 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
     inside = xpnn.Dense(weight, shift, "tanh")
     first: Any = {
         "affine": xpnn.Affine(scale, shift),
+        "flatten": xpnn.Flatten((5, 1)),
         "layer_norm": xpnn.LayerNorm(scale, shift),
         "prelu": xpnn.PReLU(slope),
         "residual": xpnn.Residual([xpnn.Affine(scale), inside]),
@@ -164,7 +165,12 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
     return xpnn.Network([first, inside, last] if kind == "prelu" else [first, last])
 
 
-for _kind in ("affine", "layer_norm", "prelu", "residual"):
+def samples(kind: str, rows: np.ndarray) -> np.ndarray:
+    """Rows of 5 numbers as the network that has a layer of this kind takes them."""
+    return rows.reshape(-1, 5, 1) if kind == "flatten" else rows
+
+
+for _kind in ("affine", "flatten", "layer_norm", "prelu", "residual"):
     for _dtype in DTYPES:
 
         @case(f"layers {_kind} {_dtype}")
@@ -175,7 +181,7 @@ for _kind in ("affine", "layer_norm", "prelu", "residual"):
                     hard(dtype).reshape(-1)[:40].reshape(8, 5),
                 ]
             )
-            return layered(kind, dtype)(asarray(x), xp=xp)
+            return layered(kind, dtype)(asarray(samples(kind, x)), xp=xp)
 
 
 @case("digits")

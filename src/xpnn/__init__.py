@@ -7,6 +7,7 @@ from xpnn._activations import names as _names
 from xpnn._activations.names import *
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.flatten import Flatten
 from xpnn._network.layers.linear import linear
 from xpnn._network.layers.normalization import LayerNorm
 from xpnn._network.layers.prelu import PReLU
@@ -33,6 +34,7 @@ __all__ = [
     "Affine",
     "Backend",
     "Dense",
+    "Flatten",
     "LayerNorm",
     "Network",
     "NotReproducibleError",

@@ -174,6 +174,22 @@ def test_info(run):
     assert "2 x 1" in run("info", "line.safetensors").stdout
 
 
+def test_samples_of_several_axes(run, fails, backend):
+    """A file holds them with their axes, or as rows of so many numbers."""
+    network = xpnn.Network([xpnn.Flatten((28, 28)), *xpnn.load("digits").layers])
+    network.save("images.safetensors")
+    np.save("images.npy", X[:5].reshape(5, 28, 28))
+    np.savetxt("rows.csv", X[:5], delimiter=",")
+    for name in ("images.npy", "rows.csv"):
+        shown = run("predict", "images.safetensors", name, "--classes", "--backend", backend.name)
+        assert shown.stdout.split() == [str(c) for c in xpnn.load("digits").classify(X[:5])]
+    np.save("one.npy", X[0].reshape(28, 28))
+    assert "expected rows of 784 numbers" in fails("predict", "images.safetensors", "one.npy")
+    assert "flatten 28 x 28 -> 784" in run("info", "images.safetensors").stdout
+    shown = run("parity", "images.safetensors", "images.npy", "--backend", backend.name)
+    assert shown.exit_code == 0, shown.output
+
+
 def test_backends(run, backend):
     text = run("backends").stdout
     assert backend.name in text

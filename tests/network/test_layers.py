@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from golden_cases import layered
+from golden_cases import layered, samples
 
 import xpnn
 from xpnn._arrays.transfer import to_numpy
@@ -29,10 +29,12 @@ def error(y, desired):
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_are_within_the_bound_in_every_way(kind, backend, dtype):
     """Of the exact ones; and the errors are of the size expected."""
-    network, x = layered(kind, dtype), rows(1, dtype)
+    network, x = layered(kind, dtype), samples(kind, rows(1, dtype))
     a = backend.asarray(x)
     for of, method in OF.items():
-        desired = exact(network.to(np, dtype="float64").layers, x.astype("float64"), of)
+        desired = exact(
+            network.to(np, dtype="float64").layers, x.reshape(6, 5).astype("float64"), of
+        )
         bound = xpnn.error_bound(network, x, of=of)
         size = xpnn.expected_error(network, x, of=of)
         assert np.all(np.isfinite(bound))
@@ -58,12 +60,12 @@ def test_hostile_numbers_are_within_the_bound(kind, low, backend):
     rng = np.random.default_rng(2)
     x = rng.normal(size=(40, 5)) * 10.0 ** rng.integers(-30, 12, (40, 5))
     x[::3] = np.where(rng.random((14, 5)) < 0.5, 0.0, x[::3])
+    desired, x = exact(network.layers, x), samples(kind, x)
     with np.errstate(over="ignore"):
         bound = xpnn.error_bound(network, x, dtype=low)
         y = to_numpy(
             here(backend.xp.astype(backend.asarray(x, "float32"), getattr(backend.xp, low)))
         )
-    desired = exact(network.layers, x)
     wrong = np.asarray(error(y.astype("float64").tolist(), desired))
     known = np.all(np.isfinite(bound), axis=-1)
     assert known.sum() > 5
@@ -142,13 +144,60 @@ def test_normalized_as_torch_does(torch):
     assert np.all(wrong <= 2 * xpnn.error_bound(network, x))
 
 
+@pytest.mark.parametrize("lead", [(), (1,), (7,), (3000,), (2, 3), (0,), (2, 3, 4)])
+def test_flatten_takes_samples_of_several_axes(lead, backend, dtype):
+    """Whatever stands before them; the last axis runs fastest, whatever lies in memory."""
+    dense = xpnn.Dense(np.random.default_rng(0).normal(size=(24, 3)).astype(dtype))
+    network, flat = xpnn.Network([xpnn.Flatten((2, 3, 4)), dense]), xpnn.Network([dense])
+    x = np.random.default_rng(1).normal(size=(*lead, 2, 3, 4)).astype(dtype)
+    for a in (x, np.asfortranarray(x)):
+        given = backend.asarray(a)
+        for xp in (None, backend.xp, xpnn.reproducible(backend.xp)):
+            desired = flat(backend.asarray(x.reshape(*lead, 24)), xp=xp)
+            for _ in "12":
+                y = to_numpy(network(given, xp=xp))
+                np.testing.assert_array_equal(y, to_numpy(desired))
+        np.testing.assert_array_equal(
+            xpnn.error_bound(network, a), xpnn.error_bound(flat, x.reshape(*lead, 24))
+        )
+    a, z = network.layer_outputs(backend.asarray(x))[0]
+    assert tuple(a.shape) == tuple(z.shape) == (*lead, 24)
+
+
+@pytest.mark.parametrize("shape", [(24,), (3, 24), (3, 4), (5, 4, 3, 2), (7, 2, 3, 5)])
+def test_flatten_refuses_other_shapes(shape):
+    """Also after a call that is remembered."""
+    last = xpnn.Dense(np.ones((24, 2), "float32"), activation="softmax")
+    network = xpnn.Network([xpnn.Flatten((2, 3, 4)), last])
+    network(np.ones((7, 2, 3, 4), "float32"))
+    for f in (network, network.classify, network.layer_outputs):
+        with pytest.raises(
+            xpnn.XpnnValueError, match=r"x of shape \(\.\.\., 2, 3, 4\) for Flatten"
+        ):
+            f(np.ones(shape, "float32"))
+    for g in (xpnn.error_bound, xpnn.expected_error, xpnn.parity):
+        with pytest.raises(
+            xpnn.XpnnValueError, match=r"x of shape \(\.\.\., 2, 3, 4\) for Flatten"
+        ):
+            g(network, np.ones(shape, "float32"))
+
+
+def test_a_network_without_weights_takes_integers(backend):
+    network = xpnn.Network([xpnn.Flatten((2, 2))])
+    x = backend.asarray(np.arange(8).reshape(2, 2, 2))
+    y = network(x)
+    assert y.dtype == xpnn.identity(x).dtype
+    np.testing.assert_array_equal(to_numpy(y), np.arange(8).reshape(2, 4))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_files(kind, tmp_path):
     network = layered(kind, "float32")
     network.save(tmp_path / "a.safetensors", metadata={"from": "here"})
     loaded = xpnn.load(tmp_path / "a.safetensors")
     assert repr(loaded) == repr(network)
-    np.testing.assert_array_equal(loaded(rows(0, "float32")), network(rows(0, "float32")))
+    x = samples(kind, rows(0, "float32"))
+    np.testing.assert_array_equal(loaded(x), network(x))
     assert b'\\"format_version\\": 2' in (tmp_path / "a.safetensors").read_bytes()
     loaded.save(tmp_path / "b.safetensors", metadata={"from": "here"})
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
@@ -159,7 +208,7 @@ def test_files(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_under_jit_grad_and_vmap(kind, jax):
     network = layered(kind, "float32").to(jax.numpy)
-    x = jax.numpy.asarray(rows(3, "float32"))
+    x = jax.numpy.asarray(samples(kind, rows(3, "float32")))
     np.testing.assert_allclose(jax.jit(lambda n, x: n(x))(network, x), network(x), rtol=1e-5)
     np.testing.assert_allclose(jax.vmap(network)(x), network(x), rtol=1e-5)
     gradient = jax.grad(lambda n: -n.log_proba(x)[:, 0].mean())(network)
@@ -168,7 +217,8 @@ def test_under_jit_grad_and_vmap(kind, jax):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_under_torch_compile_and_grad(kind, torch):
-    network, x = layered(kind, "float32"), torch.asarray(rows(3, "float32"))
+    network = layered(kind, "float32")
+    x = torch.asarray(samples(kind, rows(3, "float32")))
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), network(x))
     there = network.to(torch)
@@ -179,7 +229,7 @@ def test_under_torch_compile_and_grad(kind, torch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_parity_and_explain(kind):
-    network, x = layered(kind, "float32"), rows(5, "float32")
+    network, x = layered(kind, "float32"), samples(kind, rows(5, "float32"))
     report = xpnn.parity(network, x, backends=["numpy"])
     assert report.passed, report
     assert xpnn.explain(network, x, network(x)).passed
@@ -202,6 +252,9 @@ def test_a_missing_shift_is_named():
         (xpnn.Affine, "Affine: expected scale or shift"),
         (lambda: xpnn.Affine(np.ones(2), np.ones(3)), r"Affine: .*\(2,\) and \(3,\)"),
         (lambda: xpnn.PReLU(np.ones((2, 2))), r"PReLU: expected slope of shape \(n,\)"),
+        (lambda: xpnn.Flatten(()), r"Flatten: expected the lengths .* got \(\)"),
+        (lambda: xpnn.Flatten((2, 0)), r"Flatten: expected the lengths .* got \(2, 0\)"),
+        (lambda: xpnn.Network([xpnn.Dense(np.ones((3, 4))), xpnn.Flatten((2, 2))]), "take the 4"),
         (lambda: xpnn.LayerNorm(np.ones((2, 2))), r"LayerNorm: expected weight of shape \(n,\)"),
         (lambda: xpnn.LayerNorm(np.ones(0)), r"LayerNorm: .* n > 0, got shape \(0,\)"),
         (lambda: xpnn.LayerNorm(np.ones(2), np.ones(3)), r"LayerNorm: .*\(2,\), got shape \(3,\)"),
@@ -216,3 +269,9 @@ def test_a_missing_shift_is_named():
 def test_bad_layers(make, words):
     with pytest.raises(xpnn.XpnnValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("shape", ["2 x 8", 28, (2.0, 2), None, np.ones(2)])
+def test_flatten_of_no_shape(shape):
+    with pytest.raises(xpnn.XpnnTypeError, match="Flatten: expected shape to be a tuple"):
+        xpnn.Flatten(shape)

@@ -162,6 +162,14 @@ class Arguments(NamedTuple):
     """Whether the formula is to run as it is written."""
 
 
+def promoted(function: str, found: Library, names: set[str], like: Array) -> str:
+    """Return the name of what floating dtypes promote to; the default of the library for none."""
+    if names:
+        return promote(names)
+    found.check_default_float(function)
+    return default_float(found.xp, device_of(like))
+
+
 def in_native_order(x: Array) -> Array:
     """Return a NumPy array in this machine's byte order, in which results are; others as they are."""
     if not isinstance(x, np.ndarray) or x.dtype.isnative:
@@ -180,9 +188,7 @@ def prepare(
     first = next(iter(arrays.values()))
     names = float_names(function, arrays)
     arrays = {called: in_native_order(a) for called, a in arrays.items()}
-    if not names:
-        found.check_default_float(function)
-    name = promote(names) if names else default_float(found.xp, device_of(first))
+    name = promoted(function, found, names, first)
     result = next(
         (a.dtype for a in arrays.values() if a is not None and dtype_name(a.dtype) == name), None
     )

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from xpnn._arrays.axes import Slices
+from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import Layers, check_chain, outputs_of
@@ -26,6 +28,18 @@ def check_input(function: str, layers: Layers, x: Array) -> None:
         layer.check_input(f"{function}, layer {i}", x)
         if layer.takes is not None or layer.gives((1,)) != (1,):
             return
+
+
+def laid_out(function: str, layers: Layers, x: Array) -> Array:
+    """Return x with one axis for those of a sample, where the layers take samples of several."""
+    axes = layers[0].axes
+    if axes == 1:
+        return x
+    found = common_library(function, None, {"x": x})
+    check_input(function, layers, x)
+    shape = tuple(x.shape)
+    with found.guard(dtype_name(x.dtype)):
+        return Slices(shape, tuple(range(len(shape)))[-axes:]).flatten(x, found.xp)
 
 
 def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library, Node
 from xpnn._arrays.backends.tracing import is_recorded
-from xpnn._arrays.dtypes import computing_float, float_names, floating_name, promote
+from xpnn._arrays.dtypes import computing_float, float_names, floating_name
 from xpnn._arrays.library import (
     common_library,
     device_of,
     in_native_order,
     key_of,
     library,
+    promoted,
 )
 from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._network import cached
-from xpnn._network.checks import Class, check_classes, check_input, check_layers
+from xpnn._network.checks import Class, check_classes, check_input, check_layers, laid_out
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
 from xpnn._network.interpreters import values
@@ -248,7 +249,7 @@ class Network:
         self, x: Array, /, *, xp: Namespace | None = None
     ) -> list[tuple[Array, Array]]:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
-        x = in_native_order(x)
+        x = in_native_order(laid_out("network.layer_outputs", self.layers, x))
         found, layers, forward = self._start("network.layer_outputs", values.outputs, x, xp)
         z, outputs, by = forward.enter(found, x), [], Plain(xp and found.xp)
         for layer in layers:
@@ -364,13 +365,9 @@ class Network:
             f"probabilities, got {self.output}: this network is a regression; call network(x)"
         )
 
-    def _rows(
-        self,
-        function: str,
-        part: Part,
-        x: Array,
-        xp: Namespace | None,
-    ) -> Array:
+    def _rows(self, function: str, part: Part, x: Array, xp: Namespace | None) -> Array:
+        if self.layers[0].axes > 1:
+            x = laid_out(function, self.layers, x)
         y = cached.again(part, x, self._copies) if xp is None else None
         if y is not None:
             return y
@@ -402,8 +399,10 @@ class Network:
         found = common_library(function, xp, {"x": x})
         if not self.follows:
             check_place(function, x, found, first_array(self.layers))
-        check_input(function, self.layers, x)
-        return found, promote(float_names(function, {"x": x}) | self._dtypes)
+        if self.layers[0].axes == 1:  # or `laid_out` did
+            check_input(function, self.layers, x)
+        names = float_names(function, {"x": x}) | self._dtypes
+        return found, promoted(function, found, names, x)
 
     @property
     def _dtypes(self) -> set[str]:
@@ -422,6 +421,7 @@ class Network:
         """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
         from xpnn._network.interpreters.bounds import Pass, run  # noqa: PLC0415
 
+        x = laid_out(function, self.layers, x)
         found, name = self._checked(function, x, xp)
         x, found = found.to_raw(x), found.raw
         layers_at = partial(self._layers_at, dtype="float64", use="analysis")

@@ -77,7 +77,7 @@ class Steps:
         """Say that this is more."""
         raise _MoreThanSteps
 
-    add = normalize
+    add = flatten = normalize
 
     def activate(self, x: tuple[Step, ...], activation: Activation, /) -> tuple[Step, ...]:
         """Return the steps, the last with an activation."""

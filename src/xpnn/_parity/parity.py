@@ -19,12 +19,12 @@ from xpnn._arrays.dtypes import (
 )
 from xpnn._arrays.installed import backend_library
 from xpnn._arrays.installed import backends as all_backends
-from xpnn._arrays.library import common_library, library
+from xpnn._arrays.library import common_library, library, promoted
 from xpnn._arrays.transfer import find_device, from_numpy, to_numpy
 from xpnn._arrays.types import Array, Device, DType, Namespace, Values
 from xpnn._network.checks import check_input
 from xpnn._network.copies import layer_dtypes
-from xpnn._network.layers.layer import outputs_of
+from xpnn._network.layers.layer import Shape, as_samples, outputs_of
 from xpnn._network.network import Network
 from xpnn._parity.causes import likely
 from xpnn._parity.layers import first_unsound
@@ -162,7 +162,8 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     dtype = dtype_name(y.dtype)
     if dtype not in FLOATS:
         raise XpnnTypeError(f"explain: expected y of a real floating dtype, got {dtype}")
-    expected = (*x.shape[:-1], *(outputs_of(network.layers, tuple(x.shape[-1:])) or y.shape[-1:]))
+    lead, sample = _split(network, x)
+    expected = (*lead, *(outputs_of(network.layers, sample) or y.shape[-1:]))
     if tuple(y.shape) != expected:
         raise XpnnValueError(
             f"explain: expected y of shape {expected} for x of shape {tuple(x.shape)}, got shape "
@@ -172,7 +173,7 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     standard = Standard.make(reference, dtype)
     y = to_numpy(y).reshape(-1, expected[-1])
     comparison = standard.compare(y, None)
-    cause = likely(standard, y, comparison, tuple(x.shape[:-1])) if comparison.faults else None
+    cause = likely(standard, y, comparison, lead) if comparison.faults else None
     notes = _notes(network, standard, y)
     faults = tuple(comparison.faults)
     return Explanation(dtype, reference.words, comparison, faults, cause, notes)
@@ -199,10 +200,17 @@ def _notes(network: Network, standard: Standard, y: Values) -> tuple[str, ...]:
 
 def _given(function: str, network: Network, x: Array) -> tuple[Values, str]:
     """Check x; return it as NumPy's, and the dtype that network(x) has."""
-    common_library(function, None, {"x": x})
+    found = common_library(function, None, {"x": x})
     names = float_names(function, {"x": x}) | layer_dtypes(network.layers)
     check_input(function, network.layers, x)
-    return to_numpy(x), promote(names)
+    lead, sample = _split(network, x)
+    return to_numpy(x).reshape(*lead, math.prod(sample)), promoted(function, found, names, x)
+
+
+def _split(network: Network, x: Array) -> tuple[Shape, Shape]:
+    """Return the shape of the input without that of a sample, and that of a sample."""
+    axes, shape = network.layers[0].axes, tuple(x.shape)
+    return shape[:-axes], shape[-axes:]
 
 
 class _Place(NamedTuple):
@@ -259,7 +267,8 @@ def _run(network: Network, standard: Standard, place: _Place) -> Iterator[Result
         placed = network.to(found.xp, device=place.device, dtype=dtype)
         follows = network.follows and promote(layer_dtypes(network.layers) | {dtype}) == dtype
         called = network if follows else placed
-        x = from_numpy(found, reference.x, dtype, place.device)
+        rows = as_samples(network.layers, reference.x)
+        x = from_numpy(found, rows, dtype, place.device)
         for way, xp in (("fast", None), ("reproducible", reproducible(found.xp))):
             make = partial(Result, place.backend, place.words, dtype, way)
             classes = None
@@ -307,10 +316,11 @@ def _layer_at_fault(network: Network, x: Array, standard: Standard, xp: Namespac
     found, computing = library(x), computing_float(standard.dtype)
     there = network.to(x, dtype=computing)
     rows = found.xp.astype(x, getattr(found.xp, computing))
-    rows = found.xp.stack([rows[i, :] for i in standard.reference.sample])
+    rows = found.xp.stack([rows[i, ...] for i in standard.reference.sample])
     outputs = [(to_numpy(a), to_numpy(z)) for a, z in there.layer_outputs(rows, xp=xp)]
     layers = there.to(host().xp, dtype="float64").layers
-    return str(guarded(first_unsound, layers, to_numpy(rows), outputs, computing))
+    given = to_numpy(rows).reshape(len(outputs[0][0]), -1)
+    return str(guarded(first_unsound, layers, given, outputs, computing))
 
 
 def _alike(results: list[Result]) -> list[Result]:

@@ -16,9 +16,10 @@ def show_model(model: str, console: Console) -> None:
     table = Table("layer", "shape", "bias", "activation", "dtype", "parameters")
     for i, layer in enumerate(network.layers):
         shapes = (layer.takes, layer.gives(layer.takes))
-        shape = " x ".join(str(n) for sample in shapes for n in sample or ("any",))
+        takes, gives = (" x ".join(map(str, sample or ("any",))) for sample in shapes)
+        shape = f"{takes} x {gives}"
         if layer.kind != "dense":
-            shape = f"{layer.kind} {shape}"
+            shape = f"{layer.kind} {takes}" + f" -> {gives}" * (takes != gives)
         bias = "yes" if "bias" in layer.arrays else "no"
         dtype = "/".join(sorted(layer.dtypes)) + ", rounded" * ("rounded" in layer.fields())
         table.add_row(str(i), shape, bias, str(layer.activate), dtype, f"{layer.parameters:,}")

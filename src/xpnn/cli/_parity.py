@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xpnn._files.npy_rows import Rows
+from xpnn._network.layers.layer import as_samples
 from xpnn._network.network import Network
 from xpnn._parity.parity import parity
 from xpnn._parity.plot import check as check_plots
@@ -58,6 +59,7 @@ def report_on(network: Network, rows: Rows, question: Question) -> Report:
     """Read the first rows, and hold the backends to the exact results."""
     x = next(rows.pieces(question.rows))
     x = np.array(x, dtype=x.dtype.newbyteorder("="))  # not a read-only map in another byte order
+    x = as_samples(network.layers, x)
     _, of, backends, devices, dtypes = question
     return parity(network, x, of=of, backends=backends, devices=devices, dtypes=dtypes)
 

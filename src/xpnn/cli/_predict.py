@@ -23,7 +23,7 @@ from xpnn._files.npy_rows import Numbers, Rows, rows_of
 from xpnn._files.rows import read_rows
 from xpnn._files.streams import is_standard
 from xpnn._files.written_rows import output_format, write_rows
-from xpnn._network.layers.layer import first_array, taken_by
+from xpnn._network.layers.layer import as_samples, first_array, taken_by
 from xpnn._network.network import Network
 from xpnn._reproducible import GUARANTEE, reproducible
 from xpnn.cli import _files, _receipt
@@ -96,7 +96,7 @@ class Job(NamedTuple):
             elif not hasattr(found.xp, x.dtype.name):  # float16, which the standard lacks
                 x = x.astype(np.float32)
             # A copy, as the rows may be a read-only map of a file, in another byte order.
-            x = np.array(x, dtype=x.dtype.newbyteorder("="))
+            x = np.array(as_samples(network.layers, x), dtype=x.dtype.newbyteorder("="))
             try:
                 return to_numpy(method(network, found.xp.asarray(x, device=device), xp=xp))
             except (RuntimeError, MemoryError) as error:  # what torch and JAX say without memory

@@ -29,7 +29,7 @@ from xpnn._arrays.library import device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
 from xpnn._network.interpreters.values import affine, ending, passed
-from xpnn._network.layers.layer import Layers
+from xpnn._network.layers.layer import Layers, Shape
 from xpnn._network.layers.linear import linear
 from xpnn._network.layers.normalization import normalized
 from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed, entered, finished, off_by
@@ -146,6 +146,10 @@ class Bounds(NamedTuple):
         size = xp.abs(s.centre) + s.reach + xp.abs(t.centre) + t.reach
         errors = s.errors + t.errors + by.unit * size + 4 * by.tiny
         return enclosed(s.centre + t.centre, errors, size, by.largest, xp)
+
+    def flatten(self, s: Enclosure, _: Shape, /) -> Enclosure:
+        """Return s, which the network has laid out."""
+        return s
 
     def activate(self, s: Enclosure, activation: Activation, /) -> Enclosure:
         """Go through an activation, as its record has it."""

@@ -9,7 +9,7 @@ import operator
 from xpnn._activations.activation import Activation
 from xpnn._arrays.types import Values
 from xpnn._network.interpreters.values import ending, passed
-from xpnn._network.layers.layer import Layers
+from xpnn._network.layers.layer import Layers, Shape
 from xpnn._rounding.exact import Integers, Number, context
 
 Row = Integers | list[Number]
@@ -65,6 +65,10 @@ class Exact:
         """Return x + y."""
         pairs = zip(rows, others, strict=True)
         return [list(map(operator.add, _numbers(x), _numbers(y))) for x, y in pairs]
+
+    def flatten(self, rows: list[Row], _: Shape, /) -> list[Row]:
+        """Return rows, which the network has laid out."""
+        return rows
 
     def activate(self, rows: list[Row], activation: Activation, /) -> list[Row]:
         """Return an activation of each row."""

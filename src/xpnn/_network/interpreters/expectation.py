@@ -15,6 +15,7 @@ from xpnn._arrays.dtypes import PRECISIONS, computing_float, dtype_name, is_roun
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.interpreters.bounds import Pass
 from xpnn._network.interpreters.values import affine, ending, passed
+from xpnn._network.layers.layer import Shape
 from xpnn._network.layers.linear import linear
 from xpnn._network.layers.normalization import normalized
 from xpnn._rounding.enclosure import smallest_normal
@@ -98,6 +99,10 @@ class Expectations(NamedTuple):
         centre = s.centre + t.centre
         variance = s.variance + t.variance + (DEVIATION * self.unit * centre) ** 2
         return Expectation(centre, variance).flushed(self.tiny, self.xp)
+
+    def flatten(self, s: Expectation, _: Shape, /) -> Expectation:
+        """Return s, which the network has laid out."""
+        return s
 
     def activate(self, s: Expectation, activation: Activation, /) -> Expectation:
         """Go through an activation, as its record has it."""

@@ -9,7 +9,7 @@ from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.library import device_of, library
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.layers.layer import Interpreter, Layers, V
+from xpnn._network.layers.layer import Interpreter, Layers, Shape, V
 from xpnn._network.layers.linear import linear, product
 from xpnn._network.layers.normalization import normalized
 from xpnn.errors import XpnnValueError
@@ -80,6 +80,10 @@ class Plain:
         with library(x).guard(dtype_name(x.dtype)):
             return x + y
 
+    def flatten(self, x: Array, _: Shape, /) -> Array:
+        """Return x, which the network has laid out."""
+        return x
+
 
 class Fast:
     """The words for arrays of one library that are known to fit each other."""
@@ -111,6 +115,10 @@ class Fast:
     def add(self, x: Array, y: Array, /) -> Array:
         """Return x + y."""
         return x + y
+
+    def flatten(self, x: Array, _: Shape, /) -> Array:
+        """Return x, which the network has laid out."""
+        return x
 
 
 def affine(x: Array, scale: Array | None, shift: Array | None) -> Array:

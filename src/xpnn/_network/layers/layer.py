@@ -48,6 +48,13 @@ class Interpreter(Protocol[V]):
         """Return x + y."""
         ...
 
+    def flatten(self, x: V, shape: Shape, /) -> V:
+        """Return x with one axis for those of a sample, which have this shape.
+
+        A network has made one of them before its first layer: where it runs, this is x.
+        """
+        ...
+
 
 class Layer:
     """One step of a network: frozen, a pytree, and the same for every interpreter.
@@ -67,6 +74,8 @@ class Layer:
     formula: ClassVar[str]
     """What `preactivation` computes, for people."""
 
+    axes: int = 1
+    """How many axes a sample has that the layer takes."""
     activate: Activation = Activation.of("identity")
     """The activation that the layer ends in."""
     first: Array | None
@@ -312,6 +321,12 @@ def outputs_of(layers: Layers, sample: Shape | None = None) -> Shape | None:
     return sample
 
 
+def as_samples(layers: Layers, rows: Array) -> Array:
+    """Return rows of numbers as samples of the shape that layers take."""
+    shape = taken_by(layers) if layers[0].axes > 1 else None
+    return rows if shape is None else rows.reshape((-1, *shape))
+
+
 def check_chain(function: str, layers: Layers) -> None:
     """Raise an error unless these are layers each of which takes what the one before gives."""
     if not layers:
@@ -328,6 +343,11 @@ def check_chain(function: str, layers: Layers) -> None:
             raise XpnnValueError(
                 f"{function}: expected layer {i} to take the {_size(sample)} outputs of layer "
                 f"{i - 1}, got {layers[i - 1]!r} and {layer!r}"
+            )
+        if i and layer.axes > 1:
+            raise XpnnValueError(
+                f"{function}: expected {layer!r}, which takes samples of several axes, to be the first "
+                f"layer, got it as layer {i}"
             )
         sample = layer.gives(sample if layer.takes is None else layer.takes)
 
