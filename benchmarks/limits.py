@@ -19,7 +19,7 @@ from _cases import Network
 
 import xpnn
 from xpnn._execution import computation
-from xpnn._network import cached
+from xpnn._network import passes
 
 WIDE = (10, 512, 512, 512, 512, 1000)
 DIGITS, SMALL = (784, 50, 100, 10), (64, 32, 10)
@@ -55,7 +55,7 @@ def tiles() -> None:
     case = Network(WIDE, 10_000)
     x = _networks.sample(case)
     for mib in TILES:
-        cached._CACHE = mib * 2**20  # noqa: SLF001
+        passes._CACHE = mib * 2**20  # noqa: SLF001
         network = _networks.ours(case)
         print(f"tiles of {mib} MiB:", least(lambda network=network: network(x), 1))
 

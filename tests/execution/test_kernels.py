@@ -8,7 +8,7 @@ import pytest
 import xpnn
 from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import to_numpy
-from xpnn._execution import computation
+from xpnn._execution import functions
 
 EDGES = [
     *(0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 40.0, -40.0, 1e30, -1e30, math.inf, -math.inf, math.nan),
@@ -62,7 +62,7 @@ def used(monkeypatch, torch):
 
     counted = {name: counting(name, kernel) for name, kernel in found.kernels.items()}
     monkeypatch.setattr(found, "kernels", counted)
-    monkeypatch.setattr(computation.Known, "find", lambda *_: None)  # what was found before
+    monkeypatch.setattr(functions.Planner, "find", lambda *_: None)  # what was found before
     return calls
 
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 import xpnn
 import xpnn.models
 from xpnn._execution import threads
-from xpnn._network import cached
+from xpnn._execution.tiles import Tiled
 
 NETWORKS = {
     "digits": xpnn.load("digits"),
@@ -78,14 +78,14 @@ def test_the_threads_of_the_blas_do_not_count_for_few_rows(name):
 
 
 def test_as_many_threads_as_the_user_gave_the_blas(limit, monkeypatch):
-    seen, right = set(), cached.Tiled._run
+    seen, right = set(), Tiled._run
 
     def run(self, *arguments):
         seen.add(threading.get_ident())
         assert set(numbers()) == {1}
         return right(self, *arguments)
 
-    monkeypatch.setattr(cached.Tiled, "_run", run)
+    monkeypatch.setattr(Tiled, "_run", run)
     network = NETWORKS["digits"]
     assert threads.count() == limit
     for _ in range(20):

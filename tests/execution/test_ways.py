@@ -8,7 +8,7 @@ import pytest
 
 import xpnn
 from xpnn._activations.table import ELEMENTWISE
-from xpnn._execution import computation, threads, tiles
+from xpnn._execution import functions, on_numpy, plans, threads, tiles
 
 NAMES = [f.__name__ for f in ELEMENTWISE]
 ALONG = ("softmax", "log_softmax", "logsumexp")
@@ -43,10 +43,10 @@ def assert_same(got, desired):
 def small_tiles(monkeypatch):
     """Tiles of few rows, so that there are many, for functions that are called anew."""
     for name in ("_CACHE", "_LEAST", "_LONG"):
-        monkeypatch.setattr(computation, name, 2**13)
+        monkeypatch.setattr(on_numpy, name, 2**13)
     monkeypatch.setattr(tiles, "_LITTLE", 2**8)
-    monkeypatch.setattr(computation.Known, "find", lambda *_: None)
-    monkeypatch.setattr(computation, "_remember", lambda *_: None)
+    monkeypatch.setattr(functions.Planner, "find", lambda *_: None)
+    monkeypatch.setattr(plans.PlanCache, "keep", lambda *given: given[-1])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
@@ -106,18 +106,18 @@ def test_along_an_axis_in_tiles(name, small_tiles):
 @pytest.mark.parametrize("shape", [(3000, 5), (9000, 64), (3000, 65)])
 def test_few_long_columns(name, shape, small_tiles, monkeypatch):
     kinds = []
-    right = computation.AlongAxis._tiled_for
+    right = on_numpy.AlongAxis._tiled_for
     monkeypatch.setattr(
-        computation.AlongAxis,
+        on_numpy.AlongAxis,
         "_tiled_for",
-        lambda self, n, kind: kinds.append(kind) or right(self, n, kind),
+        lambda self, kind: kinds.append(kind) or right(self, kind),
     )
     function, x = getattr(xpnn, name), numbers(shape, "float32")
     exact = function(x.astype("float64"), axis=0, xp=np).astype("float32")
     kinds.clear()
     y = function(x, axis=0)
     assert y.flags.c_contiguous
-    assert kinds == ["turned" if shape[1] <= 64 else "columns"]
+    assert kinds == ["transposed" if shape[1] <= 64 else "columns"]
     rtol = np.finfo("float32").eps * 20
     np.testing.assert_allclose(y, exact, rtol=rtol)
     np.testing.assert_allclose(function(x[:, :2], axis=0), exact[..., :2], rtol=rtol)
@@ -127,14 +127,19 @@ def test_few_long_columns(name, shape, small_tiles, monkeypatch):
         np.testing.assert_allclose(y[0], exact, rtol=rtol)
 
 
+def planner_of(name):
+    """What plans the calls of a function."""
+    function = getattr(xpnn, name)
+    plan = getattr(function, "plan", None)
+    cells = [cell.cell_contents for cell in (plan and plan.__closure__) or ()]
+    found = [*cells, function.__globals__.get("_planner")]
+    return next(planner for planner in found if isinstance(planner, functions.Planner))
+
+
 def fresh(monkeypatch):
     """Functions that were never called."""
     for name in ("sigmoid", *ALONG):
-        cells = [getattr(xpnn, name).__globals__.get("_known")]
-        cells += [cell.cell_contents for cell in getattr(xpnn, name).__closure__ or ()]
-        for known in cells:
-            if isinstance(known, computation.Known):
-                monkeypatch.setattr(known, "ways", {})
+        monkeypatch.setattr(planner_of(name), "_plans", plans.PlanCache())
 
 
 LENGTHS = (1, 7, 16, 17, 65, 2047, 2**14, 2**14 + 1)
@@ -224,16 +229,12 @@ def test_options_without_a_hash():
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr(computation, "_MOST", 3)
+    monkeypatch.setattr(plans, "MOST", 3)
+    monkeypatch.setattr(planner_of("leaky_relu"), "_plans", plans.PlanCache())
     x = numbers(5)
     for i in range(10):
         xpnn.leaky_relu(x, negative_slope=i / 10)
-    known = next(
-        cell.cell_contents
-        for cell in xpnn.leaky_relu.__closure__
-        if isinstance(cell.cell_contents, computation.Known)
-    )
-    assert len(known.ways[np.ndarray]) <= 3
+    assert len(planner_of("leaky_relu")._plans) == 3
     for n in range(2, 12):
         for _ in "12":
             np.testing.assert_allclose(xpnn.softmax(numbers((2, n))).sum(axis=1), 1)

@@ -24,8 +24,8 @@ METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
 LIBRARIES = [name for name in installed.installed() if name != "cupy"]
 
 _COMPUTING = (
-    "_execution.recorder _execution.tiles _execution.program _execution.computation"
-    " _network.cached _reproducible.engine _reproducible.arithmetic.exact"
+    "_execution.recorder _execution.tiles _execution.program _execution.plans _execution.on_numpy"
+    " _network.passes _reproducible.engine _reproducible.arithmetic.exact"
 )
 
 

@@ -8,10 +8,11 @@ import pytest
 from networks import random_network
 
 import xpnn
+from xpnn._arrays.backends.protocol import Kernel
 from xpnn._arrays.library import library
 from xpnn._arrays.transfer import to_numpy
 from xpnn._execution import threads
-from xpnn._network import cached
+from xpnn._network import passes
 from xpnn._network.interpreters import values
 
 OF = {"__call__": "output", "logits": "logits", "log_proba": "log_proba", "classify": None}
@@ -120,11 +121,14 @@ def test_memory_stays_flat():
 def test_formulas_run_as_written_with_xp(monkeypatch, backend):
     network, x = network_and_rows(3)
 
-    def fast(*arguments):
+    def fast(*arguments, **options):
         raise AssertionError
 
-    monkeypatch.setattr(cached, "run", fast)
+    monkeypatch.setattr(passes, "compiled", fast)
+    monkeypatch.setattr(passes, "in_tiles", fast)
     x = backend.asarray(x)
+    kernels = {name: Kernel(fast) for name in ("linear", "sigmoid", "softmax")}
+    monkeypatch.setattr(library(x), "kernels", kernels)
     assert to_numpy(network(x, xp=backend.xp)).shape == (3, 10)
     with pytest.raises(AssertionError):
         network(x)
@@ -144,10 +148,10 @@ def test_jax_traces_once_for_each_structure(jax):
     for weights in (network, random_network((20, 30, 10), "sigmoid", "softmax", seed=9)):
         layers = weights.to(x).layers
         for _ in "123":
-            y = cached.compiled(found, forward, layers)(x)
+            y = passes.compiled(found, forward, layers)(x)
             np.testing.assert_allclose(to_numpy(y), to_numpy(weights(x, xp=found.xp)), rtol=1e-5)
     assert traced == [(3, 20)]
-    cached.compiled(found, forward, layers)(x[:2])
+    passes.compiled(found, forward, layers)(x[:2])
     assert len(traced) == 2
 
 

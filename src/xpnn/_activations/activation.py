@@ -10,6 +10,7 @@ from xpnn._activations.record import Record
 from xpnn._activations.table import RECORDS
 from xpnn._arrays.arguments import check, check_names, options_of
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.computation import Plan
 from xpnn._rounding.exact import Number, context
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -59,6 +60,11 @@ class Activation:
 
     def __call__(self, x: Array, *, xp: Namespace | None = None) -> Array:
         return self.function(x, xp=xp)
+
+    def plan(self, x: Array, xp: Namespace | None = None) -> Plan:
+        """Return what computes it for arrays like x, called with the array and None for a mask."""
+        function: Any = self.record.function
+        return function.plan(x, xp, **dict(self.options))  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
         return self.text

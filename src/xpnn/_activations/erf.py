@@ -13,7 +13,7 @@ from xpnn._activations.parts import at_most, magnitude, polynomial
 from xpnn._activations.record import record
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.computation import elementwise
+from xpnn._execution.functions import elementwise
 from xpnn._rounding.exact import clip
 from xpnn._rounding.slopes import ELEMENTARY, Slope, nearest_to_zero
 

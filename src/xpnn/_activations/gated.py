@@ -13,7 +13,7 @@ from xpnn._activations.record import record
 from xpnn._activations.sigmoids import logistic
 from xpnn._arrays.arguments import Choice
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.computation import elementwise
+from xpnn._execution.functions import elementwise
 from xpnn._rounding.exact import Number as Exact
 from xpnn._rounding.exact import clip
 from xpnn._rounding.slopes import ELEMENTARY, Slope, tail_below

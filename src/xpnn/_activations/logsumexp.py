@@ -5,12 +5,13 @@ Written for one axis; several are brought to the end, as one, and back.
 
 import math
 
-from xpnn._activations.softmax import first_largest, kind_of_call, masked, sum_of_others
+from xpnn._activations.softmax import first_largest, masked, sum_of_others
 from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
 from xpnn._arrays.library import device_of, prepare
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.computation import Known, compute
+from xpnn._execution.computation import compute
+from xpnn._execution.functions import Planner
 from xpnn.errors import XpnnValueError
 
 __all__ = ["logsumexp"]
@@ -97,18 +98,21 @@ def logsumexp(
     4.248354255291589e-18
     """
     axis, keepdims, return_sign = plain_axis("logsumexp", axis), bool(keepdims), bool(return_sign)
-    alone = b is None and where is None and xp is None and not return_sign
-    key = (*kind_of_call(x, axis), keepdims) if alone else None
-    way = None if key is None else _known.find(x, key)
-    if way is not None:
-        return way(x, None)
+    alone = b is None and where is None and not return_sign
+    kind = (getattr(xp, "__name__", xp), axis, getattr(x, "ndim", None), keepdims)
+    plan = _planner.find(x, *kind) if alone else None
+    if plan is not None:
+        return plan(x, None)
     ready = prepare("logsumexp", xp, where, x=x, b=b)
     if b is None and not return_sign:
         ready = ready._replace(arrays=[ready.arrays[0], ready.arrays[-1]])
         slices = slices_of("logsumexp", axis, tuple(x.shape))
-        if slices.single is not None:
-            return _known.compute(ready, key, axis=slices.single, keepdims=keepdims)
-        return compute(ready, _of_slices, slices=slices, keepdims=keepdims)
+        if slices.single is None:
+            return compute(ready, _of_slices, slices=slices, keepdims=keepdims)
+        if where is not None:
+            return compute(ready, _logsumexp, axis=slices.single, keepdims=keepdims)
+        options = {"axis": slices.single, "keepdims": keepdims}
+        return _planner.plan(x, *kind, arguments=ready, **options)(x, None)
     shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
     slices = slices_of("logsumexp", axis, shape)
     y = compute(
@@ -133,7 +137,7 @@ def _logsumexp(x: Array, where: Array | None, *, axis: int, keepdims: bool, xp: 
     return y if keepdims else xp.squeeze(y, axis=axis)
 
 
-_known = Known("logsumexp", _logsumexp)
+_planner = Planner("logsumexp", _logsumexp)
 
 
 def _of_slices(

@@ -5,7 +5,7 @@ import math
 from xpnn._activations.record import record
 from xpnn._arrays.arguments import Number
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.computation import elementwise
+from xpnn._execution.functions import elementwise
 from xpnn._rounding.exact import clip
 from xpnn._rounding.slopes import Slope, past, slope_within, within
 

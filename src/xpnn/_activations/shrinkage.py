@@ -7,7 +7,7 @@ from xpnn._activations.parts import polynomial
 from xpnn._activations.record import record
 from xpnn._arrays.arguments import Number
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.computation import elementwise
+from xpnn._execution.functions import elementwise
 from xpnn._rounding.exact import BITS
 from xpnn._rounding.exact import Number as Exact
 from xpnn._rounding.slopes import ELEMENTARY, Slope, past, within

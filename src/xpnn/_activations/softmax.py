@@ -14,18 +14,14 @@ from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
 from xpnn._arrays.library import device_of, prepare
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.computation import Known, compute
+from xpnn._execution.computation import Plan, compute
+from xpnn._execution.functions import Planner
 from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed
 from xpnn._rounding.exact import Number as Exact
 from xpnn._rounding.expected import DEVIATION, FACTOR, Expectation
 from xpnn._rounding.slopes import ELEMENTARY
 
 __all__ = ["softmax", "log_softmax"]
-
-
-def kind_of_call(x: Array, axis: Axis) -> tuple[object, ...]:
-    """What tells one kind of call of an array and an axis from another."""
-    return (getattr(x, "dtype", None), axis, getattr(x, "ndim", None))
 
 
 def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
@@ -45,15 +41,23 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         if unknown:
             check_known(name, unknown, ("axis", "where"))
         axis = plain_axis(name, axis)
-        key = kind_of_call(x, axis) if xp is None and where is None else None
-        way = None if key is None else known.find(x, key)
-        if way is not None:
-            return way(x, None)
+        found = plan(x, xp, axis) if where is None else None
+        if found is not None:
+            return found(x, None)
         ready = prepare(name, xp, where, x=x)
         slices = slices_of(name, axis, tuple(x.shape))
         if slices.single is None:
             return compute(ready, of_slices, slices=slices)
-        return known.compute(ready, key, axis=slices.single)
+        return compute(ready, run, axis=slices.single)
+
+    def plan(x: Array, xp: Namespace | None = None, axis: Axis = -1) -> Plan | None:
+        kind = (getattr(xp, "__name__", xp), axis, getattr(x, "ndim", None))
+        found = planner.find(x, *kind)
+        if found is None:
+            ready, slices = prepare(name, xp, x=x), slices_of(name, axis, tuple(x.shape))
+            if slices.single is not None:
+                return planner.plan(x, *kind, arguments=ready, axis=slices.single)
+        return found
 
     def run(x: Array, mask: Array | None, *, axis: int, xp: Namespace) -> Array:
         return x if x.shape[axis] == 0 else formula(x, axis=axis, where=mask, xp=xp)
@@ -62,7 +66,8 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
         return slices.restore(run(flat, mask, axis=-1, xp=xp), xp)
 
-    known = Known(name, run)
+    planner = Planner(name, run)
+    function.plan = plan  # type: ignore[attr-defined]
     return function
 
 

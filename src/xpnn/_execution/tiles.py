@@ -95,12 +95,12 @@ class Tiled:
         least: int,
         *,
         columns: bool = False,
-        turned: bool = False,
+        transposed: bool = False,
         product: int = 0,
     ) -> None:
         self._formula, self._cache, self._least = formula, cache, least
         self._product = product
-        self._axis, self._turned = -1 if columns else 0, turned
+        self._axis, self._transposed = -1 if columns else 0, transposed
         self._traces: dict[int, Trace] = {}
         self._programs: dict[tuple[int, int], Program] = {}
         self._limits: tuple[int, int] | None = None
@@ -114,7 +114,7 @@ class Tiled:
     def __call__(self, x: Values) -> Values:
         """Return the rows of the formula for an array of shape (rows, ...), rows > 0.
 
-        With `columns`, those for one of shape (..., columns). Where it is `turned`, x is the
+        With `columns`, those for one of shape (..., columns). Where it is `transposed`, x is the
         transpose of an array, and the result lies in memory as that does.
         """
         # The BLAS takes one thread for less: for a row by a matrix, and for a product of matrices.
@@ -126,12 +126,12 @@ class Tiled:
         count = x.shape[self._axis]
         if count == 1:
             return self._run(x, 1, 1)
-        if x.nbytes <= _LITTLE and not self._turned:
+        if x.nbytes <= _LITTLE and not self._transposed:
             return self._run(x, count, self._rounded_up(count, count))
         if self._limits is None:
             self._limits = self._measured(x)
         shortest, largest = self._limits
-        if count <= shortest and not self._turned:
+        if count <= shortest and not self._transposed:
             return self._run(x, count, self._rounded_up(count, shortest))
         y = self._result_for(x, count)
 
@@ -196,7 +196,7 @@ class Tiled:
     def _result_for(self, x: Values, count: int) -> Values:
         like = self._run(x[self._at(slice(0, 1))], 1, 1)
         shape = (count, *like.shape[1:]) if self._axis == 0 else (*like.shape[:-1], count)
-        return np.empty(shape, like.dtype, "F" if self._turned else "C")
+        return np.empty(shape, like.dtype, "F" if self._transposed else "C")
 
     @staticmethod
     def _rounded_up(count: int, shortest: int) -> int:

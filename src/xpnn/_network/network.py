@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library, Node
-from xpnn._arrays.backends.tracing import is_recorded
+from xpnn._arrays.backends.tracing import is_compiling, is_recorded
 from xpnn._arrays.dtypes import computing_float, float_names, floating_name
 from xpnn._arrays.library import (
     common_library,
@@ -20,7 +20,8 @@ from xpnn._arrays.library import (
 )
 from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
-from xpnn._network import cached
+from xpnn._execution.plans import PlanCache, kind_of
+from xpnn._network import passes
 from xpnn._network.checks import Class, check_classes, check_input, check_layers, laid_out
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
@@ -84,7 +85,9 @@ class Network:
     classes: tuple[Class, ...] | None = None
     _placed: bool = field(init=False)
     _float_names: set[str] | None = field(init=False)
-    _copies: dict[Any, Any] = field(init=False)
+    _copies: dict[Any, Layers] = field(init=False)
+    """Layers, by where they were brought to."""
+    _plans: PlanCache[passes.Pass] = field(init=False)
 
     def __init__(self, layers: Iterable[Layer], classes: Sequence[Class] | None = None) -> None:
         layers = tuple(layers)
@@ -99,6 +102,7 @@ class Network:
         object.__setattr__(self, "_placed", placed)
         object.__setattr__(self, "_float_names", None)
         object.__setattr__(self, "_copies", {})
+        object.__setattr__(self, "_plans", PlanCache())
         pytree.update()
 
     @classmethod
@@ -368,18 +372,18 @@ class Network:
     def _rows(self, function: str, part: Part, x: Array, xp: Namespace | None) -> Array:
         if self.layers[0].axes > 1:
             x = laid_out(function, self.layers, x)
-        y = cached.again(part, x, self._copies) if xp is None else None
-        if y is not None:
-            return y
-        x = in_native_order(x)
-        found, layers, forward = self._start(function, part, x, xp)
-        remembered = self._copies if self.follows or layers is self.layers else None
-        y = found.run_rows(forward, layers, x, remembered)
-        if y is not None:
-            return y
-        if xp is not None:
-            return forward(found, layers, x)
-        return cached.run(found, forward, layers, x, remembered)
+        plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
+        if plan is None:
+            x = in_native_order(x)
+            plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
+        if plan is None:
+            found, layers, forward = self._start(function, part, x, xp)
+            lasting = (self.follows or layers is self.layers) and not is_compiling()
+            plan = passes.plan(found, forward, layers, x, plain=xp is not None, lasting=lasting)
+            # JAX's 64-bit types may be switched off the next time.
+            if lasting and not (found.raw.compiles and forward.computing == "float64"):
+                self._plans.keep(type(x), (part, *kind_of(x, xp)), plan)
+        return plan(x)
 
     def _start(
         self,
@@ -435,7 +439,7 @@ class Network:
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
         key = (found.name, key_of(device), dtype, use)
         if key in self._copies:
-            return self._copies[key]  # type: ignore[no-any-return]
+            return self._copies[key]
         layers = moved(self.layers, found, device, dtype)
         if not is_recorded():
             self._copies[key] = layers

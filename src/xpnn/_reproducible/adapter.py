@@ -26,6 +26,10 @@ class ReproducibleLibrary(Library):
         """The library below."""
         return self._below
 
+    def over(self, below: Library) -> Library:
+        """Return the reproducible namespace over another library."""
+        return type(self.xp).over(below).__xpnn_library__  # type: ignore[no-any-return]
+
     def enter(self, x: Array) -> Array:
         """Wrap an array of the library below."""
         return self.xp.wrap(x)
@@ -86,11 +90,9 @@ class ReproducibleLibrary(Library):
         """Wrap what a formula is given and unwrap its result."""
         return functools.partial(self.xp.run, f)
 
-    def run_rows(
-        self, formula: Any, constants: Any, x: Array, remembered: dict[Any, Any] | None
-    ) -> Array | None:
+    def plan_rows(self, formula: Any, constants: Any, *, lasting: bool) -> Function:
         """Compute a formula of rows."""
-        return self.xp.row_by_row(formula, constants, x, remembered)
+        return self.xp.plan_rows(formula, constants, lasting=lasting)  # type: ignore[no-any-return]
 
     def adds_in_pairs(self, x: Array, axis: int) -> bool:  # noqa: ARG002
         """It adds exactly."""

@@ -126,13 +126,13 @@ class Wrapping:
         wrapped = any(_holds(v, ReproducibleArray) for v in given) or not any(
             _holds_native(self, v) for v in given
         )
-        return self._wrapped(y, wrapped)
+        return self.returned(y, wrapped)
 
-    def _wrapped(self, y: Any, wrapped: bool) -> Any:
+    def returned(self, y: Any, wrapped: bool) -> Any:
         if isinstance(y, tuple) and hasattr(y, "_fields"):
-            return type(y)(*(self._wrapped(v, wrapped) for v in y))
+            return type(y)(*(self.returned(v, wrapped) for v in y))
         if isinstance(y, list | tuple):
-            return type(y)(self._wrapped(v, wrapped) for v in y)
+            return type(y)(self.returned(v, wrapped) for v in y)
         if not hasattr(y, "dtype"):
             return y
         return self.Array(y) if wrapped else self.of.returned(self.unwrap(self.Array(y)))

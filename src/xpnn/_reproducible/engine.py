@@ -12,7 +12,8 @@ from xpnn._arrays.backends.protocol import Differentiable, Library, Node
 from xpnn._arrays.dtypes import computing_float, dtype_name, dtype_named
 from xpnn._arrays.library import device_of, library_of_namespace, remember
 from xpnn._arrays.transfer import to_numpy
-from xpnn._arrays.types import Array, Namespace, Values
+from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
 from xpnn._reproducible.adapter import ReproducibleLibrary
@@ -67,9 +68,9 @@ class Engine(Wrapping):
         )
         remember(self.__xpnn_library__, self.Array)
         self._operator: Any = of.operator(self._rule_of)
-        self._made: dict[tuple[Any, ...], Callable[..., Array]] = {}
-        self._rules: dict[str, Differentiable] = {}
-        self._compiled: dict[Any, Callable[..., Array]] = {}
+        self._kernels: PlanCache[Callable[..., Array]] = PlanCache()
+        self._rules: PlanCache[Differentiable] = PlanCache()
+        self._compiled: PlanCache[Callable[..., Array]] = PlanCache()
         self._checked: set[str] = set()
         self.writes = 0
         """How often an array was written to: views share memory, so each may have changed with it."""
@@ -93,7 +94,7 @@ class Engine(Wrapping):
 
         step = self.of.opaque(whole)
         y = formula(*arrays) if step is whole else step(*map(natives_of, arrays))
-        return self._wrapped(natives_of(y), any(isinstance(a, ReproducibleArray) for a in given))
+        return self.returned(natives_of(y), any(isinstance(a, ReproducibleArray) for a in given))
 
     # Kernels
 
@@ -118,16 +119,13 @@ class Engine(Wrapping):
         if self.of.sees_no_values():
             return self._operator(list(natives), f"{name} {dtype} {options}")
         key = (name, dtype, *options.items())
-        if key not in self._made:
-            self._made[key] = self.of.with_vjp(self._rule(name, dtype, options))
-        return self._made[key](*natives)
+        make = lambda: self.of.with_vjp(self._rule(name, dtype, options))
+        return self._kernels.get(key, make)(*natives)
 
     def _rule_of(self, text: str) -> Differentiable:
         """Return the rule that a compiler's operator knows by its text; see `_run`."""
-        if text not in self._rules:
-            name, dtype, plain = text.split(" ", 2)
-            self._rules[text] = self._rule(name, dtype, ast.literal_eval(plain))
-        return self._rules[text]
+        name, dtype, plain = text.split(" ", 2)
+        return self._rules.get(text, lambda: self._rule(name, dtype, ast.literal_eval(plain)))
 
     def _rule(self, name: str, dtype: str, options: dict[str, Any]) -> Differentiable:
         """Return a kernel for arrays of a dtype, with its derivatives."""
@@ -208,45 +206,16 @@ class Engine(Wrapping):
 
     # Formulas of rows
 
-    def row_by_row(
-        self, formula: RowFormula, constants: Any, x: Array, remembered: dict[Any, Any] | None
-    ) -> Array:
-        """Return formula(library, constants, x), whose rows depend on those of x alone.
+    def plan_rows(self, formula: RowFormula, constants: Any, *, lasting: bool) -> "RowsPlan":
+        """Return the plan of formula(library, constants, x), whose rows depend on those of x alone.
 
-        constants is a tree of arrays. Where they stay as they are, `remembered` keeps for as long as
-        they live how the formula was recorded with them.
+        constants is a tree of arrays; where they stay as they are, the formula is recorded with them.
         """
-        natives, y = natives_of(x), None
-        if math.prod(x.shape) > 0 and self.of.compiles:
-            y = self._compiled_for(formula)(constants, natives)
-        elif math.prod(x.shape) > 0 and remembered is not None:
-            values = self.of.to_host(natives)
-            if values is not None:
-                y = self.of.from_host(self._on_host(formula, constants, values, remembered))
-        if y is None:
-            return formula(self.__xpnn_library__, constants, x)
-        return self._wrapped(y, isinstance(x, ReproducibleArray))
-
-    def _compiled_for(self, formula: RowFormula) -> Callable[[Any, Array], Array]:
-        if formula not in self._compiled:
+        compiled = None
+        if self.of.compiles:
             whole = functools.partial(formula, self.__xpnn_library__)
-            self._compiled[formula] = self.of.compile_rows(whole, _ROWS)
-        return self._compiled[formula]
-
-    def _on_host(
-        self, formula: RowFormula, constants: Any, x: Values, remembered: dict[Any, Any]
-    ) -> Values:
-        """Compute it by NumPy, in tiles: the bits are the same."""
-        key = (formula, x.shape[-1], x.dtype)
-        if key not in remembered:
-            recorded = self.over(library_of_namespace(recording))
-            there = pytree.mapped(lambda a: recorded.asarray(to_numpy(a)), constants)
-            whole = functools.partial(formula, recorded.__xpnn_library__, there)
-            matrices = [a for a in pytree.leaves(constants) if len(a.shape) == 2]
-            product = max((math.prod(a.shape) for a in matrices), default=0)
-            remembered[key] = Tiled(whole, _CACHE, _LEAST, product=product)
-        y = remembered[key](x.reshape(-1, x.shape[-1]))
-        return y.reshape((*x.shape[:-1], *y.shape[1:]))  # type: ignore[no-any-return]
+            compiled = self._compiled.get(formula, lambda: self.of.compile_rows(whole, _ROWS))
+        return RowsPlan(self, formula, constants, compiled, lasting=lasting)
 
     def _to_dtype(self, x: Array, to: str) -> Array:
         xp = self.native_namespace
@@ -277,6 +246,54 @@ class Engine(Wrapping):
             small = xp.round(self._choose(normal, 0.0, y) * 2.0**24) * 2.0**-24
             y = xp.where(normal, y, small)
         return self._clean(self._rounded(y, dtype))
+
+
+class RowsPlan:
+    """How a formula of rows runs: compiled, by NumPy in tiles, or as it is written; the bits are the same."""
+
+    def __init__(
+        self,
+        namespace: Engine,
+        formula: RowFormula,
+        constants: Any,
+        compiled: Callable[[Any, Array], Array] | None,
+        *,
+        lasting: bool,
+    ) -> None:
+        self._namespace, self._below = namespace, namespace.of
+        self._formula, self._constants = formula, constants
+        self._compiled, self._lasting = compiled, lasting
+        self._tiled: Tiled | None = None
+
+    def __call__(self, x: Array) -> Array:
+        """Compute it, of arrays of one width and dtype."""
+        wrapped = isinstance(x, ReproducibleArray)
+        y = self._fast(x._native if wrapped else x) if math.prod(x.shape) > 0 else None
+        if y is None:
+            return self._formula(self._namespace.__xpnn_library__, self._constants, x)
+        return self._namespace.Array(y) if wrapped else y
+
+    def _fast(self, x: Array) -> Array | None:
+        if self._compiled is not None:
+            return self._compiled(self._constants, x)
+        values = self._below.to_host(x) if self._lasting else None
+        if values is None:
+            return None
+        if self._tiled is None:
+            self._tiled = self._recorded()
+        if values.ndim == 2:
+            return self._below.from_host(self._tiled(values))
+        y = self._tiled(values.reshape(-1, values.shape[-1]))
+        y = self._below.from_host(y.reshape((*values.shape[:-1], *y.shape[1:])))
+        return self._below.returned(y)
+
+    def _recorded(self) -> Tiled:
+        there = self._namespace.over(library_of_namespace(recording))
+        constants = pytree.mapped(lambda a: there.asarray(to_numpy(a)), self._constants)
+        whole = functools.partial(self._formula, there.__xpnn_library__, constants)
+        matrices = [a for a in pytree.leaves(self._constants) if len(a.shape) == 2]
+        product = max((math.prod(a.shape) for a in matrices), default=0)
+        return Tiled(whole, _CACHE, _LEAST, product=product)
 
 
 def _no_forward_mode() -> XpnnTypeError:

@@ -90,6 +90,10 @@ class Library:
         """The library that the memory belongs to: another one below a namespace that wraps arrays."""
         return self
 
+    def over(self, below: "Library") -> "Library":
+        """Return the library of this kind over another one: that itself, where nothing wraps arrays."""
+        return below
+
     def enter(self, x: Array) -> Array:
         """Return an array of this library or of `raw` as one of this library."""
         return x
@@ -201,17 +205,11 @@ class Library:
         """Return f, written for arrays of this library, for what callers may give."""
         return f
 
-    def run_rows(
-        self,
-        formula: Any,
-        constants: Any,
-        x: Array,
-        remembered: dict[Any, Any] | None,
-    ) -> Array | None:
-        """Return formula(library, constants, x), whose rows depend on those of x alone.
+    def plan_rows(self, formula: Any, constants: Any, *, lasting: bool) -> Function | None:
+        """Return a function of x that is formula(library, constants, x), whose rows depend on those of x.
 
-        None where the library has no way of its own for that. `constants` is a tree of arrays; where
-        they stay as they are, `remembered` keeps for as long as they live how it was computed.
+        None where the library has no way of its own for that. `constants` is a tree of arrays;
+        whether they stay as they are says `lasting`.
         """
         return None
 

@@ -1,5 +1,6 @@
 """Values: the forward pass, layers one after the other, and what is made of the last one's result."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.library import device_of, library
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.computation import Plan
 from xpnn._network.layers.layer import Interpreter, Layers, Shape, V
 from xpnn._network.layers.linear import linear, product
 from xpnn._network.layers.normalization import normalized
@@ -84,23 +86,38 @@ class Plain:
         """Return x, which the network has laid out."""
         return x
 
+    def call(self, x: Array, f: Callable[[Array], Array], /) -> Array:
+        """Return f(x)."""
+        return f(x)
+
 
 class Fast:
     """The words for arrays of one library that are known to fit each other."""
 
-    def __init__(self, found: Library) -> None:
+    def __init__(self, found: Library, *, plain: bool = False) -> None:
         self.xp = found.xp
-        self._kernel = found.kernels.get("linear")
+        self._asked = found.xp if plain else None
+        self._kernel = None if plain else found.kernels.get("linear")
 
     def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
         """Return x @ weight + bias."""
-        if self._kernel is not None and self._kernel.fits(x, weight, bias):
-            return self._kernel.compute(x, weight, bias)
-        return product(x, weight, bias, xp=self.xp)
+        return self.plan_of_linear(x, weight, bias)(x)
 
     def activate(self, x: Array, activation: Activation, /) -> Array:
-        """Return an activation of x, which knows its way with such arrays."""
-        return activation.function(x)
+        """Return an activation of x, which has a plan for such arrays."""
+        return activation.function(x, xp=self._asked)
+
+    def plan_of(self, activation: Activation, x: Array) -> Plan:
+        """Return what computes an activation of arrays like x."""
+        return activation.plan(x, self._asked)
+
+    def plan_of_linear(
+        self, x: Array, weight: Array, bias: Array | None
+    ) -> Callable[[Array], Array]:
+        """Return what multiplies arrays like x by a weight."""
+        if self._kernel is not None and self._kernel.fits(x, weight, bias):
+            return functools.partial(self._kernel.compute, weight=weight, bias=bias)
+        return functools.partial(product, weight=weight, bias=bias, xp=self.xp)
 
     def affine(
         self, x: Array, scale: Array | None, shift: Array | None, _: str | None = None, /
@@ -119,6 +136,10 @@ class Fast:
     def flatten(self, x: Array, _: Shape, /) -> Array:
         """Return x, which the network has laid out."""
         return x
+
+    def call(self, x: Array, f: Callable[[Array], Array], /) -> Array:
+        """Return f(x)."""
+        return f(x)
 
 
 def affine(x: Array, scale: Array | None, shift: Array | None) -> Array:
@@ -150,8 +171,12 @@ def log_proba(layers: Layers, x: Array, by: Plain | Fast) -> Array:
 
 def classes(layers: Layers, x: Array, by: Plain | Fast) -> Array:
     """Return the largest logit's index, or after sigmoids where the logit is > 0."""
-    a, xp = logits(layers, x, by), by.xp
-    if layers[-1].activate.record.of_rows:
+    of_rows = layers[-1].activate.record.of_rows
+    return by.call(logits(layers, x, by), lambda a: _classes(a, by.xp, of_rows=of_rows))
+
+
+def _classes(a: Array, xp: Namespace, *, of_rows: bool) -> Array:
+    if of_rows:
         return xp.squeeze(first_largest(a, xp), axis=-1)
     if a.shape[-1] == 1:
         a = a[..., 0]

@@ -75,9 +75,7 @@ def linear(
     return compute(ready, product, kernel="linear")
 
 
-def product(
-    x: Array, weight: Array, bias: Array | None, _: None = None, /, *, xp: Namespace
-) -> Array:
+def product(x: Array, weight: Array, bias: Array | None, _: None = None, *, xp: Namespace) -> Array:
     """Return x @ weight + bias of arrays of one dtype."""
     y = xp.matmul(x, weight)
     return y if bias is None else y + bias

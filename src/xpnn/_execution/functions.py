@@ -1,0 +1,157 @@
+"""Public functions of one array: checked, planned at the first call of a kind, then only run."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast, overload
+
+import numpy as np
+
+from xpnn._arrays.arguments import Choice, Number, check_or_trace, declare
+from xpnn._arrays.backends.protocol import Kernel, Library
+from xpnn._arrays.backends.tracing import is_compiling
+from xpnn._arrays.dtypes import dtype_name
+from xpnn._arrays.library import Arguments, common_library, in_native_order, prepare
+from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.computation import Computation, Plan, as_written, compiled, compute
+from xpnn._execution.on_numpy import OnHost, on_numpy
+from xpnn._execution.plans import PlanCache
+
+
+class Planner:
+    """Plans the calls of a public function of one array and no mask: once for each kind."""
+
+    def __init__(self, function: str, formula: Callable[..., Any]) -> None:
+        self._function, self._formula = function, formula
+        self._plans: PlanCache[Plan] = PlanCache()
+        self._of_libraries: PlanCache[Callable[..., Any]] = PlanCache()
+
+    def find(self, x: Array, *kind: Any) -> Plan | None:
+        """Return the plan for arrays like x and all else that it depends on, if there is one."""
+        return self._plans.find(type(x), (getattr(x, "dtype", None), *kind))
+
+    def plan(self, x: Array, *kind: Any, arguments: Arguments, **options: Any) -> Plan:
+        """Return the plan for x, of which `prepare` made the arguments; remember it."""
+        computation = Computation.of(arguments, self._formula, options)
+        native: Any = arguments.arrays[0]
+        # What integers become depends on the device, too.
+        passing = computation.result != native.dtype or is_compiling()
+        if passing:
+            plan = (as_written if arguments.plain else compiled)(computation)
+        else:
+            plan = self._chosen(computation, native, plain=arguments.plain)
+        if native is not x:
+            plan = _InNativeOrder(plan)
+        return plan if passing else self._plans.keep(type(x), (x.dtype, *kind), plan)
+
+    def _chosen(self, computation: Computation, x: Array, *, plain: bool) -> Plan:
+        library = computation.library
+        reproducible = library.raw is not library
+        if plain and not reproducible:
+            return as_written(computation)
+        if type(x) in {np.ndarray, np.memmap}:  # others may mean something else by an operation
+            return on_numpy(computation)
+        if reproducible:
+            return (as_written if library.raw.compiles else OnHost)(computation)
+        if library.compiles:
+            return compiled(computation._replace(formula=self._with_own_values(library)))
+        kernel = library.kernels.get(self._function)
+        if kernel is None or dtype_name(x.dtype) not in kernel.dtypes:
+            return as_written(computation)
+        return cast("Plan", _ByKernel(kernel, computation, dict(computation.options)))
+
+    def _with_own_values(self, library: Library) -> Callable[..., Any]:
+        # One for each, as it is compiled once for each.
+        return self._of_libraries.get(
+            library.name, lambda: library.with_own_values(self._function, self._formula)
+        )
+
+
+@dataclass(frozen=True)
+class _InNativeOrder:
+    """A plan for arrays that come in another byte order."""
+
+    plan: Plan
+
+    def __call__(self, x: Array, mask: None) -> Array:
+        return self.plan(in_native_order(x), mask)
+
+
+class _ByKernel(NamedTuple):
+    """A kernel where it fits, and the formula where not."""
+
+    kernel: Kernel
+    computation: Computation
+    options: dict[str, Any]
+
+    def __call__(self, x: Array, mask: None) -> Array:
+        if self.kernel.fits(x, **self.options):
+            return self.kernel.compute(x, **self.options)
+        return self.computation(x, mask)
+
+
+Formula = TypeVar("Formula", bound=Callable[..., Array])
+
+
+@overload
+def elementwise(formula: Formula, /) -> Formula: ...
+
+
+@overload
+def elementwise(**kinds: Number | Choice) -> Callable[[Formula], Formula]: ...
+
+
+def elementwise(formula: Any = None, /, **kinds: Number | Choice) -> Any:
+    """Make a public function of a formula of one array: `formula(x, /, *, ..., xp)`.
+
+    The formula gets a floating array, 32 bits or more, and its namespace; the public function
+    takes any real array, infers the namespace, and returns the dtype that it got. `kinds` says what
+    the options may be: the formula gets them as Python's own numbers and strings, whatever they were
+    given as, or as arrays without an axis where they are traced or differentiated.
+    """
+    return functools.partial(_elementwise, kinds) if formula is None else _elementwise({}, formula)
+
+
+def _elementwise(kinds: dict[str, Number | Choice], formula: Formula) -> Formula:
+    name = formula.__name__
+    declare(formula, kinds)
+
+    @functools.wraps(formula)
+    def function(x: Array, /, *, xp: Namespace | None = None, **options: Any) -> Array:
+        traced: dict[str, Array] = {}
+        if options:
+            options, traced = check_or_trace(name, options)
+        if traced:
+            ready = prepare(name, xp, x=x)
+            common_library(name, xp, {"x": x, **traced})
+            ready = ready._replace(arrays=[x, *traced.values(), None])
+            return compute(ready, _OfOptions(run, tuple(traced)), **options)
+        return plan(x, xp, **options)(x, None)
+
+    def plan(x: Array, xp: Namespace | None = None, **options: Any) -> Plan:
+        kind = (getattr(xp, "__name__", xp), *options.items())
+        found = planner.find(x, *kind)
+        if found is None:
+            found = planner.plan(x, *kind, arguments=prepare(name, xp, x=x), **options)
+        return found
+
+    def run(x: Array, _: None, *, xp: Namespace, **options: Any) -> Array:
+        # Where the namespace has the function itself, such as the correctly rounded tanh.
+        own = hasattr(xp, "rounded_once") and name in xp.rounded_once
+        return getattr(xp, name)(x) if own else formula(x, xp=xp, **options)
+
+    planner = Planner(name, run)
+    function.plan = plan  # type: ignore[attr-defined]
+    return cast("Formula", function)
+
+
+@dataclass(frozen=True)
+class _OfOptions:
+    """A formula of options that are arrays, too: formula(x, *options, mask)."""
+
+    formula: Callable[..., Array]
+    names: tuple[str, ...]
+
+    def __call__(self, x: Array, *given: Any, xp: Namespace, **options: Any) -> Array:
+        *values, mask = given
+        return self.formula(x, mask, xp=xp, **dict(zip(self.names, values, strict=True)), **options)

@@ -1,0 +1,82 @@
+"""How a forward pass runs unless told otherwise: compiled, in tiles, or step by step."""
+
+import functools
+from collections.abc import Callable
+
+from xpnn._arrays import pytree
+from xpnn._arrays.backends.protocol import Library
+from xpnn._arrays.library import library, library_of_namespace
+from xpnn._arrays.transfer import is_numpy
+from xpnn._arrays.types import Array
+from xpnn._execution.plans import PlanCache
+from xpnn._execution.recorder import Recorded, namespace
+from xpnn._execution.tiles import Tiled
+from xpnn._network.interpreters.planned import Planned
+from xpnn._network.interpreters.values import Fast, Forward
+from xpnn._network.layers.layer import Layers, rebuilt
+
+Pass = Callable[[Array], Array]
+"""A forward pass of layers that are known, for arrays of a kind."""
+
+_CACHE, _LEAST = 7 * 2**20, 2**20
+"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay.
+
+A thread waits for Python between two operations: the longer each is, the less that costs. Products,
+which the BLAS computes with one thread here, are long in few rows.
+"""
+
+_compiled: PlanCache[Callable[..., Array]] = PlanCache()
+
+
+def plan(
+    found: Library, forward: Forward, layers: Layers, x: Array, *, plain: bool, lasting: bool
+) -> Pass:
+    """Return what computes forward(found, layers, x) for arrays like x.
+
+    `plain` asks for the functions of the library as they are written; `lasting` says whether the
+    layers stay as they are.
+    """
+    of_rows = found.plan_rows(forward, layers, lasting=lasting)
+    if of_rows is not None:
+        return of_rows
+    if not plain and found.compiles:
+        return compiled(found, forward, layers)
+    if not lasting:
+        return functools.partial(forward.__call__, found, layers)
+    if not plain and is_numpy(x):
+        return in_tiles(forward, layers)
+    return Planned(found, forward, layers, plain=plain)
+
+
+def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
+    """Return forward(found, layers, x) as one step of the library, made once for each structure."""
+    structures = tuple(layer.structure for layer in layers)
+
+    def run(arrays: tuple[Array, ...], x: Array) -> Array:
+        own = iter(arrays)
+        layers = tuple(rebuilt(structure, own) for structure in structures)
+        with found.guard(forward.computing):
+            return forward(found, layers, x, Fast(found))
+
+    function = _compiled.get(
+        (found, forward, structures), lambda: found.compile(run, forward.computing)
+    )
+    return functools.partial(function, tuple(pytree.leaves(layers)))
+
+
+def in_tiles(forward: Forward, layers: Layers) -> Pass:
+    """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
+    constants = pytree.mapped(Recorded, layers)
+    whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
+    product = max(layer.largest_matrix for layer in layers)
+    rows = Tiled(whole, _CACHE, _LEAST, product=product)
+
+    def run(x: Array) -> Array:
+        if x.ndim == 2 and x.size > 0:
+            return rows(x)
+        if x.size == 0:
+            return forward(library(x), layers, x)
+        y = rows(x.reshape(-1, x.shape[-1]))
+        return library(x).returned(y.reshape((*x.shape[:-1], *y.shape[1:])))
+
+    return run
