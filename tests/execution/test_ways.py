@@ -8,6 +8,7 @@ import pytest
 
 import xpnn
 from xpnn._activations.table import ELEMENTWISE
+from xpnn._arrays.transfer import to_numpy
 from xpnn._execution import functions, on_numpy, plans, threads, tiles
 
 NAMES = [f.__name__ for f in ELEMENTWISE]
@@ -61,6 +62,24 @@ def test_elementwise(name, shape, dtype):
         assert_same(y, function(x, xp=np))
         assert not np.shares_memory(x, y) or name == "identity"
     np.testing.assert_array_equal(x, given)
+
+
+@pytest.mark.skip_xp_backend("array-api-strict", reason="not in tiles")
+@pytest.mark.skip_xp_backend("jax", reason="not in tiles")
+@pytest.mark.parametrize("name", [*NAMES, *ALONG])
+def test_reproducible_functions_in_tiles(name, small_tiles, backend):
+    """In tiles, where they run in tiles, the bits of the formula as it is written."""
+    function, rxp = getattr(xpnn, name), xpnn.reproducible(backend.xp)
+    for dtype in ("float16", "float32", "float64"):
+        for shape in ((), (0,), (1, 1), (41,), (300, 41), (41, 300)):
+            x = numbers(shape, dtype)
+            x.reshape(-1)[:1] = -0.0
+            axes = ({"axis": 0}, {"axis": -1}) if name in ALONG and shape else ({},)
+            for options in axes:
+                y = to_numpy(function(backend.asarray(x), xp=rxp, **options))
+                as_written = function(rxp.asarray(backend.asarray(x)), **options).native
+                np.testing.assert_array_equal(y, to_numpy(as_written))
+                assert y.dtype == x.dtype
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from xpnn._arrays.library import library_of_namespace
+from xpnn._arrays.library import library_of_namespace, own_library
 from xpnn._arrays.types import Array, Values
 from xpnn._execution.computation import Computation, Plan, as_written
 from xpnn._execution.plans import PlanCache
@@ -36,15 +36,19 @@ class OnHost:
     """
 
     def __init__(self, computation: Computation) -> None:
-        self._library, self._as_written = computation.library.raw, as_written(computation)
-        self._plan = on_numpy(computation)
+        self._computation, self._below = computation, computation.library.raw
+        self._as_written = as_written(computation)
+        self._plan: Plan | None = None
 
     def __call__(self, x: Array, mask: None) -> Array:
         """Compute it."""
-        values = self._library.to_host(x)
+        values = self._below.to_host(x)
         if values is None:
             return self._as_written(x, mask)
-        return self._library.from_host(np.asarray(self._plan(values, mask)))
+        if self._plan is None:
+            library = self._computation.library.over(own_library())
+            self._plan = on_numpy(self._computation._replace(library=library, result=values.dtype))
+        return self._below.from_host(np.asarray(self._plan(values, mask)))
 
 
 def _recorded(computation: Computation) -> Callable[[Recorded], Recorded]:

@@ -265,7 +265,9 @@ _TAKE = Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
 _MATMUL = Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
 
 
-def _astype(x: Recorded, dtype: Any, /) -> Recorded:
+def _astype(x: Recorded, dtype: Any, /, *, copy: bool = True) -> Recorded:
+    if not copy and x.dtype == dtype:
+        return x
     return _record(_ASTYPE, x.value.astype(dtype), x)
 
 
