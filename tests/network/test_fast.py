@@ -168,12 +168,10 @@ def test_jax_functions_are_compiled_once(jax):
 
     x = jax.numpy.asarray([[1.0, 2.0]])
     xpnn.leaky_relu(x, negative_slope=0.125)
-    before = _compiled.cache_info()
+    before = len(_compiled)
     for _ in "123":
         xpnn.leaky_relu(x + 1, negative_slope=0.125)
-    after = _compiled.cache_info()
-    assert after.misses == before.misses
-    assert after.maxsize is not None
+    assert len(_compiled) == before
     # Without an xp it is one step of what is traced, not a call: XLA sees through it.
     text = str(jax.make_jaxpr(xpnn.tanh)(x))
     assert "tanh" in text
