@@ -81,9 +81,9 @@ class _Noting:
         """Note the plan of the function."""
         return self.note(self._words.plan_of(activation, x.array), x, None)
 
-    def linear(self, x: _Noted, *parameters: Any) -> _Noted:
+    def linear(self, x: _Noted, weight: Array, bias: Array | None, *_: Any) -> _Noted:
         """Note the library's own step, where it has one."""
-        return self.note(self._words.plan_of_linear(x.array, *parameters), x)
+        return self.note(self._words.plan_of_linear(x.array, weight, bias), x)
 
     def __getattr__(self, word: str) -> Callable[..., _Noted]:
         run = getattr(self._words, word)
