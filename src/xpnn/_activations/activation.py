@@ -64,7 +64,7 @@ class Activation:
     def plan(self, x: Array, xp: Namespace | None = None) -> Plan:
         """Return what computes it for arrays like x, called with the array and None for a mask."""
         function: Any = self.record.function
-        return function.plan(x, xp, **dict(self.options))  # type: ignore[no-any-return]
+        return function.plan(x, xp, **dict(self.options))
 
     def __str__(self) -> str:
         return self.text
@@ -100,7 +100,7 @@ class Activation:
         """Return the exact values at a row of finite numbers, as mpmath has them."""
         exact, mp = self.record.exact, context()
         if self.record.of_rows:
-            return exact(mp, row, **dict(self.options))  # type: ignore[no-any-return]
+            return exact(mp, row, **dict(self.options))
         return [exact(mp, x, **dict(self.options)) for x in row]
 
 

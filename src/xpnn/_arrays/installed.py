@@ -123,7 +123,7 @@ def _look(name: str) -> Backend:
 
 
 def _version(distribution: str, xp: Any) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- takes 15 ms
+    from importlib.metadata import PackageNotFoundError, version  # takes 15 ms
 
     try:
         return version(distribution)

@@ -111,7 +111,7 @@ class Recorded:
     def __getitem__(self, key: Any) -> "Recorded":
         if all(isinstance(k, _VIEWING) for k in (key if isinstance(key, tuple) else (key,))):
             return _record(Operation(lambda a: a[key], is_view=True), self.value[key], self)
-        return _record_call(lambda a, key: a[key], (self, key), {})  # type: ignore[no-any-return]
+        return _record_call(lambda a, key: a[key], (self, key), {})
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -191,7 +191,7 @@ def spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
     if _is_magnitude(condition, a, b):
-        return namespace.abs(a)  # type: ignore[no-any-return]
+        return namespace.abs(a)
     value = np.where(*map(value_of, (condition, a, b)))
     # What is chosen from is converted by an operation of its own, or it would be here, once for all.
     a, b = (_astype(v, value.dtype) if varies(v) and v.dtype != value.dtype else v for v in (a, b))
@@ -274,7 +274,7 @@ def _astype(x: Recorded, dtype: Any, /, *, copy: bool = True) -> Recorded:
 def _take(x: Recorded, index: Recorded, /, *, axis: int = 0) -> Recorded:
     # Behind NaN, whose index is anything, the result is NaN whatever is found.
     if axis != 0:
-        return _record_call(np.take, (x, index, axis, None, "clip"), {})  # type: ignore[no-any-return]
+        return _record_call(np.take, (x, index, axis, None, "clip"), {})
     return _record(_TAKE, np.take(x.value, index.value, 0, None, "clip"), x, index)
 
 
@@ -284,7 +284,7 @@ def _matmul(a: Recorded, b: Recorded, /) -> Recorded:
 
 def _clip(x: Recorded, /, min: Any = None, max: Any = None) -> Recorded:  # noqa: A002
     if not (isinstance(min, float | int) and isinstance(max, float | int)):
-        return _record_call(np.clip, (x, min, max), {})  # type: ignore[no-any-return]
+        return _record_call(np.clip, (x, min, max), {})
     operation = Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
     return _record(operation, np.clip(x.value, min, max), x)
 

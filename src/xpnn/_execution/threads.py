@@ -26,7 +26,7 @@ _before: list[int] = []
 @functools.cache
 def libraries() -> list[Any]:
     """Return the BLAS libraries of this process; as threadpoolctl knows them."""
-    from threadpoolctl import ThreadpoolController  # noqa: PLC0415 -- takes milliseconds
+    from threadpoolctl import ThreadpoolController  # takes milliseconds
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
@@ -67,7 +67,7 @@ def with_one_blas_thread(f: Callable[..., T], *args: Any) -> T:
 
 
 def _enter(claim: list[bool]) -> None:
-    global _users, _before  # noqa: PLW0603
+    global _users, _before
     found = libraries()
     with _lock:
         if _users == 0:
@@ -82,7 +82,7 @@ def _enter(claim: list[bool]) -> None:
 
 
 def _leave(claim: list[bool]) -> None:
-    global _users  # noqa: PLW0603
+    global _users
     with _lock:
         if not claim[0]:
             return
@@ -100,7 +100,7 @@ def _restore() -> None:
 
 def _in_a_forked_process() -> None:
     """Let go of what threads that are not there any more held."""
-    global _lock, _users, _pool  # noqa: PLW0603
+    global _lock, _users, _pool
     _lock, _pool = threading.Lock(), None
     if _users:
         _users = 0
@@ -117,10 +117,10 @@ _pool: Any = None
 
 def _help(work: Callable[[], None], number: int) -> Any:
     """Have one of so many threads do some work."""
-    global _pool  # noqa: PLW0603
+    global _pool
     with _lock:
         if _pool is None or _pool[0] != number:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- takes its time
+            from concurrent.futures import ThreadPoolExecutor  # takes its time
 
             _pool = number, ThreadPoolExecutor(number, thread_name_prefix="xpnn")
         return _pool[1].submit(work)

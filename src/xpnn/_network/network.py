@@ -245,9 +245,9 @@ class Network:
         classes = self._rows("network.classify", values.classes, x, xp)
         if not certain:
             return classes
-        from xpnn._network.interpreters import bounds  # noqa: PLC0415 -- few programs need it
+        from xpnn._network.interpreters import bounds  # few programs need it
 
-        return classes, self._analysed("network.classify", bounds.certain, x, xp)
+        return classes, analysed(self, "network.classify", bounds.certain, x, xp)
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
@@ -359,7 +359,7 @@ class Network:
         float32, which holds its values exactly.
         """
         # Few programs save, and this takes a tenth of importing xpnn.
-        from xpnn._network.stored import save  # noqa: PLC0415
+        from xpnn._network.stored import save
 
         save(self, path, dict(metadata or {}))
 
@@ -412,26 +412,6 @@ class Network:
     def _dtypes(self) -> set[str]:
         return self._float_names or layer_dtypes(self.layers)
 
-    def _analysed(
-        self,
-        function: str,
-        analysis: "Callable[[Pass, Array, Namespace], Any]",
-        x: Array,
-        xp: Namespace | None,
-        *,
-        dtype: str | None = None,
-        of: str = "output",
-    ) -> Any:
-        """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
-        from xpnn._network.interpreters.bounds import Pass, run  # noqa: PLC0415
-
-        x = laid_out(function, self.layers, x)
-        found, name = self._checked(function, x, xp)
-        x, found = found.to_raw(x), found.raw
-        layers_at = partial(self._layers_at, dtype="float64", use="analysis")
-        one = Pass(self.layers, self._dtypes, dtype or name, of)
-        return run(analysis, one, x, found, layers_at)
-
     def _layers_at(self, found: Library, device: Any, dtype: str, use: str = "") -> Layers:
         if not self.follows:
             here = library(first_array(self.layers)) is found is found.raw
@@ -452,11 +432,32 @@ class Network:
             return f"Network({self.layers!r})"
 
 
+def analysed(
+    network: Network,
+    function: str,
+    analysis: "Callable[[Pass, Array, Namespace], Any]",
+    x: Array,
+    xp: Namespace | None,
+    *,
+    dtype: str | None = None,
+    of: str = "output",
+) -> Any:
+    """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
+    from xpnn._network.interpreters.bounds import Pass, run
+
+    x = laid_out(function, network.layers, x)
+    found, name = network._checked(function, x, xp)
+    x, found = found.to_raw(x), found.raw
+    layers_at = partial(network._layers_at, dtype="float64", use="analysis")
+    one = Pass(network.layers, network._dtypes, dtype or name, of)
+    return run(analysis, one, x, found, layers_at)
+
+
 pytree.register(
     Node(
         Network,
         ("layers",),
-        lambda network: ((network.layers,), (network.classes, network._placed)),  # noqa: SLF001
-        Network._unchecked,  # noqa: SLF001
+        lambda network: ((network.layers,), (network.classes, network._placed)),
+        Network._unchecked,
     )
 )

@@ -4,7 +4,7 @@ from xpnn._arrays.dtypes import floating_name
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._network.interpreters.bounds import Pass, enclose
 from xpnn._network.interpreters.expectation import expect
-from xpnn._network.network import Network
+from xpnn._network.network import Network, analysed
 
 
 def error_bound(
@@ -76,7 +76,7 @@ def error_bound(
     True
     """
     name = floating_name("error_bound", dtype)
-    return network._analysed("error_bound", _bound, x, xp, dtype=name, of=of)  # noqa: SLF001
+    return analysed(network, "error_bound", _bound, x, xp, dtype=name, of=of)
 
 
 def expected_error(
@@ -128,7 +128,7 @@ def expected_error(
     True
     """
     name = floating_name("expected_error", dtype)
-    return network._analysed("expected_error", _expected, x, xp, dtype=name, of=of)  # noqa: SLF001
+    return analysed(network, "expected_error", _expected, x, xp, dtype=name, of=of)
 
 
 def _bound(one: Pass, x: Array, xp: Namespace) -> Array:

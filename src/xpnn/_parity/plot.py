@@ -20,7 +20,7 @@ def check() -> None:
 def draw(names: Sequence[str], comparisons: Sequence[Comparison], passed: Sequence[bool]) -> Any:
     """Return a figure with a panel for each result: its name, its errors, whether it passed."""
     check()
-    from matplotlib.figure import Figure  # noqa: PLC0415 -- it takes its time
+    from matplotlib.figure import Figure  # it takes its time
 
     columns = min(len(names), _COLUMNS)
     rows = -(-len(names) // columns)

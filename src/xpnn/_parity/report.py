@@ -166,7 +166,7 @@ class Report(NamedTuple):
         XpnnError
             If matplotlib is not installed; the message says what installs it.
         """
-        from xpnn._parity.plot import draw  # noqa: PLC0415 -- matplotlib takes its time
+        from xpnn._parity.plot import draw  # matplotlib takes its time
 
         names = [f"{r.where}\n{r.dtype}, {r.way}" for r in self.results]
         return draw(names, [r.comparison for r in self.results], [r.passed for r in self.results])

@@ -28,7 +28,7 @@ class ReproducibleLibrary(Library):
 
     def over(self, below: Library) -> Library:
         """Return the reproducible namespace over another library."""
-        return type(self.xp).over(below).__xpnn_library__  # type: ignore[no-any-return]
+        return type(self.xp).over(below).__xpnn_library__
 
     def enter(self, x: Array) -> Array:
         """Wrap an array of the library below."""
@@ -92,9 +92,9 @@ class ReproducibleLibrary(Library):
 
     def plan_rows(self, formula: Any, constants: Any, *, lasting: bool) -> Function:
         """Compute a formula of rows."""
-        return self.xp.plan_rows(formula, constants, lasting=lasting)  # type: ignore[no-any-return]
+        return self.xp.plan_rows(formula, constants, lasting=lasting)
 
-    def adds_in_pairs(self, x: Array, axis: int) -> bool:  # noqa: ARG002
+    def adds_in_pairs(self, x: Array, axis: int) -> bool:
         """It adds exactly."""
         return True
 

@@ -155,7 +155,7 @@ class ReproducibleArray:
 
 
 def _restored(native: Array) -> ReproducibleArray:
-    from xpnn._reproducible import reproducible  # noqa: PLC0415 -- which imports this file
+    from xpnn._reproducible import reproducible  # which imports this file
 
     return reproducible(native).Array(native)
 

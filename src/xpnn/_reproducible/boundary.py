@@ -50,14 +50,14 @@ class Wrapping:
                     f"{self.__name__}: expected arrays of one library, got one of "
                     f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"
                 )
-            return x  # type: ignore[no-any-return]
+            return x
         x = in_native_order(x)
         name = dtype_name(x.dtype)
         if name in FLOATS:
             x = self._run("clean", name, [x], {})
         elif name not in {"bool", *INTEGERS}:
             raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
-        return self.Array(x)  # type: ignore[no-any-return]
+        return self.Array(x)
 
     def unwrap(self, x: ReproducibleArray) -> Array:
         """Give the library's own array, with NaN of one kind."""

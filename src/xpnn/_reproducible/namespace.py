@@ -205,7 +205,7 @@ class ReproducibleNamespace(Indexed):
             if device is not None and device != device_of(x):
                 x = self.to_device(x, device)
             if dtype is not None and dtype != x.dtype:
-                return self.astype(x, dtype)  # type: ignore[no-any-return]
+                return self.astype(x, dtype)
             return self.Array(self.copied(x._native)) if copy else x
         numbers = _numbers(obj)
         if numbers is not None:
@@ -237,7 +237,7 @@ class ReproducibleNamespace(Indexed):
         """Return an array of one number."""
         x = self.asarray(fill_value, dtype=dtype, device=device)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        return self.positive(self.broadcast_to(x, shape))  # type: ignore[no-any-return]
+        return self.positive(self.broadcast_to(x, shape))
 
     def full_like(
         self,
@@ -312,7 +312,7 @@ class ReproducibleNamespace(Indexed):
         y = self.asarray(
             [float(v) for v in values], dtype=self.dtype_named(computing), device=device
         )
-        return self.astype(y, dtype)  # type: ignore[no-any-return]
+        return self.astype(y, dtype)
 
     def to_device(self, x: ReproducibleArray, device: Device) -> ReproducibleArray:
         """Move to another device of the library."""
@@ -334,7 +334,7 @@ class _RealInfo:
         found = self._info.dtypes(device=device, kind=kind)
         return {name: dtype for name, dtype in found.items() if name in _DTYPES}
 
-    def default_dtypes(self, *, device: Device | None = None) -> dict[str, DType]:  # noqa: ARG002
+    def default_dtypes(self, *, device: Device | None = None) -> dict[str, DType]:
         index = self._xp.index_dtype
         floating = self._xp.native_namespace.float64
         return {"real floating": floating, "integral": index, "indexing": index}

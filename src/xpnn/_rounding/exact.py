@@ -23,7 +23,7 @@ Number = Any
 def context() -> Any:
     """Return mpmath with `BITS` bits; its own settings stay as they are."""
     try:
-        import mpmath  # noqa: PLC0415 -- only who asks for exact values needs it
+        import mpmath  # only who asks for exact values needs it
     except ModuleNotFoundError:
         raise XpnnError(
             "exact values need mpmath; get it with: pip install 'xpnn[parity]'"

@@ -101,7 +101,7 @@ def read(path: Path) -> dict[str, Any]:
     if type(found) is not int or found != FORMAT:
         raise XpnnValueError(f"{path}: expected a receipt of format {FORMAT}, got {found!r}")
     _check(content, _FIELDS, "", path)
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _tagged_functions(module: ModuleType, xp: Namespace) -> AbstractContextManag
         return nullcontext()
     # Of the request it takes the module alone.
     request = SimpleNamespace(module=module)
-    return extra.patch_lazy_xp_functions(request, xp=xp)  # type: ignore[no-any-return]
+    return extra.patch_lazy_xp_functions(request, xp=xp)
 
 
 class _Calls:
@@ -99,7 +99,7 @@ def _as_if_tagged(f: Function, xp: Namespace) -> Function:
     module = ModuleType("tagged")
     module.function = function  # type: ignore[attr-defined]
     with _tagged_functions(module, xp):
-        return module.function  # type: ignore[no-any-return]
+        return module.function
 
 
 def _patch(

@@ -135,7 +135,7 @@ class Jax(Standard):
         # A lambda, as it wants to refer to f weakly.
         jitted = jax.jit(lambda *arguments: f(*arguments), inline=True)  # noqa: PLW0108
         if dtype != "float64":
-            return jitted  # type: ignore[no-any-return]
+            return jitted
 
         def function(*arguments: Any) -> Any:
             if jax.config.jax_enable_x64:
@@ -197,7 +197,7 @@ class Jax(Standard):
 
     def step(self, f: Function) -> Function:
         """Make one step of a function of arrays."""
-        return jax.jit(f)  # type: ignore[no-any-return]
+        return jax.jit(f)
 
     def with_vjp(self, rule: Differentiable) -> Function:
         """Make a function of a rule's f that has its derivatives, in any mesh."""
@@ -279,7 +279,7 @@ class Jax(Standard):
             return y, jax.tree.map(lambda _: True, y)
 
         function.def_vmap(batched)
-        return function  # type: ignore[no-any-return]
+        return function
 
     def _with_derivatives_of(self, f: Function, computed: Function) -> Function:
         """Make one step of `computed`, the same function as f, with the derivatives of f."""
@@ -290,13 +290,13 @@ class Jax(Standard):
 
         def pull(given: tuple[Any, ...], g: Any) -> tuple[Any, ...]:
             with self.exactly("float64"):
-                return jax.vjp(f, *given)[1](g)  # type: ignore[no-any-return]
+                return jax.vjp(f, *given)[1](g)
 
         def backward(given: tuple[Any, ...], g: Any) -> tuple[Any, ...]:
-            return self._with_derivatives_of(pull, pull)(given, g)  # type: ignore[no-any-return]
+            return self._with_derivatives_of(pull, pull)(given, g)
 
         function.defvjp(forward, backward)
-        return function  # type: ignore[no-any-return]
+        return function
 
     # Trees of arrays
 

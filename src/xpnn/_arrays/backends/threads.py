@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 def on_another_thread(make: Callable[[], T]) -> T:
     """Call make on a thread of its own."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- few programs need it
+    from concurrent.futures import ThreadPoolExecutor  # few programs need it
 
     with ThreadPoolExecutor(1) as other:
         return other.submit(make).result()

@@ -130,7 +130,7 @@ class Torch(Standard):
 
             @staticmethod
             def backward(ctx: Any, g: Array) -> tuple[Array, ...]:
-                return rule.backward(g, *ctx.saved_tensors)  # type: ignore[no-any-return]
+                return rule.backward(g, *ctx.saved_tensors)
 
             @staticmethod
             def jvp(ctx: Any, *tangents: Array) -> Array:  # noqa: ARG004
@@ -181,7 +181,7 @@ class Torch(Standard):
         operator.register_fake(abstract_value)
         operator.register_autograd(backward, setup_context=save)
         operator.register_vmap(vmap)
-        return operator  # type: ignore[no-any-return]
+        return operator
 
     # Trees of arrays
 

@@ -95,7 +95,7 @@ class Layer:
         """Return all but the activation of the layer, as the interpreter has it."""
         raise NotImplementedError
 
-    def activated(self, a: V, interpreter: Interpreter[V]) -> V:  # noqa: ARG002 -- for those that have one
+    def activated(self, a: V, _: Interpreter[V], /) -> V:
         """Return the activation of what `preactivation` gave."""
         return a
 
@@ -290,7 +290,7 @@ def rebuilt(structure: tuple[Any, ...], arrays: Iterator[Array]) -> Layer:
             return tuple([rebuilt(inside, arrays) for inside in child])
         return None if child is None else next(arrays)
 
-    made: Layer = kind._unchecked(options, tuple([new(child) for child in children]))  # noqa: SLF001
+    made: Layer = kind._unchecked(options, tuple([new(child) for child in children]))
     return made
 
 
