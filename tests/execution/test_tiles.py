@@ -220,9 +220,9 @@ def test_all_pairs_of_operations():
 
 def test_no_constant_is_taken_for_another():
     """Arrays that are gone give their ids to others."""
-    xp, one = recorder.namespace, recorder.Recorded(np.ones(3))
+    xp, one = recorder.namespace, recorder.Traced(np.ones(3))
     for i in range(2000):
-        total = xp.add(one, recorder.Recorded(np.full(3, float(i))))
+        total = xp.add(one, recorder.Traced(np.full(3, float(i))))
         assert total.value.tolist() == [1.0 + i] * 3
 
 

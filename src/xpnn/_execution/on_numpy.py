@@ -10,7 +10,7 @@ from xpnn._arrays.library import library_of_namespace, own_library
 from xpnn._arrays.types import Array, Values
 from xpnn._execution.computation import Computation, Plan, as_written
 from xpnn._execution.plans import PlanCache
-from xpnn._execution.recorder import Recorded
+from xpnn._execution.recorder import Traced
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
 
@@ -51,7 +51,7 @@ class OnHost:
         return self._below.from_host(np.asarray(self._plan(values, mask)))
 
 
-def _recorded(computation: Computation) -> Callable[[Recorded], Recorded]:
+def _recorded(computation: Computation) -> Callable[[Traced], Traced]:
     there = computation.library.over(library_of_namespace(recording))
     plan = as_written(computation._replace(library=there))
     return lambda x: plan(x, None)

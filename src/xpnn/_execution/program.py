@@ -16,10 +16,10 @@ from xpnn._execution.recorder import (
     MANY,
     Input,
     Operation,
-    Recorded,
     Step,
+    Traced,
+    abstract_value,
     spread,
-    stand_in,
     value_of,
     varies,
 )
@@ -43,9 +43,9 @@ class Trace:
     """
 
     def __init__(
-        self, formula: Callable[[Recorded], Recorded], shape: tuple[int, ...], dtype: Any
+        self, formula: Callable[[Traced], Traced], shape: tuple[int, ...], dtype: Any
     ) -> None:
-        self.given = Input(stand_in(shape, dtype))
+        self.given = Input(abstract_value(shape, dtype))
         self.made = formula(self.given)
         self.order = _in_order(self.made)
         self.sizes: list[int] = []
@@ -61,7 +61,7 @@ class Trace:
         last[id(_memory(self.made))] = last[id(self.given)] = len(order)
         used: dict[int, int] = {}
 
-        def take(x: Recorded) -> int:
+        def take(x: Traced) -> int:
             size = max(x.value.nbytes, 1)
             idle = free.get(size)
             if idle:
@@ -168,15 +168,15 @@ class Program:
         def place(a: Any) -> Any:
             if isinstance(a, list | tuple):
                 return type(a)(map(place, a))
-            return places.get(id(a), a.value) if isinstance(a, Recorded) else a
+            return places.get(id(a), a.value) if isinstance(a, Traced) else a
 
-        def quicker(x: Recorded, a: Any) -> Any:
+        def quicker(x: Traced, a: Any) -> Any:
             """Return an input of a small result as NumPy takes it fastest."""
             if not varies(a):
                 return spread(value_of(a), x.inputs, x.shape)
             return place(a).reshape(()) if a.value.size == 1 else place(a)
 
-        def new(x: Recorded) -> list[Values]:
+        def new(x: Traced) -> list[Values]:
             raw = (memory[n][: x.value.nbytes] for n in trace.buffers[id(x)])
             return [r.view(x.dtype).reshape(x.shape) for r in raw]
 
@@ -196,7 +196,7 @@ class Program:
         return places[id(trace.given)], place(trace.made)
 
 
-def _sharing(x: Recorded, operation: Operation) -> list[Recorded]:
+def _sharing(x: Traced, operation: Operation) -> list[Traced]:
     """Return the inputs of x whose memory its result may take."""
     may = _recorded(a for i, a in enumerate(x.inputs) if i in operation.shares)
     must_not = _recorded(a for i, a in enumerate(x.inputs) if i not in operation.shares)
@@ -204,9 +204,9 @@ def _sharing(x: Recorded, operation: Operation) -> list[Recorded]:
     return [a for a in may if not any(_memory(a) is m for m in memories)]
 
 
-def _recorded(inputs: Any) -> list[Recorded]:
+def _recorded(inputs: Any) -> list[Traced]:
     """Return the inputs that are not constants."""
-    found: list[Recorded] = []
+    found: list[Traced] = []
     for a in inputs:
         if isinstance(a, list | tuple):
             found += _recorded(a)
@@ -215,14 +215,14 @@ def _recorded(inputs: Any) -> list[Recorded]:
     return found
 
 
-def _memory(x: Recorded) -> Recorded:
+def _memory(x: Traced) -> Traced:
     """Return the value whose memory this one lies in."""
     while x.operation is not None and x.operation.is_view:
         x = x.inputs[0]
     return x
 
 
-def _in_order(made: Recorded) -> list[Recorded]:
+def _in_order(made: Traced) -> list[Traced]:
     """Return all that goes into a result, in the order of making."""
     found, waiting = {}, [made]
     while waiting:

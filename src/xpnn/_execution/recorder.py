@@ -32,7 +32,7 @@ class Operation(NamedTuple):
     """How many more buffers of the size of the result the calls need: they come after the inputs."""
 
 
-class Recorded:
+class Traced:
     """An array in a formula that is being recorded: its value this time, and how it was made.
 
     The input of the formula and its constants were not made by an operation; constants never change.
@@ -45,7 +45,7 @@ class Recorded:
     ) -> None:
         self.value, self.operation, self.inputs = value, operation, inputs
         self.number = next(_numbers)
-        self.made: dict[Any, Recorded] = {}
+        self.made: dict[Any, Traced] = {}
         """What elementwise operations made of this, and other inputs: not to be made again."""
 
     @property
@@ -108,7 +108,7 @@ class Recorded:
             )
         return self.value
 
-    def __getitem__(self, key: Any) -> "Recorded":
+    def __getitem__(self, key: Any) -> "Traced":
         if all(isinstance(k, _VIEWING) for k in (key if isinstance(key, tuple) else (key,))):
             return _record(Operation(lambda a: a[key], is_view=True), self.value[key], self)
         return _record_call(lambda a, key: a[key], (self, key), {})
@@ -120,7 +120,7 @@ _VIEWING = (int, slice, type(None), type(...))
 """What indices are made of whose result lies in the array's own memory."""
 
 
-class Input(Recorded):
+class Input(Traced):
     """The array that a recorded formula is a function of."""
 
     __slots__ = ()
@@ -129,38 +129,38 @@ class Input(Recorded):
 def value_of(a: Any) -> Any:
     if isinstance(a, list | tuple):
         return type(a)(map(value_of, a))
-    return a.value if isinstance(a, Recorded) else a
+    return a.value if isinstance(a, Traced) else a
 
 
 def varies(a: Any) -> bool:
     if isinstance(a, list | tuple):
         return any(map(varies, a))
-    return isinstance(a, Recorded) and (a.operation is not None or isinstance(a, Input))
+    return isinstance(a, Traced) and (a.operation is not None or isinstance(a, Input))
 
 
-def stand_in(shape: tuple[int, ...], dtype: Any) -> Values:
+def abstract_value(shape: tuple[int, ...], dtype: Any) -> Values:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _record(operation: Operation, value: Values, *inputs: Any) -> Recorded:
+def _record(operation: Operation, value: Values, *inputs: Any) -> Traced:
     if any(map(varies, inputs)):
         # Of what varies, shape and dtype count: zeros without memory stand in for the values.
-        return Recorded(stand_in(value.shape, value.dtype), operation, inputs)
-    return Recorded(value)  # of constants
+        return Traced(abstract_value(value.shape, value.dtype), operation, inputs)
+    return Traced(value)  # of constants
 
 
 _ufuncs: dict[np.ufunc, Operation] = {}
 
 
-def _elementwise(ufunc: np.ufunc) -> Callable[..., Recorded]:
+def _elementwise(ufunc: np.ufunc) -> Callable[..., Traced]:
     operation = _ufuncs[ufunc] = Operation(
         lambda out, *inputs: [(ufunc, (*inputs, out))],
         shares=tuple(range(ufunc.nin)),
         is_elementwise=True,
     )
 
-    def function(*args: Any) -> Recorded:
-        made = next(a for a in args if isinstance(a, Recorded)).made
+    def function(*args: Any) -> Traced:
+        made = next(a for a in args if isinstance(a, Traced)).made
         key = (ufunc, *map(_same_if_equal, args))
         if key in made:
             return made[key]
@@ -182,14 +182,14 @@ def spread(constant: Any, inputs: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
     Only where it takes the dtype of the other input: a scalar of NumPy's has a dtype of its own.
     """
-    dtypes = {a.dtype for a in inputs if isinstance(a, Recorded)}
+    dtypes = {a.dtype for a in inputs if isinstance(a, Traced)}
     own = {np.asarray(constant).dtype} if type(constant) not in (int, float) else set()
     if len(dtypes | own) > 1 or next(iter(dtypes)).kind != "f":
         return constant
     return np.array(np.broadcast_to(np.asarray(constant, next(iter(dtypes))), shape))
 
 
-def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
+def _where(condition: Traced, a: Any, b: Any, /) -> Traced:
     if _is_magnitude(condition, a, b):
         return namespace.abs(a)
     value = np.where(*map(value_of, (condition, a, b)))
@@ -201,18 +201,18 @@ def _where(condition: Recorded, a: Any, b: Any, /) -> Recorded:
         return _record(_WHERE, value, condition, a, b)
     mask = condition.made.get(bits)
     if mask is None:
-        mask = condition.made[bits] = _record(_MASK, stand_in(value.shape, bits), condition)
+        mask = condition.made[bits] = _record(_MASK, abstract_value(value.shape, bits), condition)
     return _record(_SELECT_BITS, value, mask, a, b)
 
 
-def _is_magnitude(condition: Recorded, a: Any, b: Any) -> bool:
+def _is_magnitude(condition: Traced, a: Any, b: Any) -> bool:
     """Whether this is where(a >= 0, a, -a), which is abs(a) but for derivatives."""
     return (
         condition.operation is _ufuncs[np.greater_equal]
         and condition.inputs[0] is a
         and isinstance(condition.inputs[1], int | float)
         and condition.inputs[1] == 0
-        and isinstance(b, Recorded)
+        and isinstance(b, Traced)
         and b.operation is _ufuncs[np.negative]
         and b.inputs[0] is a
     )
@@ -265,36 +265,36 @@ _TAKE = Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
 _MATMUL = Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
 
 
-def _astype(x: Recorded, dtype: Any, /, *, copy: bool = True) -> Recorded:
+def _astype(x: Traced, dtype: Any, /, *, copy: bool = True) -> Traced:
     if not copy and x.dtype == dtype:
         return x
     return _record(_ASTYPE, x.value.astype(dtype), x)
 
 
-def _take(x: Recorded, index: Recorded, /, *, axis: int = 0) -> Recorded:
+def _take(x: Traced, index: Traced, /, *, axis: int = 0) -> Traced:
     # Behind NaN, whose index is anything, the result is NaN whatever is found.
     if axis != 0:
         return _record_call(np.take, (x, index, axis, None, "clip"), {})
     return _record(_TAKE, np.take(x.value, index.value, 0, None, "clip"), x, index)
 
 
-def _matmul(a: Recorded, b: Recorded, /) -> Recorded:
+def _matmul(a: Traced, b: Traced, /) -> Traced:
     return _record(_MATMUL, np.matmul(a.value, b.value), a, b)
 
 
-def _clip(x: Recorded, /, min: Any = None, max: Any = None) -> Recorded:  # noqa: A002
+def _clip(x: Traced, /, min: Any = None, max: Any = None) -> Traced:  # noqa: A002
     if not (isinstance(min, float | int) and isinstance(max, float | int)):
         return _record_call(np.clip, (x, min, max), {})
     operation = Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
     return _record(operation, np.clip(x.value, min, max), x)
 
 
-def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Recorded]:
+def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Traced]:
     whole, other = getattr(np, name), _any_other(name)
 
-    def function(x: Recorded, /, *, axis: Any = None, keepdims: bool = False) -> Recorded:
+    def function(x: Traced, /, *, axis: Any = None, keepdims: bool = False) -> Traced:
         if x.dtype.kind != "f" or not isinstance(axis, int):
-            found: Recorded = other(x, axis=axis, keepdims=keepdims)
+            found: Traced = other(x, axis=axis, keepdims=keepdims)
             return found
 
         def steps(out: Values, x: Values) -> list[Step]:
@@ -319,7 +319,7 @@ def _by_columns(ufunc: np.ufunc, out: Values, x: Values) -> list[Step]:
     return [(into, (x[:, 0] if i == 1 else out, x[:, i])) for i in range(1, x.shape[1])]
 
 
-def _reshape(x: Recorded, shape: tuple[int, ...], /) -> Recorded:
+def _reshape(x: Traced, shape: tuple[int, ...], /) -> Traced:
     return _record(_RESHAPE, x.value.reshape(shape), x)
 
 
@@ -352,7 +352,7 @@ def _any_other(name: str) -> Callable[..., Any]:
 
 
 class RecordingNamespace:
-    """The Array API namespace of `Recorded`."""
+    """The Array API namespace of `Traced`."""
 
     __name__ = "xpnn.recorded(numpy)"
 
@@ -384,11 +384,11 @@ class RecordingNamespace:
 namespace = RecordingNamespace()
 
 
-def _reflected(function: Callable[..., Recorded]) -> Callable[..., Recorded]:
+def _reflected(function: Callable[..., Traced]) -> Callable[..., Traced]:
     return lambda a, b: function(b, a)
 
 
 for _operator, _name in (BINARY | COMPARISONS | UNARY).items():
-    setattr(Recorded, f"__{_operator}__", getattr(namespace, _name))
+    setattr(Traced, f"__{_operator}__", getattr(namespace, _name))
 for _operator, _name in BINARY.items():
-    setattr(Recorded, f"__r{_operator}__", _reflected(getattr(namespace, _name)))
+    setattr(Traced, f"__r{_operator}__", _reflected(getattr(namespace, _name)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from xpnn._arrays.types import Values
 from xpnn._execution.program import Program, Trace
-from xpnn._execution.recorder import Recorded
+from xpnn._execution.recorder import Traced
 from xpnn._execution.threads import in_tiles, with_one_blas_thread
 
 
@@ -90,7 +90,7 @@ class Tiled:
 
     def __init__(
         self,
-        formula: Callable[[Recorded], Recorded],
+        formula: Callable[[Traced], Traced],
         cache: int,
         least: int,
         *,

@@ -9,7 +9,7 @@ from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array
 from xpnn._execution.plans import PlanCache
-from xpnn._execution.recorder import Recorded, namespace
+from xpnn._execution.recorder import Traced, namespace
 from xpnn._execution.tiles import Tiled
 from xpnn._network.interpreters.planned import Planned
 from xpnn._network.interpreters.values import Fast, Forward
@@ -66,7 +66,7 @@ def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
 
 def in_tiles(forward: Forward, layers: Layers) -> Pass:
     """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
-    constants = pytree.mapped(Recorded, layers)
+    constants = pytree.mapped(Traced, layers)
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
     product = max(layer.largest_matrix for layer in layers)
     rows = Tiled(whole, _CACHE, _LEAST, product=product)

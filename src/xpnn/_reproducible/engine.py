@@ -17,7 +17,7 @@ from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
 from xpnn._reproducible.adapter import ReproducibleLibrary
-from xpnn._reproducible.arithmetic.barrier import kept, native
+from xpnn._reproducible.arithmetic.barrier import barriered, native
 from xpnn._reproducible.arithmetic.double import LEAST_SINGLE
 from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
 from xpnn._reproducible.arithmetic.exact import split_right
@@ -103,7 +103,7 @@ class Engine(Wrapping):
         return self.of.step(f)
 
     @property
-    def keep(self) -> Callable[[Array], Array] | None:
+    def barrier(self) -> Callable[[Array], Array] | None:
         """The barrier of the library's compiler."""
         return self.of.barrier if self.of.rearranges else None
 
@@ -140,7 +140,9 @@ class Engine(Wrapping):
             return tuple(d._native for d in gradients)
 
         def abstract_value(*natives: Array) -> Array:
-            return _STAND_INS.get(name, _broadcast)(self.native_namespace, *natives, **options)
+            return _ABSTRACT_VALUES.get(name, _broadcast)(
+                self.native_namespace, *natives, **options
+            )
 
         return Differentiable(forward, backward, abstract_value, _no_forward_mode)
 
@@ -165,7 +167,7 @@ class Engine(Wrapping):
 
         map_tiles = self.of.map_tiles
         with self.guard("float64"):
-            if name in ELEMENTWISE and self.keep is None:
+            if name in ELEMENTWISE and self.barrier is None:
                 flat = xp.reshape(natives[0], (-1,))
                 return xp.reshape(map_tiles(compute, flat, _TILE), natives[0].shape)
             a, b = natives[0], natives[-1]
@@ -181,8 +183,8 @@ class Engine(Wrapping):
         """Run a kernel on arrays of a dtype, widened, behind the compiler's barrier."""
         xp, single = self.native_namespace, dtype != "float64"
         wide = [xp.astype(a, xp.float64) if single else a for a in natives]
-        kept_xp, arrays = kept(xp, self.keep, wide)
-        return kernel(*arrays, single=single, xp=kept_xp, **options)
+        barriered_xp, arrays = barriered(xp, self.barrier, wide)
+        return kernel(*arrays, single=single, xp=barriered_xp, **options)
 
     def multiply_remembering(self, a: ReproducibleArray, b: ReproducibleArray) -> Array | None:
         """a @ b with the right side split once, for as long as it lives; None where that cannot be.
@@ -190,7 +192,7 @@ class Engine(Wrapping):
         Not for the compilers, that see no arrays, nor where gradients are recorded.
         """
         natives = (a._native, b._native)
-        if self.keep is not None or not self.of.is_known(natives[1]):
+        if self.barrier is not None or not self.of.is_known(natives[1]):
             return None
         if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
             return None
@@ -229,9 +231,9 @@ class Engine(Wrapping):
 
         XLA leaves out a rounding whose result is widened again: float64 to float32 on GPUs.
         """
-        xp, keep = self.native_namespace, self.keep
+        xp, barrier = self.native_namespace, self.barrier
         y = xp.astype(x, dtype_named(xp, dtype))
-        return y if keep is None else keep(y)
+        return y if barrier is None else barrier(y)
 
     def _negative(self, x: Array) -> Array:
         return self._choose(x == 0, 0.0, -x)
@@ -311,7 +313,7 @@ def _broadcast(xp: Namespace, *arrays: Array, **_: Any) -> Array:
 _NO_ARITHMETIC = {"astype": "_to_dtype", "clean": "_clean", "negative": "_negative"}
 
 # Of a kernel's result, the shape: from the library's own function of the same meaning.
-_STAND_INS: dict[str, Any] = {
+_ABSTRACT_VALUES: dict[str, Any] = {
     "matmul": lambda xp, a, b: xp.matmul(a, b),
     "astype": lambda xp, x, to: xp.astype(x, dtype_named(xp, to)),
     **dict.fromkeys(

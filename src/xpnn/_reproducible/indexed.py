@@ -252,9 +252,9 @@ class Indexed(Computed):
                 f"{self.__name__}.result_type: expected dtypes of one kind, got "
                 f"{', '.join(sorted(names))}, which libraries promote differently"
             )
-        stand_ins = [self.zeros((0,), dtype=dtype) for dtype in dtypes]
+        like = [self.zeros((0,), dtype=dtype) for dtype in dtypes]
         numbers = [g for g in given if isinstance(g, bool | int | float)]
-        check_operands(self, "equal", [*stand_ins, *numbers], {})
+        check_operands(self, "equal", [*like, *numbers], {})
         return self.dtype_named(common_dtype(names))
 
 

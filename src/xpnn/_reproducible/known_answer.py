@@ -7,7 +7,7 @@ from xpnn._arrays.digest import digest
 from xpnn._arrays.transfer import constant
 from xpnn._arrays.types import Array, Device, Namespace
 from xpnn._reproducible.arithmetic import exact
-from xpnn._reproducible.arithmetic.barrier import kept, native
+from xpnn._reproducible.arithmetic.barrier import barriered, native
 from xpnn._reproducible.arithmetic.elementwise import log, tanh
 from xpnn.errors import NotReproducibleError
 
@@ -25,7 +25,7 @@ def _answer(engine: Namespace, like: Array) -> str:
     own = engine.native_namespace
 
     def compute(x: Array) -> Array:
-        xp, (x,) = kept(own, engine.keep, [x])
+        xp, (x,) = barriered(own, engine.barrier, [x])
         y = exact.matmul(x, exact.split_right(x, False, xp), False, xp)
         for f in (log, tanh):
             # By an array, as PyTorch on CUDA multiplies by the reciprocal of a Python number.

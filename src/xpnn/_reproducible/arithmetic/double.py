@@ -1,7 +1,7 @@
 """Building blocks in binary64: nothing but + - * /, comparison, rounding to integer and look-up.
 
 Arrays are float64; `xp` is a namespace in which each operation is rounded by itself, as it stands:
-NumPy, PyTorch, or `Kept` where a compiler would rearrange them.
+NumPy, PyTorch, or `Barriered` where a compiler would rearrange them.
 """
 
 import math

@@ -18,7 +18,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from xpnn._arrays.types import Array, Namespace
-from xpnn._reproducible.arithmetic.barrier import KeptNamespace, keeping, native, own_namespace
+from xpnn._reproducible.arithmetic.barrier import (
+    BarrierNamespace,
+    as_barriered,
+    native,
+    own_namespace,
+)
 from xpnn._reproducible.arithmetic.double import (
     LEAST_DOUBLE,
     ceiling,
@@ -83,9 +88,11 @@ def _balanced(a: Array, balance: Array, single: bool, xp: Namespace) -> tuple[Ar
         return native(a) * balance, None
     own = own_namespace(xp)
     # What counts nowhere must not say how large a row is; infinity and NaN count everywhere.
-    a, k = _to_about_one(a * keeping(own.where(balance == 0, balance, 1.0), xp), -1, single, xp)
+    a, k = _to_about_one(
+        a * as_barriered(own.where(balance == 0, balance, 1.0), xp), -1, single, xp
+    )
     y = native(a) * balance
-    top = _top(keeping(y, xp), -1, xp)
+    top = _top(as_barriered(y, xp), -1, xp)
     top = xp.where((top > 0.0) & (top < math.inf), top, 1.0)
     y = y / native(top)
     return own.where(own.abs(y) < NOTHING, 0.0, y), k + exponent(top, xp)
@@ -112,7 +119,7 @@ def _added(add: Callable[[Array], Array], a: Array, single: bool, xp: Namespace)
     top = native(_top(a, -1, xp))
     own, bits = own_namespace(xp), bits_of_terms(a.shape[-1])
     high, low = map(add, _integers(native(a), own.where(top == 0, 1.0, top), bits, 2, own))
-    y = keeping((high + low * 2.0 ** -(bits + 1)) * (top * 2.0**-bits), xp)
+    y = as_barriered((high + low * 2.0 ** -(bits + 1)) * (top * 2.0**-bits), xp)
     if undo is None:
         return y
     factor, undo = undo
@@ -153,7 +160,7 @@ def _blocks(start: int, k: int) -> list[slice]:
 
 def _looped(k: int, xp: Namespace) -> int:
     """How many blocks a compiler gets as a loop: written out they take it long, one by one."""
-    return k // BLOCK if isinstance(xp, KeptNamespace) and k >= _LOOPED else 0
+    return k // BLOCK if isinstance(xp, BarrierNamespace) and k >= _LOOPED else 0
 
 
 def _bits(k: int, single: bool) -> tuple[int, int]:
@@ -180,7 +187,7 @@ def split_right(b: Array, single: bool, xp: Namespace) -> Right:
 
     def block(part: Array, columns: Array) -> Block:
         _, bits = _bits(part.shape[-2], single)
-        top = native(_top(keeping(part, xp), -2, xp))
+        top = native(_top(as_barriered(part, xp), -2, xp))
         top = own.where(top == 0, 1.0, top)
         parts = _integers(part, top, bits, 1 if single else 3, own)
         return tuple(parts), top * columns * 2.0**-bits
@@ -199,7 +206,7 @@ def _divided(b: Array, powers: Array, xp: Namespace) -> tuple[Array, Array]:
     """b divided by powers of two; by 1 where they are 0 or NaN, and then 0 and 1 in their place."""
     own = own_namespace(xp)
     powers = own.where(powers == powers, powers, 1.0)
-    return keeping(native(b) / own.where(powers == 0, 1.0, powers), xp), powers
+    return as_barriered(native(b) / own.where(powers == 0, 1.0, powers), xp), powers
 
 
 def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
@@ -209,11 +216,11 @@ def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
 
     def block(part: Array, slices: tuple[Array, ...], unit: Array) -> Array:
         bits, _ = _bits(part.shape[-1], single)
-        top = native(_top(keeping(part, xp), -1, xp))
+        top = native(_top(as_barriered(part, xp), -1, xp))
         top = own.where(top == 0, 1.0, top)
         left = _integers(part, top, bits, 2 if single else 3, own)
         y = _products(left, slices, bits, single, xp)
-        return keeping(y * (top * 2.0**-bits * unit), xp)
+        return as_barriered(y * (top * 2.0**-bits * unit), xp)
 
     def add(sums: tuple[Array, Array | None], y: Array) -> tuple[Array, Array]:
         total, error = two_sum(sums[0], y)
@@ -238,7 +245,7 @@ def matmul(a: Array, right: Right, single: bool, xp: Namespace) -> Array:
     if exponents is None or right.exponents is None:
         return total
     # Any less gives 0, as it does itself.
-    k = xp.clip(exponents + keeping(right.exponents, xp), -2044.0, 2044.0)
+    k = xp.clip(exponents + as_barriered(right.exponents, xp), -2044.0, 2044.0)
     return scale(total, k, xp)
 
 
@@ -250,7 +257,7 @@ def _products(
     pairs = [(1, 0), (0, 0)] if single else [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
     total = None
     for i, j in pairs:
-        # Kept, so that no compiler adds to a product while it is being summed; the rest is exact, or
+        # Behind a barrier, so that no compiler adds to a product while it is being summed; the rest is exact or
         # an addition of what is, which contraction does not change.
         product = native(xp.matmul(left[i], right[j])) * 2.0 ** (-(i + j) * (bits + 1))
         total = product if total is None else total + product
