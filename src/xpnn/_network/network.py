@@ -330,7 +330,7 @@ class Network:
         Network of 1 layer, 3 parameters, float64, numpy weights that follow the input
           0  2 -> 1, bias, relu, rounded to float64
         """
-        from xpnn._network.interpreters import folding  # noqa: PLC0415 -- few programs need it
+        from xpnn._network.interpreters import folding
 
         folding.check_known(self.layers)
         network = Network(folding.fold(self.layers), self.classes)
