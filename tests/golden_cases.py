@@ -149,6 +149,11 @@ def network(widths: tuple[int, ...], dtype: str, hidden: str = "gelu") -> xpnn.N
     return xpnn.Network.from_weights(weights, biases, hidden=hidden, output="softmax")
 
 
+def softsign(x: Any) -> Any:
+    """An elementwise function in terms of operators."""
+    return x / (1 + abs(x))
+
+
 def layered(kind: str, dtype: str) -> xpnn.Network:
     """A network that has a layer of this kind before a dense one with softmax: 5 -> 3."""
     scale, shift, slope = normal(30, 3, 5, dtype=dtype)
@@ -158,6 +163,13 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
         "affine": xpnn.Affine(scale, shift),
         "flatten": xpnn.Flatten((5, 1)),
         "layer_norm": xpnn.LayerNorm(scale, shift),
+        "function": xpnn.Function(
+            softsign,
+            elementwise=True,
+            slope=1,
+            roundings=3,
+            exact=lambda _, t: softsign(t),
+        ),
         "prelu": xpnn.PReLU(slope),
         "residual": xpnn.Residual([xpnn.Affine(scale), inside]),
     }[kind]
@@ -170,7 +182,7 @@ def samples(kind: str, rows: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, 5, 1) if kind == "flatten" else rows
 
 
-for _kind in ("affine", "flatten", "layer_norm", "prelu", "residual"):
+for _kind in ("affine", "flatten", "function", "layer_norm", "prelu", "residual"):
     for _dtype in DTYPES:
 
         @case(f"layers {_kind} {_dtype}")

@@ -8,6 +8,7 @@ from xpnn._activations.names import *
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
+from xpnn._network.layers.function import Function
 from xpnn._network.layers.linear import linear
 from xpnn._network.layers.normalization import LayerNorm
 from xpnn._network.layers.prelu import PReLU
@@ -35,6 +36,7 @@ __all__ = [
     "Backend",
     "Dense",
     "Flatten",
+    "Function",
     "LayerNorm",
     "Network",
     "NotReproducibleError",

@@ -40,7 +40,7 @@ def exactly(network, x, of="output"):
     return exact(network.to(np, dtype="float64").layers, np.asarray(x, "float64"), of)
 
 
-@pytest.mark.parametrize("kind", ["dense", *KINDS])
+@pytest.mark.parametrize("kind", ["dense", *(k for k in KINDS if k != "flatten")])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_results_are_within_the_bound_of_what_was_meant(kind, dtype):
     network, x = among_affines(kind, dtype), rows(1, dtype)

@@ -11,7 +11,8 @@ from xpnn._arrays.transfer import to_numpy
 from xpnn._network.interpreters.exact import exact
 from xpnn._network.layers.layer import Layer
 
-KINDS = sorted(set(Layer.kinds) - {"dense"})
+STORED = sorted(set(Layer.kinds) - {"dense"})
+KINDS = [*STORED, "function"]
 OF = {"output": "__call__", "logits": "logits", "log_proba": "log_proba"}
 
 
@@ -190,7 +191,7 @@ def test_a_network_without_weights_takes_integers(backend):
     np.testing.assert_array_equal(to_numpy(y), np.arange(8).reshape(2, 4))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STORED)
 def test_files(kind, tmp_path):
     network = layered(kind, "float32")
     network.save(tmp_path / "a.safetensors", metadata={"from": "here"})

@@ -157,7 +157,7 @@ class Network:
     def follows(self) -> bool:
         """Whether the weights are copied to wherever the input is."""
         first = first_array(self.layers)
-        return not self._placed and (first is None or is_numpy(first))
+        return first is None or (not self._placed and is_numpy(first))
 
     @property
     def parameters(self) -> int:

@@ -36,6 +36,9 @@ def plan(
     `plain` asks for the functions of the library as they are written; `lasting` says whether the
     layers stay as they are.
     """
+    if not all(layer.is_recordable for layer in layers):
+        words = Fast(found, plain=plain)
+        return functools.partial(_as_written, found, forward, layers, words)
     of_rows = found.plan_rows(forward, layers, lasting=lasting)
     if of_rows is not None:
         return of_rows
@@ -48,6 +51,11 @@ def plan(
     return Planned(found, forward, layers, plain=plain)
 
 
+def _as_written(found: Library, forward: Forward, layers: Layers, words: Fast, x: Array) -> Array:
+    with found.guard(forward.computing):
+        return forward(found, layers, x, words)
+
+
 def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
     """Return forward(found, layers, x) as one step of the library, made once for each structure."""
     structures = tuple(layer.structure for layer in layers)
@@ -55,8 +63,7 @@ def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
     def run(arrays: tuple[Array, ...], x: Array) -> Array:
         own = iter(arrays)
         layers = tuple(rebuilt(structure, own) for structure in structures)
-        with found.guard(forward.computing):
-            return forward(found, layers, x, Fast(found))
+        return _as_written(found, forward, layers, Fast(found), x)
 
     function = _compiled.get(
         (found, forward, structures), lambda: found.compile(run, forward.computing)

@@ -31,8 +31,8 @@ def _model_of(network: Network, metadata: dict[str, str]) -> Model:
 
 def save(network: Network, path: str | PathLike[str], metadata: dict[str, str]) -> None:
     """Write a network to a model file; ValueError, and nothing written, if `load` would refuse it."""
-    model = _model_of(network, metadata)
     try:
+        model = _model_of(network, metadata)
         content = content_of(model)
         network_of(model)
     except (XpnnTypeError, XpnnValueError) as error:

@@ -121,10 +121,10 @@ class Case:
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:
         """The layers."""
-        steps, width = [], self.x.shape[-1]
+        steps, row = [], self.x[:1, :]
         for layer in self.layers:
-            steps.append(_step_of(layer, width))
-            (width,) = layer.gives((width,)) or (width,)
+            steps.append(_step_of(layer, row.shape[-1]))
+            row = layer.apply(row, Plain(host().xp))
         *steps, last = steps
         if self.of != "output":
             (last,) = Steps().activate((last,), self.last)

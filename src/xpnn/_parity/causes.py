@@ -59,7 +59,7 @@ def likely(standard: Standard, y: Values, comparison: Comparison, lead: tuple[in
 def _count(reference: Reference) -> int:
     """Return how many rows of each kind to judge by: those that are wrong, and all."""
     parameters = sum(layer.parameters for layer in reference.layers)
-    return max(40, min(128, _PRODUCTS // parameters // 2))
+    return max(40, min(128, _PRODUCTS // max(parameters, 1) // 2))
 
 
 def _infinite(case: Case, known: Array, comparison: Comparison) -> str:

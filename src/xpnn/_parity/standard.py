@@ -66,7 +66,7 @@ class Reference(NamedTuple):
         layers = network.to(host().xp, dtype="float64").layers
         ending(layers, of)  # an error where there is none of this kind
         finite = [i for i, fine in enumerate(guarded(_stays_finite, layers, x).tolist()) if fine]
-        count = min(len(finite), max(8, min(128, _PRODUCTS // network.parameters)))
+        count = min(len(finite), max(8, min(128, _PRODUCTS // max(network.parameters, 1))))
         sample = spread(finite, count)
         names = layer_dtypes(network.layers)
         values = exact(layers, x[sample, :], of) if sample else []

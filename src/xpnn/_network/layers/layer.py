@@ -84,10 +84,11 @@ class Layer:
     """The children and the options, as JAX and torch take the layer apart."""
     _copies: dict[str, dict[str, Callable[..., Array]]]
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, stored: bool = True) -> None:
         super().__init_subclass__()
         pytree.register(Node(cls, cls._children, cls._flatten, cls._unchecked))
-        Layer.kinds[cls.kind] = cls
+        if stored:
+            Layer.kinds[cls.kind] = cls
 
     # What it computes
 
@@ -137,6 +138,12 @@ class Layer:
             elif child is not None:
                 found[name] = child
         return found
+
+    @property
+    def is_recordable(self) -> bool:
+        """Whether it may be recorded, compiled and run in tiles: it never looks at values, and no row at others."""
+        inside = (child for child in self._flatten()[0] if isinstance(child, tuple))
+        return all(layer.is_recordable for layers in inside for layer in layers)
 
     @property
     def parameters(self) -> int:

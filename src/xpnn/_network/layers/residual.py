@@ -67,11 +67,13 @@ class Residual(Layer):
         if arrays:
             common_library("Residual", None, arrays)
         takes = taken_by(layers)
-        gives = outputs_of(layers, takes)
-        if takes != gives:
+        sample = takes or (1,)  # of layers that take any, one stands for all
+        gives = outputs_of(layers, sample)
+        if sample != gives:
+            unknown = "; a Function says so by inputs and outputs" * (None in {takes, gives})
             raise XpnnValueError(
                 "Residual: expected layers that give as many outputs as they take, got "
-                f"{takes} in and {gives} out"
+                f"{takes or 'any'} in and {gives or 'an unknown number'} out{unknown}"
             )
         self._set((), (layers,))
 
