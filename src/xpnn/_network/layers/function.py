@@ -254,8 +254,8 @@ class _Errors(NamedTuple):
 
 
 def _largest(a: Array, xp: Namespace) -> Array:
-    """Return the largest value of each row."""
-    return xp.max(a, axis=-1, keepdims=True)
+    """Return the largest value of each row, 0 of none."""
+    return (xp.max if a.shape[-1] else xp.sum)(a, axis=-1, keepdims=True)
 
 
 def _width(called: str, given: Any) -> int | None:
