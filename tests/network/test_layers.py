@@ -238,6 +238,30 @@ def test_parity_and_explain(kind):
     wrong = xpnn.Network([*others, xpnn.Dense(last.weight, None, last.activation)])
     found = xpnn.explain(network, x, wrong(x))
     assert found.cause == f"a missing bias in layer {len(others)}"
+    noise = np.random.default_rng(0).random((6, 3)).astype("float32")
+    assert not xpnn.explain(network, x, noise).passed  # and no candidate raises
+
+
+@pytest.mark.parametrize(
+    ("words", "normalize"),
+    [
+        ("", lambda d, v: d / np.sqrt(v + 1e-5)),
+        ("epsilon 0.001", lambda d, v: d / np.sqrt(v + 1e-3)),
+        ("epsilon 0", lambda d, v: d / np.sqrt(v)),
+        ("the variance divided by n - 1", lambda d, v: d / np.sqrt(v * 5 / 4 + 1e-5)),
+        ("epsilon added to the deviation", lambda d, v: d / (np.sqrt(v) + 1e-5)),
+        ("left out", lambda d, _: d),
+    ],
+)
+def test_rows_normalized_in_another_way_are_named(words, normalize):
+    network, x = layered("layer_norm", "float32"), np.random.default_rng(0).normal(size=(40, 5))
+    x = (0.3 * (x - x.mean(axis=-1, keepdims=True))).astype("float32")
+    first, last = network.layers
+    z = normalize(x, (x.astype("float64") ** 2).mean(axis=-1, keepdims=True))
+    z = (z * first.weight + first.bias).astype("float32")
+    found = xpnn.explain(network, x, xpnn.Network([last])(z))
+    assert found.passed == (not words), found
+    assert found.cause == (f"rows normalized in another way in layer 0: {words}" if words else None)
 
 
 def test_a_missing_shift_is_named():

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.types import Array
+from xpnn._network.interpreters.values import Plain
+from xpnn._network.layers.layer import Layer
+from xpnn._network.layers.normalization import normalized
 from xpnn._parity.case import (
     Candidates,
     Case,
@@ -92,6 +95,52 @@ def _other_beta(case: Case) -> Candidates:
             yield f"{where}: {beta:g}", y
 
 
+class _OtherRows(Plain):
+    """The words, with another way to normalize rows."""
+
+    def __init__(self, normalize: Callable[[Array, float], Array]) -> None:
+        super().__init__(host().xp)
+        self._other = normalize
+
+    def normalize(self, x: Array, epsilon: float, /) -> Array:
+        """Return what the other way gives."""
+        return self._other(x, epsilon)
+
+
+def _other_rows_normalized(case: Case) -> Candidates:
+    xp = host().xp
+
+    def by(added: float) -> Callable[[Array, float], Array]:
+        return lambda x, _: normalized(x, added, xp)
+
+    def unbiased(x: Array, epsilon: float) -> Array:
+        share = 1 - 1 / max(x.shape[-1], 2)
+        return share**0.5 * normalized(x, epsilon * share, xp)
+
+    def of_deviation(x: Array, epsilon: float) -> Array:
+        d = x - xp.mean(x, axis=-1, keepdims=True)
+        return d / (xp.sqrt(xp.mean(d * d, axis=-1, keepdims=True)) + epsilon)
+
+    def of_squares(x: Array, epsilon: float) -> Array:
+        return x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + epsilon)
+
+    ways = {f"epsilon {e:g}": by(e) for e in (0.0, *EPSILONS)} | {
+        "the variance divided by n - 1": unbiased,
+        "epsilon added to the deviation": of_deviation,
+        "the mean not taken off": of_squares,
+        "left out": lambda x, _: x,
+    }
+    for words, way in ways.items():
+        interpreter = _OtherRows(way)
+
+        def change(i: int, step: Step, by: Plain = interpreter) -> Step | None:
+            if step.name not in Layer.kinds:  # it is a product, which has no rows to normalize
+                return None
+            return step._replace(activate=lambda x: case.layers[i].apply(x, by))
+
+        yield from changed(case, change, f": {words}")
+
+
 def _no_bias(case: Case) -> Candidates:
     yield from changed(
         case, lambda _, step: None if step.bias is None else step._replace(bias=None)
@@ -154,11 +203,11 @@ def _swapped(case: Case) -> Candidates:
                 b._replace(weight=a.weight, bias=a.bias),
             ),
             ": their biases": (a._replace(bias=b.bias), b._replace(bias=a.bias)),
-            ": their activations": (
-                a._replace(activate=b.activate),
-                b._replace(activate=a.activate),
-            ),
         }
+        # What stands for a layer that is no product has the width of that layer.
+        if a.weight.shape[1] == b.weight.shape[1] or not {a.name, b.name} & Layer.kinds.keys():
+            exchanged = a._replace(activate=b.activate), b._replace(activate=a.activate)
+            ways[": their activations"] = exchanged
         for words, (first, second) in ways.items():
             steps = replaced(case, {i: first, j: second})
             sound = all(s.bias is None or s.bias.shape[0] == s.weight.shape[1] for s in steps)
@@ -340,6 +389,7 @@ FAULTS: dict[str, Callable[[Case], Candidates]] = {
     "another slope of leaky_relu": _other_slope,
     "another alpha": _other_alpha,
     "another beta of softplus": _other_beta,
+    "rows normalized in another way": _other_rows_normalized,
     "another activation": _activations,
     **PRECISION,
     "normalisation": _normalised,
