@@ -1,10 +1,9 @@
 """Network: layers one after the other, called on the arrays of any library."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library, Node
@@ -30,9 +29,6 @@ from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
 from xpnn._network.layers.dense import dense_layers
 from xpnn._network.layers.layer import Layer, Layers, first_array
 from xpnn.errors import XpnnValueError
-
-if TYPE_CHECKING:
-    from xpnn._network.interpreters.bounds import Pass
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -245,7 +241,8 @@ class Network:
         classes = self._rows("network.classify", values.classes, x, xp)
         if not certain:
             return classes
-        from xpnn._network.interpreters import bounds  # few programs need it
+        from xpnn._network.analysis import analysed  # few programs need it
+        from xpnn._network.interpreters import bounds
 
         return classes, analysed(self, "network.classify", bounds.certain, x, xp)
 
@@ -430,27 +427,6 @@ class Network:
             return description(self.layers, self.classes, follows=self.follows)
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
             return f"Network({self.layers!r})"
-
-
-def analysed(
-    network: Network,
-    function: str,
-    analysis: "Callable[[Pass, Array, Namespace], Any]",
-    x: Array,
-    xp: Namespace | None,
-    *,
-    dtype: str | None = None,
-    of: str = "output",
-) -> Any:
-    """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
-    from xpnn._network.interpreters.bounds import Pass, run
-
-    x = laid_out(function, network.layers, x)
-    found, name = network._checked(function, x, xp)
-    x, found = found.to_raw(x), found.raw
-    layers_at = partial(network._layers_at, dtype="float64", use="analysis")
-    one = Pass(network.layers, network._dtypes, dtype or name, of)
-    return run(analysis, one, x, found, layers_at)
 
 
 pytree.register(

@@ -2,9 +2,10 @@
 
 from xpnn._arrays.dtypes import floating_name
 from xpnn._arrays.types import Array, DType, Namespace
+from xpnn._network.analysis import analysed
 from xpnn._network.interpreters.bounds import Pass, enclose
 from xpnn._network.interpreters.expectation import expect
-from xpnn._network.network import Network, analysed
+from xpnn._network.network import Network
 
 
 def error_bound(
