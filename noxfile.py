@@ -25,6 +25,8 @@ EVERY = ("numpy", "torch", "jax", "array-api-strict")
 
 def install(session: nox.Session, *packages: str) -> None:
     """Install xpnn with its tests, and what else a session needs, in the tested versions."""
+    # Where byte code may not be written, each process would compile PyTorch and JAX anew.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     session.install(*PIP, "-e", ".", *nox.project.dependency_groups(PROJECT, "test"), *packages)
 
 
@@ -99,6 +101,7 @@ def tests_min(session: nox.Session) -> None:
     least = [*PROJECT["project"]["dependencies"], *extras["cli"], *extras["jax"]]
     tests = nox.project.dependency_groups(PROJECT, "test")
     # No constraints here: these versions are the point.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     session.install("--no-compile", "-e", ".", *tests)
     session.install("--no-compile", *(name.replace(">=", "==") for name in least))
     # Neither the plugin's runs of pytest nor the tools are about these versions.
