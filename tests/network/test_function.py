@@ -191,8 +191,19 @@ def test_widths():
     with pytest.raises(xpnn.XpnnValueError, match=r"layer 0: expected x of shape \(\.\.\., 5\)"):
         xpnn.Network([b])(np.ones((2, 4)))
     # What comes does not fit the next layer.
-    with pytest.raises(xpnn.XpnnValueError, match=r"weight of shape \(9, 2\)"):
-        xpnn.Network([a, xpnn.Dense(np.ones((9, 2)))])(x, xp=np)
+    narrow = xpnn.Dense(np.ones((9, 2)))
+    for layers in ([a, narrow], [a, square, narrow], [a, xpnn.Affine(np.ones(9))]):
+        for xp in (None, np):
+            with pytest.raises(
+                xpnn.XpnnValueError, match=r"of shape \(6, 9\).*got shape \(6, 10\)"
+            ):
+                xpnn.Network(layers)(x, xp=xp)
+    one = xpnn.Function(lambda x: x[:, :1])
+    with pytest.raises(xpnn.XpnnValueError, match=r"of shape \(6, 3\).*got shape \(6, 1\)"):
+        xpnn.Network([one, xpnn.Affine(np.ones(3))])(x)
+    inside = xpnn.Residual([xpnn.Function(one.f, inputs=5)])
+    with pytest.raises(xpnn.XpnnValueError, match=r"of shape \(6, 5\).*got shape \(6, 1\)"):
+        xpnn.Network([inside])(x)
     outputs = xpnn.Network([a, last]).layer_outputs(x)
     assert [z.shape for _, z in outputs] == [(6, 10), (6, 2)]
 

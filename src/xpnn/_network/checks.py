@@ -7,19 +7,23 @@ from xpnn._arrays.axes import Slices
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Layers, check_chain, outputs_of
+from xpnn._network.layers.layer import Layers, check_chain, outputs_of, widths_known
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
 """What a class is called."""
 
 
-def check_layers(layers: Layers) -> None:
-    """Raise an error unless these are layers of one library, on one device, that fit each other."""
+def check_layers(layers: Layers) -> Layers:
+    """Return layers with the widths that follow from the others'.
+
+    An error unless they are layers of one library, on one device, that fit each other.
+    """
     check_chain("Network", layers)
     arrays = {f"layer {i}": a for i, layer in enumerate(layers) for a in layer.arrays.values()}
     if arrays:
         common_library("Network", None, arrays)
+    return widths_known(layers)
 
 
 def check_input(function: str, layers: Layers, x: Array) -> None:

@@ -87,7 +87,7 @@ class Network:
 
     def __init__(self, layers: Iterable[Layer], classes: Sequence[Class] | None = None) -> None:
         layers = tuple(layers)
-        check_layers(layers)
+        layers = check_layers(layers)
         self._set(layers, None if classes is None else check_classes(classes, layers))
         if self.follows:
             object.__setattr__(self, "_float_names", layer_dtypes(layers))
@@ -383,11 +383,7 @@ class Network:
         return plan(x)
 
     def _start(
-        self,
-        function: str,
-        part: Part,
-        x: Array,
-        xp: Namespace | None,
+        self, function: str, part: Part, x: Array, xp: Namespace | None
     ) -> tuple[Library, Layers, Forward]:
         """Check x, and bring the layers to its library, device and dtype."""
         found, name = self._checked(function, x, xp)

@@ -3,7 +3,7 @@
 import inspect
 import operator
 from collections.abc import Callable, Hashable
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from xpnn._activations.activation import Activation
@@ -37,7 +37,7 @@ class Function(Layer, stored=False):
         Number of columns that it takes. Default: any.
     outputs : int, optional
         Number of columns that it gives. Default: as many as it takes if it is `elementwise`, otherwise
-        unknown.
+        what the next layer of a network takes.
     elementwise : bool, optional
         Whether each value depends on the same value of `x` alone. Default False.
     slope : float, optional
@@ -147,6 +147,12 @@ class Function(Layer, stored=False):
         if self.outputs is None and self.elementwise:
             return sample
         return None if self.outputs is None else (self.outputs,)
+
+    def giving(self, sample: Shape | None, /) -> Layer:
+        """Return the function with what the next layer takes, which its results are held to."""
+        if sample is None or self.elementwise or self.outputs is not None:
+            return self
+        return replace(self, outputs=sample[0])
 
     @property
     def words(self) -> list[str]:

@@ -115,6 +115,10 @@ class Layer:
         """Return the shape of what comes of a sample; None where nobody knows."""
         raise NotImplementedError
 
+    def giving(self, sample: Shape | None, /) -> "Layer":  # noqa: ARG002 -- for those that do not say
+        """Return the layer with what it must give, where it does not say so."""
+        return self
+
     def check_input(self, function: str, x: Array) -> None:
         """Raise ValueError with both shapes unless the last axes of x are what the layer takes."""
         if self.takes is not None and tuple(x.shape[-len(self.takes) :]) != self.takes:
@@ -332,6 +336,17 @@ def as_samples(layers: Layers, rows: Array) -> Array:
     """Return rows of numbers as samples of the shape that layers take."""
     shape = taken_by(layers) if layers[0].axes > 1 else None
     return rows if shape is None else rows.reshape((-1, *shape))
+
+
+def widths_known(layers: Layers, last: Shape | None = None) -> Layers:
+    """Return layers with what each must give: what the next one takes, the last one `last`."""
+    known: list[Layer] = []
+    needed = last
+    for layer in reversed(layers):
+        known.insert(0, layer.giving(needed))
+        if layer.takes is not None or layer.gives((1,)) != (1,):
+            needed = layer.takes
+    return tuple(known)
 
 
 def check_chain(function: str, layers: Layers) -> None:

@@ -16,6 +16,7 @@ from xpnn._network.layers.layer import (
     from_fields,
     outputs_of,
     taken_by,
+    widths_known,
 )
 from xpnn.errors import XpnnValueError
 
@@ -67,6 +68,7 @@ class Residual(Layer):
         if arrays:
             common_library("Residual", None, arrays)
         takes = taken_by(layers)
+        layers = widths_known(layers, takes)
         sample = takes or (1,)  # of layers that take any, one stands for all
         gives = outputs_of(layers, sample)
         if sample != gives:
