@@ -280,6 +280,10 @@ def test_a_missing_shift_is_named():
         (lambda: xpnn.Flatten(()), r"Flatten: expected the lengths .* got \(\)"),
         (lambda: xpnn.Flatten((2, 0)), r"Flatten: expected the lengths .* got \(2, 0\)"),
         (lambda: xpnn.Network([xpnn.Dense(np.ones((3, 4))), xpnn.Flatten((2, 2))]), "take the 4"),
+        (
+            lambda: xpnn.Network([xpnn.Function(abs, elementwise=True), xpnn.Flatten((2, 2))]),
+            "of several axes, to be the first layer, got it as layer 1",
+        ),
         (lambda: xpnn.LayerNorm(np.ones((2, 2))), r"LayerNorm: expected weight of shape \(n,\)"),
         (lambda: xpnn.LayerNorm(np.ones(0)), r"LayerNorm: .* n > 0, got shape \(0,\)"),
         (lambda: xpnn.LayerNorm(np.ones(2), np.ones(3)), r"LayerNorm: .*\(2,\), got shape \(3,\)"),

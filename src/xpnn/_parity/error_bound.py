@@ -53,7 +53,7 @@ def error_bound(
     -----
     Sound is what adds the products of a layer in any order, with or without fused multiply-add, has
     elementary functions right to 8 units in the last place, writes softmax with the largest entry
-    taken off, and may make zero of what is below the smallest normal number. The bound is proved, in
+    taken off, squares what is left of a row without its mean, and may make zero of what is below the smallest normal number. The bound is proved, in
     the module `xpnn._network.interpreters.bounds`, its own rounding accounted for; it is a worst case that grows with the
     number of inputs that are not zero. `expected_error` is the size to expect.
 

@@ -16,12 +16,15 @@ NETWORK = xpnn.Network.from_weights(
     [np.ones(4, "float32"), None],
     output="softmax",
 )
+NORMALIZED = xpnn.Network([xpnn.Flatten((5,)), xpnn.LayerNorm(X[0], X[1]), *NETWORK.layers])
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # two computations in float32, of some 10 roundings each
 FUNCTIONS = {
     **{name: getattr(xpnn, name) for name in ACTIVATIONS},
     "logsumexp": xpnn.logsumexp,
     "logsumexp of rows": lambda x: xpnn.logsumexp(x, axis=-1, keepdims=True),
     "network": NETWORK,
+    "normalized": NORMALIZED,
+    "images": lambda x: xpnn.Network([xpnn.Flatten((5, 1)), *NORMALIZED.layers[1:]])(x[..., None]),
     "log_proba": NETWORK.log_proba,
     "classify": NETWORK.classify,
     "layer_outputs": lambda x: NETWORK.layer_outputs(x)[1][0],
