@@ -13,6 +13,7 @@ from references import ELEMENTWISE
 
 import xpnn
 from xpnn._activations.table import ELEMENTWISE as TABLE
+from xpnn._activations.table import RECORDS
 from xpnn.testing import assert_ulp
 
 NAMES = [function.__name__ for function in TABLE]
@@ -261,3 +262,13 @@ def test_wrong_xp_is_refused(torch):
 def test_the_table_has_every_function_and_reference():
     assert set(NAMES) == set(ELEMENTWISE) == set(CASES)
     assert set(NAMES) < set(xpnn.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name, record in RECORDS.items() if record.inverse])
+def test_inverses(name):
+    """The argument, up to what softmax does not see of it."""
+    x, record = np.linspace(-3.0, 3.0, 12).reshape(3, 4), RECORDS[name]
+    difference = record.inverse(record.function(x), np) - x
+    if record.of_rows:
+        difference = difference - difference[:, :1]
+    np.testing.assert_allclose(difference, 0, atol=1e-12)  # cancellation: 2**-52 * exp(6)

@@ -22,6 +22,8 @@ class Record(NamedTuple):
     """Whether every value of a row depends on the whole row."""
     log_probability: str | None
     """Where its values are probabilities, or their logarithms: the name of what gives the logarithms."""
+    inverse: Callable[..., Array] | None = None
+    """`inverse(y, xp)`: the argument, or what differs from it by a number a row where `of_rows`."""
 
 
 MADE: dict[str, Record] = {}
@@ -34,11 +36,13 @@ def record(
     errors: Errors,
     of_rows: bool = False,
     log_probability: str | None = None,
+    inverse: Callable[..., Array] | None = None,
 ) -> Callable[[Function], Function]:
     """Make a public function an activation, by its name."""
 
     def keep(function: Function) -> Function:
-        MADE[function.__name__] = Record(function, exact, errors, of_rows, log_probability)
+        known = (exact, errors, of_rows, log_probability, inverse)
+        MADE[function.__name__] = Record(function, *known)
         return function
 
     return keep

@@ -28,6 +28,7 @@ def _sigmoid_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
     exact=logistic,
     errors=Slope(_sigmoid_slope, lambda t, y: (ELEMENTARY + 4) * y + ELEMENTARY / 2, 1),
     log_probability="log_sigmoid",
+    inverse=lambda y, xp: xp.log(y) - xp.log1p(-y),
 )
 @elementwise
 def sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
@@ -67,6 +68,7 @@ def sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
         lambda lower, upper, xp: 1 / (1 + xp.exp(lower)), lambda t, y: (2 * ELEMENTARY + 4) * y + 2
     ),
     log_probability="log_sigmoid",
+    inverse=lambda y, xp: y - xp.log1p(-xp.exp(y)),
 )
 @elementwise
 def log_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
@@ -104,6 +106,7 @@ def log_sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
         lambda t, y: ELEMENTARY * y,
         2,
     ),
+    inverse=lambda y, xp: xp.atanh(y),
 )
 @elementwise
 def tanh(x: Array, /, *, xp: Namespace = None) -> Array:

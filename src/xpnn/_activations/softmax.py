@@ -184,6 +184,7 @@ def _exact_log_softmax(mp: Any, row: Sequence[Exact]) -> list[Exact]:
     errors=_Errors(_enclose_softmax, _expect_softmax),
     of_rows=True,
     log_probability="log_softmax",
+    inverse=lambda y, xp: xp.log(y),
 )
 @_along_axis
 def softmax(
@@ -289,6 +290,7 @@ def sum_of_others(d: Array, axis: Axis, xp: Namespace) -> Array:
     errors=_Errors(_enclose_log_softmax, _expect_log_softmax),
     of_rows=True,
     log_probability="log_softmax",
+    inverse=lambda y, xp: y,
 )
 @_along_axis
 def log_softmax(

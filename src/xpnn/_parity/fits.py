@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from xpnn._arrays.types import Array
-from xpnn._parity.case import Candidates, Case, Change, Step, in_layers, narrowed, replaced
+from xpnn._parity.case import Candidates, Case, Step, in_layers, narrowed, replaced
 from xpnn._parity.standard import host
 
 _FEWEST = 3
@@ -300,24 +300,13 @@ def other_numbers(case: Case) -> Candidates:
                 yield f": {words}{in_layers(i)}", y
 
 
-_INVERSES: dict[str, Change] = {
-    "identity": lambda y: y,
-    "softmax": host().xp.log,
-    "log_softmax": lambda y: y,
-    "sigmoid": lambda y: host().xp.log(y) - host().xp.log1p(-y),
-    "tanh": host().xp.atanh,
-    "log_sigmoid": lambda y: y - host().xp.log1p(-host().xp.exp(y)),
-}
-
-
 def other_last_weights(case: Case) -> Candidates:
     """Other weights in the output layer, whose logits are linear in what goes in."""
-    xp, name, step = host().xp, case.last.name, case.steps[-1]
+    xp, step, inverse = host().xp, case.steps[-1], case.last.record.inverse
     n = step.weight.shape[0]
-    given = case.given
-    if name not in _INVERSES:
+    if inverse is None:
         return
-    logits = _INVERSES[name](given)
+    logits = inverse(case.given, xp)
     fine = xp.all(xp.isfinite(logits), axis=-1)
     if case.last.record.of_rows:
         logits = logits - xp.mean(logits, axis=-1, keepdims=True)
