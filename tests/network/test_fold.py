@@ -130,6 +130,13 @@ def test_only_what_is_the_same_function_is_folded():
     assert repr(inside).endswith("x + (2, scale; x + (2 -> 2, identity, rounded to float64))")
 
 
+def test_stacked_layers_stay(jax):
+    """As jax.vmap takes and gives them."""
+    pair = xpnn.Network([xpnn.Affine(np.ones(5, "float32"))] * 2).to(jax.numpy)
+    stacked = jax.tree.map(lambda a: jax.numpy.stack([a, a]), pair)
+    assert [a.scale.shape for a in stacked.fold().layers] == [(2, 5)] * 2
+
+
 def test_parameters_are_rounded_once():
     """Sums that cancel too: those of binary64 steps lose 30 digits here."""
     shift, weight = np.asarray([1e15, 1 / 3]), np.asarray([[0.1], [-0.3]])

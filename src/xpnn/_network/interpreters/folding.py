@@ -57,8 +57,10 @@ class Steady:
 
     @staticmethod
     def _with(x: Steps, step: Step, rounded: str | None) -> Steps:
-        # To round parameters that were rounded before errs more than once to round exact ones.
-        if rounded is not None:
+        # To round parameters that were rounded before errs more than to round exact ones once.
+        # Arrays of more axes are those of many layers, as a vmap stacks them.
+        axes = (len(a.shape) for a in (step.factor, step.shift) if a is not None)
+        if rounded is not None or max(axes) > 1 + step.is_product:
             raise _MoreThanOne
         return (*x, step)
 
@@ -88,8 +90,8 @@ def check_known(layers: Layers) -> None:
     """Raise XpnnTypeError unless the values of all arrays can be looked at now."""
     if is_compiling() or not all(library(a).is_known(a) for a in pytree.leaves(layers)):
         raise XpnnTypeError(
-            "network.fold: expected weights whose values are known, got ones that a compiler or "
-            "transform traces; fold the network before that"
+            "network.fold: expected weights whose values are known, got ones that a compiler, a "
+            "transform or a mode is at work on; fold the network before that"
         )
 
 
