@@ -77,19 +77,25 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     parser.addoption(
         "--backends-only",
         action="store_true",
-        help="leave out tests that neither take a backend nor have the mark `libraries`",
+        help="leave out tests that neither take a backend nor skip where a library is missing",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("backends_only"):
-        takes = {
-            item: item.get_closest_marker("libraries") is not None
-            or not {"xp_backend", "torch", "jax", "ad"}.isdisjoint(item.fixturenames)
-            for item in items
-        }
+        takes = {item: _takes_libraries(item) for item in items}
         config.hook.pytest_deselected(items=[item for item in items if not takes[item]])
         items[:] = [item for item in items if takes[item]]
+
+
+def _takes_libraries(item: pytest.Item) -> bool:
+    """Whether a test does other things where there are other libraries."""
+    code = getattr(getattr(item, "function", None), "__code__", None)
+    return (
+        item.get_closest_marker("libraries") is not None
+        or not {"xp_backend", "torch", "jax", "ad"}.isdisjoint(item.fixturenames)
+        or (code is not None and "importorskip" in code.co_names)
+    )
 
 
 @pytest.fixture(scope="session")
