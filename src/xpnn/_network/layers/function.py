@@ -62,13 +62,14 @@ class Function(Layer, stored=False):
     Notes
     -----
     Without `slope` and `roundings` there is no bound of a network that has it, and no expected error;
-    without `exact` no `parity` and no `explain`: they say so. It is right if these are. No file holds
-    it: `Network.save` refuses. A pickle does, if `f` is importable.
+    without `exact` no `parity` and no `explain`: an error says which is missing. What is given is
+    believed. No file holds a function, `Network.save` refuses it; a pickle does if `f` is importable.
 
-    Its networks are computed as they are written: not compiled, as `f` may look at values, and not in
-    tiles, as its rows may depend on each other. `jax.jit` and `torch.compile` of the network are for
-    whom knows that they may. In the reproducible way `f` gets reproducible arrays, whose operators
-    and functions, those of ``x.__array_namespace__()``, give the same bits everywhere.
+    Its networks run as they are written: they are not compiled, as `f` may look at values, and not cut
+    into tiles, as its rows may depend on each other. If neither is so, `jax.jit` and `torch.compile`
+    take the network. 16-bit networks call `f` with float32. In the reproducible way `f` gets
+    reproducible arrays, whose operators and functions, those of ``x.__array_namespace__()``, give the
+    same bits everywhere.
 
     Frozen, and a pytree for JAX and PyTorch without leaves: `f` is part of its structure.
 
@@ -79,6 +80,12 @@ class Function(Layer, stored=False):
     >>> network = xpnn.Network([square, xpnn.Dense(np.ones((2, 1)))])
     >>> network(np.asarray([[3.0, 4.0]]))
     array([[25.]])
+
+    A bound needs the largest slope, here on [-8, 8], and one rounding:
+
+    >>> square = xpnn.Function(square.f, elementwise=True, slope=16, roundings=1)
+    >>> xpnn.error_bound(xpnn.Network([square]), np.asarray([3.0])) < 1e-14
+    array([ True])
     """
 
     _options = ("f", "name", "inputs", "outputs", "elementwise", "slope", "roundings", "exact")
