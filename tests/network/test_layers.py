@@ -93,9 +93,10 @@ def test_a_bound_of_normalized_rows_that_is_halved_is_found():
     assert 0.5 < ratio.max() <= 1
 
 
-@pytest.mark.parametrize("epsilon", [1e-5, 0])
-@pytest.mark.parametrize("offset", [0, 100, 1e5])
-@pytest.mark.parametrize("n", [2, 17, 300])
+@pytest.mark.parametrize(
+    ("n", "offset", "epsilon"),
+    [(2, 0, 1e-5), (300, 0, 1e-5), (17, 100, 1e-5), (300, 1e5, 1e-5), (17, 0, 0), (300, 100, 0)],
+)
 def test_normalized_rows_are_within_the_bound(n, offset, epsilon, backend):
     """Short and long rows; far from 0 and near it; beside a column that outweighs the others."""
     x = np.random.default_rng(n).normal(size=(9, n)).astype("float32")
@@ -145,12 +146,12 @@ def test_normalized_as_torch_does(torch):
     assert np.all(wrong <= 2 * xpnn.error_bound(network, x))
 
 
-@pytest.mark.parametrize("lead", [(), (1,), (7,), (3000,), (2, 3), (0,), (2, 3, 4)])
-def test_flatten_takes_samples_of_several_axes(lead, backend, dtype):
+@pytest.mark.parametrize("lead", [(), (1,), (3000,), (0,), (2, 3, 4)])
+def test_flatten_takes_samples_of_several_axes(lead, backend):
     """Whatever stands before them; the last axis runs fastest, whatever lies in memory."""
-    dense = xpnn.Dense(np.random.default_rng(0).normal(size=(24, 3)).astype(dtype))
+    dense = xpnn.Dense(np.random.default_rng(0).normal(size=(24, 3)).astype("float32"))
     network, flat = xpnn.Network([xpnn.Flatten((2, 3, 4)), dense]), xpnn.Network([dense])
-    x = np.random.default_rng(1).normal(size=(*lead, 2, 3, 4)).astype(dtype)
+    x = np.random.default_rng(1).normal(size=(*lead, 2, 3, 4)).astype("float32")
     for a in (x, np.asfortranarray(x)):
         given = backend.asarray(a)
         for xp in (None, backend.xp, xpnn.reproducible(backend.xp)):
