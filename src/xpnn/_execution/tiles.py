@@ -112,7 +112,7 @@ class Tiled:
                 self._programs.pop(key, None)
 
     def __call__(self, x: Values) -> Values:
-        """Return the rows of the formula for an array of shape (rows, ...), rows > 0.
+        """Return the rows of the formula for an array of shape (rows, ...).
 
         With `columns`, those for one of shape (..., columns). Where it is `transposed`, x is the
         transpose of an array, and the result lies in memory as that does.
@@ -124,8 +124,8 @@ class Tiled:
 
     def _computed(self, x: Values) -> Values:
         count = x.shape[self._axis]
-        if count == 1:
-            return self._run(x, 1, 1)
+        if count <= 1:
+            return self._run(x, count, 1)
         if x.nbytes <= _LITTLE and not self._transposed:
             return self._run(x, count, self._rounded_up(count, count))
         if self._limits is None:

@@ -47,7 +47,7 @@ def plan(
     if not lasting:
         return functools.partial(forward.__call__, found, layers)
     if not plain and is_numpy(x):
-        return in_tiles(forward, layers)
+        return in_tiles(forward, layers, x)
     return Planned(found, forward, layers, plain=plain)
 
 
@@ -71,16 +71,16 @@ def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
     return functools.partial(function, tuple(pytree.leaves(layers)))
 
 
-def in_tiles(forward: Forward, layers: Layers) -> Pass:
+def in_tiles(forward: Forward, layers: Layers, x: Array) -> Pass:
     """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
     constants = pytree.mapped(Traced, layers)
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
     product = max(layer.largest_matrix for layer in layers)
     rows = Tiled(whole, _CACHE, _LEAST, product=product)
+    if x.ndim == 2:
+        return rows
 
     def run(x: Array) -> Array:
-        if x.ndim == 2 and x.size > 0:
-            return rows(x)
         if x.size == 0:
             return forward(library(x), layers, x)
         y = rows(x.reshape(-1, x.shape[-1]))
