@@ -51,19 +51,20 @@ def test_it_is_called_as_it_is_written(f, backend):
         return f(x)
 
     for function in (xpnn.Function(counted), xpnn.Function(counted, inputs=5, outputs=5)):
-        layers = [function, LAST]
+        last = xpnn.Dense(LAST.weight)  # softmax takes long in the reproducible way
+        layers = [function, last]
         if function.outputs:
             layers[0] = xpnn.Residual([function])
         network = xpnn.Network(layers)
         x = normal(51, 50, 5, dtype="float32")
         a = f(x) + x if function.outputs else f(x)
-        desired = xpnn.Network([LAST])(a, xp=np)
+        desired = xpnn.Network([last])(a, xp=np)
         for xp in (None, backend.xp, xpnn.reproducible(backend.xp)):
             for _ in "12":
                 given.clear()
                 y = network(backend.asarray(x), xp=xp)
                 assert given == [x.shape]
-                np.testing.assert_allclose(to_numpy(y), desired, rtol=1e-4, atol=1e-6)
+                np.testing.assert_allclose(to_numpy(y), desired, rtol=1e-4, atol=1e-5)
 
 
 def test_it_gets_the_arrays_of_the_way(backend):
@@ -92,8 +93,7 @@ def test_it_gets_the_arrays_of_the_way(backend):
     xpnn.Network([xpnn.Function(xpnn.relu), xpnn.Dense(np.eye(5, dtype="float32"))])(x)
 
 
-@pytest.mark.parametrize("roundings", [1, lambda t, y: y])
-@pytest.mark.parametrize("width", [None, 5])
+@pytest.mark.parametrize(("roundings", "width"), [(1, None), (lambda t, y: y, 5)])
 def test_a_bound_of_rows(roundings, width, backend, dtype):
     """An error of one value of a row reaches all of it."""
     function = of_rows(slope=2, roundings=roundings, inputs=width, outputs=width)
