@@ -18,8 +18,7 @@ import threadpoolctl
 from _cases import Network
 
 import xpnn
-from xpnn._execution import computation
-from xpnn._network import passes
+from xpnn._execution import functions, plans, tuning
 
 WIDE = (10, 512, 512, 512, 512, 1000)
 DIGITS, SMALL = (784, 50, 100, 10), (64, 32, 10)
@@ -55,7 +54,7 @@ def tiles() -> None:
     case = Network(WIDE, 10_000)
     x = _networks.sample(case)
     for mib in TILES:
-        passes._CACHE = mib * 2**20  # noqa: SLF001
+        tuning.NETWORK_CACHE = mib * 2**20
         network = _networks.ours(case)
         print(f"tiles of {mib} MiB:", least(lambda network=network: network(x), 1))
 
@@ -64,10 +63,10 @@ def threads() -> None:
     """sigmoid of 64,000 numbers on one thread, and on as many as the BLAS has."""
     x = np.random.default_rng(0).standard_normal((64, 1000)).astype("float32")
     print("one thread:", least(lambda: xpnn.sigmoid(x), 100))
-    computation._CACHE = computation._LEAST = 2**19  # noqa: SLF001
-    for cell in xpnn.sigmoid.__closure__ or ():
-        if isinstance(cell.cell_contents, computation.Known):
-            cell.cell_contents.ways.clear()
+    tuning.FUNCTION_CACHE = tuning.FUNCTION_LEAST = 2**19
+    for cell in xpnn.sigmoid.plan.__closure__:
+        if isinstance(cell.cell_contents, functions.Planner):
+            cell.cell_contents._plans = plans.PlanCache()  # noqa: SLF001
     print("tiles on threads:", least(lambda: xpnn.sigmoid(x), 100))
 
 

@@ -11,7 +11,7 @@ from xpnn._activations.activation import Activation
 from xpnn._activations.table import ACTIVATIONS
 from xpnn._execution import recorder
 from xpnn._execution.program import Trace
-from xpnn._execution.recorder import MANY
+from xpnn._execution.tuning import MANY
 
 RXP = xpnn.reproducible(np)
 SIZES = (MANY, MANY + 1)

@@ -16,10 +16,9 @@ from threadpoolctl import ThreadpoolController
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
-from xpnn._execution import recorder, tiles
+from xpnn._execution import recorder, tiles, tuning
 from xpnn._execution.program import Trace
 from xpnn._execution.tiles import Tiled
-from xpnn._reproducible import engine
 
 METHODS = ("__call__", "logits", "log_proba", "classify")
 RXP = xpnn.reproducible(np)
@@ -37,8 +36,8 @@ def same(a, b):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of few rows, so that there are many."""
-    monkeypatch.setattr(engine, "_CACHE", 2**13)
-    monkeypatch.setattr(engine, "_LEAST", 2**10)
+    monkeypatch.setattr(tuning, "REPRODUCIBLE_CACHE", 2**13)
+    monkeypatch.setattr(tuning, "REPRODUCIBLE_LEAST", 2**10)
 
 
 @pytest.mark.slow
@@ -286,7 +285,7 @@ def test_a_later_call_records_nothing_on_any_thread(kind, traces):
 
 
 def test_memory_of_idle_workspaces_is_given_back(monkeypatch):
-    monkeypatch.setattr(tiles, "_IDLE", 0)
+    monkeypatch.setattr(tuning, "IDLE", 0)
     monkeypatch.setattr(tiles, "_idle", [])
     tiled = Tiled(lambda x: x * 2.0 + 1.0, 2**20, 2**17)
     seen = []
@@ -305,11 +304,11 @@ def test_memory_of_idle_workspaces_is_given_back(monkeypatch):
     assert len(set(seen)) == 3
     gc.collect()
     assert not made
-    monkeypatch.setattr(tiles, "_IDLE", 2**26)
+    monkeypatch.setattr(tuning, "IDLE", 2**26)
     for _ in "123":
         tiled(np.ones((3, 2)))
     assert len(seen) == 4
-    assert sum(w.nbytes for w in tiles._idle) == tiles._BLOCK
+    assert sum(w.nbytes for w in tiles._idle) == tuning.BLOCK
 
 
 def test_idle_memory_has_a_bound():

@@ -9,7 +9,7 @@ import pytest
 import xpnn
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.transfer import to_numpy
-from xpnn._execution import functions, on_numpy, plans, threads, tiles
+from xpnn._execution import functions, on_numpy, plans, threads, tiles, tuning
 
 NAMES = [f.__name__ for f in ELEMENTWISE]
 ALONG = ("softmax", "log_softmax", "logsumexp")
@@ -43,9 +43,9 @@ def assert_same(got, desired):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of few rows, so that there are many, for functions that are called anew."""
-    for name in ("_CACHE", "_LEAST", "_LONG"):
-        monkeypatch.setattr(on_numpy, name, 2**13)
-    monkeypatch.setattr(tiles, "_LITTLE", 2**8)
+    for name in ("FUNCTION_CACHE", "FUNCTION_LEAST", "LONG_COLUMN"):
+        monkeypatch.setattr(tuning, name, 2**13)
+    monkeypatch.setattr(tuning, "LITTLE", 2**8)
     monkeypatch.setattr(functions.Planner, "find", lambda *_: None)
     monkeypatch.setattr(plans.PlanCache, "keep", lambda *given: given[-1])
 

@@ -24,8 +24,7 @@ METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
 LIBRARIES = [name for name in installed.installed() if name != "cupy"]
 
 _COMPUTING = (
-    "_execution.recorder _execution.tiles _execution.program _execution.plans _execution.on_numpy"
-    " _network.passes _reproducible.engine _reproducible.arithmetic.exact"
+    "_execution.tuning _execution.plans _reproducible.engine _reproducible.arithmetic.exact"
 )
 
 
@@ -35,7 +34,7 @@ def constants() -> dict[str, int]:
     adapters = (f"_arrays.backends.{name}" for name in LIBRARIES if name in {"torch", "jax"})
     for module in (*_COMPUTING.split(), *adapters):
         for name, value in vars(importlib.import_module(f"xpnn.{module}")).items():
-            if re.fullmatch(r"_?[A-Z]+", name) and type(value) is int and value > 4:
+            if re.fullmatch(r"[A-Z_]+", name) and type(value) is int and value > 4:
                 found.setdefault(value, f"{module}.{name}")
     return {name: value for value, name in sorted(found.items())}
 

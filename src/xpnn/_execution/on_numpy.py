@@ -8,20 +8,12 @@ import numpy as np
 
 from xpnn._arrays.library import library_of_namespace, own_library
 from xpnn._arrays.types import Array, Values
+from xpnn._execution import tuning
 from xpnn._execution.computation import Computation, Plan, as_written
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import Traced
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
-
-_CACHE, _LEAST = 6 * 2**20, 12 * 2**20
-"""Bytes of the buffers of a tile, at most; and from which on threads pay; as in `_network.passes`."""
-_WIDEST = 2**21
-"""Bytes of a slice along an axis from which on it is computed as written: it would not fit."""
-_FEW = 64
-"""Columns up to which long ones are taken as rows."""
-_LONG = 2**16
-"""Bytes from which on a column is long."""
 
 
 def on_numpy(computation: Computation) -> Plan:
@@ -62,7 +54,7 @@ class Elementwise:
 
     def __init__(self, computation: Computation) -> None:
         self._as_written = as_written(computation)
-        self._tiled = Tiled(_recorded(computation), _CACHE, _LEAST)
+        self._tiled = Tiled(_recorded(computation), tuning.FUNCTION_CACHE, tuning.FUNCTION_LEAST)
 
     def __call__(self, x: Values, mask: None) -> Any:
         """Compute it."""
@@ -97,13 +89,13 @@ class AlongAxis:
         before, (length, *others) = x.shape[: self._axis], x.shape[self._axis :]
         rows, columns = math.prod(before), math.prod(others)
         if (
-            not 0 < length * x.itemsize <= _WIDEST
+            not 0 < length * x.itemsize <= tuning.WIDEST
             or 0 in (rows, columns)
             or (rows > 1 and columns > 1)
         ):
             return self._as_written
         kind = "rows" if columns == 1 else "columns"
-        if 1 < columns <= _FEW and length * x.itemsize > _LONG:
+        if 1 < columns <= tuning.FEW_COLUMNS and length * x.itemsize > tuning.LONG_COLUMN:
             kind = "transposed"
         flat = (rows, length) if columns == 1 else (length, columns)
         tiled = self._tiled.get((length, kind), lambda: self._tiled_for(kind))
@@ -114,7 +106,13 @@ class AlongAxis:
         computation = self._computation._replace(options=tuple(options.items()))
         columns, transposed = kind == "columns", kind == "transposed"
         whole = _recorded(computation)
-        return Tiled(whole, _CACHE, _LEAST, columns=columns, transposed=transposed)
+        return Tiled(
+            whole,
+            tuning.FUNCTION_CACHE,
+            tuning.FUNCTION_LEAST,
+            columns=columns,
+            transposed=transposed,
+        )
 
 
 class _Shape(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from xpnn._arrays.types import Values
+from xpnn._execution import tuning
 from xpnn._execution.recorder import (
-    MANY,
     Input,
     Operation,
     Step,
@@ -23,9 +23,6 @@ from xpnn._execution.recorder import (
     value_of,
     varies,
 )
-
-_COPIED = 2**14
-"""Bytes of an input up to which a copy takes less than putting another array in its place."""
 
 
 def _new(size: int) -> Values:
@@ -115,7 +112,7 @@ class Program:
 
     def run(self, x: Values) -> Values:
         """Return a new result for x, an array like the input."""
-        if x.nbytes > _COPIED:
+        if x.nbytes > tuning.COPIED:
             y = np.empty(self.result.shape, self.result.dtype)
             self.run_into(y, x)
             return y
@@ -185,7 +182,7 @@ class Program:
             operation = x.operation
             if operation is None:  # the input
                 continue
-            small = operation.is_elementwise and 0 < x.value.size <= MANY
+            small = operation.is_elementwise and 0 < x.value.size <= tuning.MANY
             inputs = [quicker(x, a) if small else place(a) for a in x.inputs]
             if operation.is_view:
                 places[id(x)] = operation.steps(*inputs)

@@ -13,6 +13,7 @@ import numpy as np
 
 from xpnn._arrays.operators import BINARY, COMPARISONS, UNARY
 from xpnn._arrays.types import Values
+from xpnn._execution import tuning
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -197,7 +198,7 @@ def _where(condition: Traced, a: Any, b: Any, /) -> Traced:
     a, b = (_astype(v, value.dtype) if varies(v) and v.dtype != value.dtype else v for v in (a, b))
     whole = condition.shape == value.shape and {np.shape(a), np.shape(b)} <= {(), value.shape}
     bits = _BITS.get(value.dtype)
-    if not whole or not varies(condition) or bits is None or value.size <= MANY:
+    if not whole or not varies(condition) or bits is None or value.size <= tuning.MANY:
         return _record(_WHERE, value, condition, a, b)
     mask = condition.made.get(bits)
     if mask is None:
@@ -225,8 +226,6 @@ def _where_steps(out: Values, condition: Values, a: Any, b: Any) -> list[Step]:
     return [*first, (np.copyto, (out, a, "same_kind", condition))]
 
 
-MANY = 2048
-"""Elements from which on more, but faster, calls pay."""
 _BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 """Integers as long as numbers."""
 
@@ -298,7 +297,12 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Traced]:
             return found
 
         def steps(out: Values, x: Values) -> list[Step]:
-            if axis in {-1, 1} and x.ndim == 2 and 1 < x.shape[1] <= _FEW and x.size > MANY:
+            if (
+                axis in {-1, 1}
+                and x.ndim == 2
+                and 1 < x.shape[1] <= tuning.BY_COLUMNS
+                and x.size > tuning.MANY
+            ):
                 return _by_columns(ufunc, out.reshape(-1), x)
             if x.size == x.shape[axis]:
                 return [(ufunc.reduce, (x.reshape(-1), 0, None, out.reshape(())))]
@@ -308,10 +312,6 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Traced]:
         return _record(operation, np.asarray(whole(x.value, axis=axis, keepdims=keepdims)), x)
 
     return function
-
-
-_FEW = 16
-"""Columns up to which a reduction goes column by column; NumPy's own takes each row by itself."""
 
 
 def _by_columns(ufunc: np.ufunc, out: Values, x: Values) -> list[Step]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xpnn._arrays.types import Values
+from xpnn._execution import tuning
 from xpnn._execution.program import Program, Trace
 from xpnn._execution.recorder import Traced
 from xpnn._execution.threads import in_tiles, with_one_blas_thread
@@ -38,11 +39,11 @@ class _Workspace:
             while block is not None and begin + size > block.size:
                 block, begin = next(blocks, None), 0
             if block is None:
-                block, begin = np.empty(max(size, _BLOCK), np.uint8), 0
+                block, begin = np.empty(max(size, tuning.BLOCK), np.uint8), 0
                 self._blocks.append(block)
                 self.nbytes += block.size
             piece = block[begin : begin + size]
-            begin += -(-size // _LINE) * _LINE
+            begin += -(-size // tuning.LINE) * tuning.LINE
             return piece
 
         return trace.program(take)
@@ -53,23 +54,9 @@ class _Workspace:
             user.forget(self.number)
 
 
-_LINE, _BLOCK = 64, 2**18
-"""Bytes of a line of the cache, where buffers begin, and of the least piece of memory that is got."""
-_IDLE = 2**26
-"""Bytes that all workspaces together may keep between two calls: as much as two large tiles need."""
-
 _numbers = itertools.count()
 _idle: list[_Workspace] = []
 _nbytes = operator.attrgetter("nbytes")
-
-
-_VECTOR, _MATRIX = 2**12, 2**17
-"""Multiplications for which no BLAS takes a second thread; OpenBLAS does from 9,216 and 262,144 on."""
-
-_LITTLE = 2**13
-"""Bytes of an input that is a tile whatever its formula needs beside it."""
-_SOME = 256
-"""Rows by which the memory of one is measured, if they are not long."""
 
 
 def _give_back_one() -> None:
@@ -118,7 +105,7 @@ class Tiled:
         transpose of an array, and the result lies in memory as that does.
         """
         # The BLAS takes one thread for less: for a row by a matrix, and for a product of matrices.
-        if self._product > _VECTOR or self._product * x.shape[0] > _MATRIX:
+        if self._product > tuning.VECTOR or self._product * x.shape[0] > tuning.MATRIX:
             return with_one_blas_thread(self._computed, x)
         return self._computed(x)
 
@@ -126,7 +113,7 @@ class Tiled:
         count = x.shape[self._axis]
         if count <= 1:
             return self._run(x, count, 1)
-        if x.nbytes <= _LITTLE and not self._transposed:
+        if x.nbytes <= tuning.LITTLE and not self._transposed:
             return self._run(x, count, self._rounded_up(count, count))
         if self._limits is None:
             self._limits = self._measured(x)
@@ -152,7 +139,7 @@ class Tiled:
             return workspace.context.run(self._compute, workspace, x, count, size, y)
         finally:
             _idle.append(workspace)
-            while sum(map(_nbytes, _idle)) > _IDLE:
+            while sum(map(_nbytes, _idle)) > tuning.IDLE:
                 _give_back_one()
 
     def _compute(
@@ -188,7 +175,9 @@ class Tiled:
 
     def _measured(self, x: Values) -> tuple[int, int]:
         """Return the least and most rows of a tile."""
-        some = min(max(2**16 * x.shape[self._axis] // x.size, 2), _SOME)  # one needs fewer buffers
+        some = min(
+            max(2**16 * x.shape[self._axis] // x.size, 2), tuning.SOME
+        )  # one needs fewer buffers
         nbytes = self._record(x, some).nbytes
         least, most = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
         return least, 1 << most.bit_length() - 1

@@ -8,6 +8,7 @@ from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array
+from xpnn._execution import tuning
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import Traced, namespace
 from xpnn._execution.tiles import Tiled
@@ -17,13 +18,6 @@ from xpnn._network.layers.layer import Layers, rebuilt
 
 Pass = Callable[[Array], Array]
 """A forward pass of layers that are known, for arrays of a kind."""
-
-_CACHE, _LEAST = 7 * 2**20, 2**20
-"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay.
-
-A thread waits for Python between two operations: the longer each is, the less that costs. Products,
-which the BLAS computes with one thread here, are long in few rows.
-"""
 
 _compiled: PlanCache[Callable[..., Array]] = PlanCache()
 
@@ -76,7 +70,7 @@ def in_tiles(forward: Forward, layers: Layers, x: Array) -> Pass:
     constants = pytree.mapped(Traced, layers)
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
     product = max(layer.largest_matrix for layer in layers)
-    rows = Tiled(whole, _CACHE, _LEAST, product=product)
+    rows = Tiled(whole, tuning.NETWORK_CACHE, tuning.NETWORK_LEAST, product=product)
     if x.ndim == 2:
         return rows
 

@@ -13,6 +13,7 @@ from xpnn._arrays.dtypes import computing_float, dtype_name, dtype_named
 from xpnn._arrays.library import device_of, library_of_namespace, remember
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution import tuning
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
@@ -33,8 +34,6 @@ RowFormula = Callable[[Library, Any, Array], Array]
 
 _TILE, _ROWS = 2**16, 2**19
 """Elements that are computed at a time, by functions and in products: they stay in the cache."""
-_CACHE, _LEAST = 2**25, 2**22
-"""Bytes of the buffers of a tile of rows, at most; and from which on threads pay."""
 
 
 class Engine(Wrapping):
@@ -295,7 +294,7 @@ class RowsPlan:
         whole = functools.partial(self._formula, there.__xpnn_library__, constants)
         matrices = [a for a in pytree.leaves(self._constants) if len(a.shape) == 2]
         product = max((math.prod(a.shape) for a in matrices), default=0)
-        return Tiled(whole, _CACHE, _LEAST, product=product)
+        return Tiled(whole, tuning.REPRODUCIBLE_CACHE, tuning.REPRODUCIBLE_LEAST, product=product)
 
 
 def _no_forward_mode() -> XpnnTypeError:

@@ -1,0 +1,42 @@
+"""The sizes by which it is chosen how NumPy computes, and why they are these.
+
+Bytes, elements and rows at which one way became faster than another on two cores with AVX2 and 2 MiB of cache a
+core, under OpenBLAS; docs/speed.md has what was tried. None of them changes a result but for the order of sums.
+"""
+
+# Tiles: bytes of all buffers of one, at most; and of the buffers of all rows from which on threads pay
+
+FUNCTION_CACHE, FUNCTION_LEAST = 6 * 2**20, 12 * 2**20
+NETWORK_CACHE, NETWORK_LEAST = 7 * 2**20, 2**20
+"""A thread waits for Python between two operations: the longer each is, the less that costs.
+
+Products, which the BLAS computes with one thread here, are long in few rows.
+"""
+REPRODUCIBLE_CACHE, REPRODUCIBLE_LEAST = 2**25, 2**22
+"""Of networks, whose products split each matrix in several, so that a tile of few rows does much."""
+LITTLE = 2**13
+"""Bytes of an input that is a tile whatever its formula needs beside it."""
+SOME = 256
+"""Rows by which the memory of one is measured, if they are not long."""
+WIDEST = 2**21
+"""Bytes of a slice along an axis from which on it is computed as written: it would not fit."""
+FEW_COLUMNS, LONG_COLUMN = 64, 2**16
+"""Columns, and bytes of each, that are taken as rows: NumPy takes short rows one by one."""
+
+# Memory
+
+LINE, BLOCK = 64, 2**18
+"""Bytes of a line of the cache, where buffers begin, and of the least piece of memory that is got."""
+IDLE = 2**26
+"""Bytes that all workspaces together may keep between two calls: as much as two large tiles need."""
+COPIED = 2**14
+"""Bytes of an input up to which a copy takes less than putting another array in its place."""
+
+# Operations
+
+MANY = 2048
+"""Elements from which on more, but faster, calls pay."""
+BY_COLUMNS = 16
+"""Columns up to which a reduction goes column by column; NumPy's own takes each row by itself."""
+VECTOR, MATRIX = 2**12, 2**17
+"""Multiplications for which no BLAS takes a second thread; OpenBLAS does from 9,216 and 262,144 on."""
