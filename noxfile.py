@@ -32,7 +32,7 @@ def install(session: nox.Session, *packages: str) -> None:
 
 def run(session: nox.Session, *arguments: str) -> None:
     """Run the tests, on as many processes as there are processors."""
-    command = ["python", "-m", "pytest", "-n", "auto", "--dist", "worksteal"]
+    command = ["python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", "--durations", "40"]
     # What XLA compiled for one process serves the others, and those that tests start.
     with tempfile.TemporaryDirectory() as folder:
         compiled = {
