@@ -56,8 +56,8 @@ def test_later_calls_plan_nothing(name, way, backend, monkeypatch):
     for call in calls:
         call()
     assert len(found) == 4
-    for y in found:
-        np.testing.assert_array_equal(y, first)
+    for y in found:  # the last digit of NumPy's functions depends on where an array lies in memory
+        np.testing.assert_allclose(y, first, rtol=1e-6)
 
 
 def test_plans_are_bounded_and_apart_for_each_type(monkeypatch):
@@ -76,3 +76,14 @@ def test_what_has_no_hash_is_planned_each_time():
     cache = plans.PlanCache()
     assert [cache.get([], lambda made=made: made) for made in (1, 2)] == [1, 2]
     assert [cache.get((), lambda made=made: made) for made in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["relu", "softmax", "logsumexp", "network"])
+def test_what_is_no_namespace_is_refused_after_what_is(name):
+    function, x = function_of(name), np.ones((2, 5), "float32")
+    for given in (None, np, xpnn.reproducible(np)):
+        function(x, xp=given)
+        called = getattr(given, "__name__", "None")
+        for wrong in (called, (called,), (None,), 1):
+            with pytest.raises(TypeError):
+                function(x, xp=wrong)

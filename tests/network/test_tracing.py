@@ -441,3 +441,14 @@ def test_settings_of_jax(way, setting, jax, monkeypatch):
             np.testing.assert_allclose(a, b, rtol=0.05)
         else:
             np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # that shapes become constants
+@pytest.mark.parametrize("xp", [None, "torch", "reproducible"])
+@pytest.mark.parametrize("name", ["softmax", "tanh", "logsumexp"])
+def test_torch_jit_trace_bakes_no_values_in(name, xp, torch):
+    function = getattr(xpnn, name)
+    given = {"torch": torch, "reproducible": xpnn.reproducible(torch)}.get(xp)
+    first, other = torch.from_numpy(X), torch.from_numpy(-X)
+    traced = torch.jit.trace(lambda x: function(x, xp=given), first, check_trace=False)
+    np.testing.assert_allclose(traced(other), function(other, xp=given), rtol=1e-12)

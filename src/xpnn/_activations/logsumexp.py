@@ -99,7 +99,7 @@ def logsumexp(
     """
     axis, keepdims, return_sign = plain_axis("logsumexp", axis), bool(keepdims), bool(return_sign)
     alone = b is None and where is None and not return_sign
-    kind = (getattr(xp, "__name__", xp), axis, getattr(x, "ndim", None), keepdims)
+    kind = (getattr(xp, "__name__", (xp,)), axis, getattr(x, "ndim", None), keepdims)
     plan = _planner.find(x, *kind) if alone else None
     if plan is not None:
         return plan(x, None)

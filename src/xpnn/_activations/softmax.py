@@ -51,7 +51,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         return compute(ready, run, axis=slices.single)
 
     def plan(x: Array, xp: Namespace | None = None, axis: Axis = -1) -> Plan | None:
-        kind = (getattr(xp, "__name__", xp), axis, getattr(x, "ndim", None))
+        kind = (getattr(xp, "__name__", (xp,)), axis, getattr(x, "ndim", None))
         found = planner.find(x, *kind)
         if found is None:
             ready, slices = prepare(name, xp, x=x), slices_of(name, axis, tuple(x.shape))

@@ -129,7 +129,7 @@ def _elementwise(kinds: dict[str, Number | Choice], formula: Formula) -> Formula
         return plan(x, xp, **options)(x, None)
 
     def plan(x: Array, xp: Namespace | None = None, **options: Any) -> Plan:
-        kind = (getattr(xp, "__name__", xp), *options.items())
+        kind = (getattr(xp, "__name__", (xp,)), *options.items())
         found = planner.find(x, *kind)
         if found is None:
             found = planner.plan(x, *kind, arguments=prepare(name, xp, x=x), **options)

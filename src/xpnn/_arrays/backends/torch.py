@@ -75,7 +75,7 @@ class Torch(Standard):
         return is_compiling() or not _is_ordinary(x) or not _takes_values_alone(x)
 
     def sees_no_values(self) -> bool:
-        """Whether torch.compile, torch.export or a mode such as FakeTensorMode is at work."""
+        """Whether torch.compile, torch.export, jit.trace or a mode such as FakeTensorMode is at work."""
         return _sees_no_values()
 
     def lastingly(self, make: Callable[[], T], dtype: str) -> T:
@@ -206,7 +206,11 @@ def _is_ordinary(x: Array) -> bool:
 
 
 def _sees_no_values() -> bool:
-    return bool(torch.compiler.is_compiling()) or torch._C._len_torch_dispatch_stack() > 0
+    return (
+        bool(torch.compiler.is_compiling())
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch.jit.is_tracing()
+    )
 
 
 def _takes_values_alone(x: Array) -> bool:

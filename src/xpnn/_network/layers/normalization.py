@@ -51,7 +51,7 @@ class LayerNorm(Layer):
     Notes
     -----
     Mean and variance are those of a row along the last axis, the variance divided by n. A row of equal
-    numbers gives `bias`; without an epsilon NaN. A row that holds NaN or infinity, or whose sum
+    numbers gives `bias`; without an epsilon, or with one that the dtype has no number for, NaN. A row that holds NaN or infinity, or whose sum
     overflows, gives NaN; squares that would overflow are no matter.
 
     Frozen, and a pytree for JAX and PyTorch with children `weight` and `bias`. A layer without a weight,
