@@ -136,6 +136,21 @@ def test_rows_that_are_hard_to_normalize(backend, dtype):
     assert np.isinf(xpnn.error_bound(network, x)[2:4]).all()
 
 
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-12])
+@pytest.mark.parametrize("n", [1, 768, 4096])
+def test_nearly_equal_numbers_are_within_a_bound_that_is_finite(n, epsilon, backend):
+    """A white picture: the variance is rounding alone, but not less than 0."""
+    noise = np.random.default_rng(0).normal(size=(4, n))
+    x = (255 + np.asarray([[0.0], [1e-5], [1e-2], [1.0]]) * noise).astype("float32")
+    network = xpnn.Network([xpnn.LayerNorm(np.ones(n, "float32"), epsilon=epsilon)])
+    wide = x.astype("float64") - x.mean(axis=-1, dtype="float64", keepdims=True)
+    desired = wide / np.sqrt(np.mean(wide**2, axis=-1, keepdims=True) + epsilon)
+    bound = xpnn.error_bound(network, x)
+    assert np.isfinite(bound).all()
+    y = to_numpy(network(backend.asarray(x)))
+    assert (np.abs(y - desired) <= bound).all()
+
+
 def test_normalized_as_torch_does(torch):
     x, (weight, bias) = rows(9, "float32"), rows(10, "float32")[1:3]
     layer = torch.torch.nn.LayerNorm(5, eps=1e-3)

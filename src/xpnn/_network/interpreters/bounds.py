@@ -129,6 +129,10 @@ class Bounds(NamedTuple):
         least = xp.sqrt(mean(d * d) + epsilon) * (1 - 2.0**-29) - root_mean_square(s.reach)
         wrong = root_mean_square(own) + shift
         least = least - wrong - wrong[:1, ...]
+        floor = math.sqrt(epsilon) * (
+            1 - 2.0**-29
+        )  # the variance is 0 or more, however it is rounded
+        least = xp.where(least < floor, floor, least)
         sound = (least > 0) & (nu < 2.0**-4)
         least = xp.where(sound, least, 1.0)
         share = xp.minimum(far / least, math.sqrt(n) + 0 * far)  # no |y| is larger
