@@ -179,7 +179,7 @@ def test_devices_that_cannot_be_keys():
     assert key_of("cpu") == "cpu"
     assert key_of(None) is None
     x = SimpleNamespace(dtype="float32", shape=(2, 3), device=NoKey())
-    assert {kind_of(x, None): 1} == {("float32", 2, (3,), "<CUDA Device 0>", None): 1}
+    assert {kind_of(x, None): 1} == {("float32", 2, (3,), "<CUDA Device 0>", (None,)): 1}
 
 
 def test_placed_weights_stay(torch):
