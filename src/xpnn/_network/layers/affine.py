@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
+from xpnn._network.layers.layer import Interpreter, Layer, V
 from xpnn.errors import XpnnValueError
 
 
@@ -73,17 +73,8 @@ class Affine(Layer):
         return interpreter.affine(x, self.scale, self.shift, self.rounded)
 
     @property
-    def takes(self) -> Shape:
-        """The number of columns."""
-        columns: Array = self.first  # one of the two is there
-        return tuple(columns.shape)
-
-    def gives(self, _: Shape | None, /) -> Shape:
-        """Return the number of columns."""
-        return self.takes
-
-    @property
     def words(self) -> list[str]:
         """The number of columns, what there is, and whether it was rounded."""
         rounded = [] if self.rounded is None else [f"rounded to {self.rounded}"]
-        return [*map(str, self.takes), *self.arrays, *rounded]
+        columns: Array = self.first  # one of the two is there
+        return [*map(str, columns.shape), *self.arrays, *rounded]

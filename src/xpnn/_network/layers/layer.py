@@ -108,12 +108,16 @@ class Layer:
 
     @property
     def takes(self) -> Shape | None:
-        """The shape of the samples that the layer takes; None where any will do."""
-        raise NotImplementedError
+        """The shape of the samples that the layer takes; None where any will do.
 
-    def gives(self, sample: Shape | None, /) -> Shape | None:
-        """Return the shape of what comes of a sample; None where nobody knows."""
-        raise NotImplementedError
+        That of its first array, unless a kind of layer says otherwise.
+        """
+        first: Array = self.first
+        return tuple(first.shape)
+
+    def gives(self, _: Shape | None, /) -> Shape | None:
+        """Return the shape of what comes of a sample, that which it takes; None where nobody knows."""
+        return self.takes
 
     def giving(self, sample: Shape | None, /) -> "Layer":  # noqa: ARG002 -- for those that do not say
         """Return the layer with what it must give, where it does not say so."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from xpnn._arrays.arguments import Number, Option
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
+from xpnn._network.layers.layer import Interpreter, Layer, V
 from xpnn.errors import XpnnValueError
 
 _EPSILON = Option(1e-5, Number("that is 0 or more", lambda e: e >= 0))
@@ -101,16 +101,7 @@ class LayerNorm(Layer):
         return interpreter.affine(y, self.weight, self.bias)
 
     @property
-    def takes(self) -> Shape:
-        """The number of columns."""
-        return tuple(self.weight.shape)
-
-    def gives(self, _: Shape | None, /) -> Shape:
-        """Return the number of columns."""
-        return self.takes
-
-    @property
     def words(self) -> list[str]:
         """The number of columns, what there is, the epsilon where it is another than usual."""
         unusual = [] if self.epsilon == _EPSILON.default else [f"epsilon={self.epsilon:g}"]
-        return [*map(str, self.takes), *self.arrays, *unusual]
+        return [*map(str, self.weight.shape), *self.arrays, *unusual]

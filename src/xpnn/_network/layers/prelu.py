@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
+from xpnn._network.layers.layer import Interpreter, Layer, V
 from xpnn.errors import XpnnValueError
 
 
@@ -65,15 +65,6 @@ class PReLU(Layer):
         return interpreter.add(interpreter.activate(x, relu), below)
 
     @property
-    def takes(self) -> Shape:
-        """The number of columns."""
-        return tuple(self.slope.shape)
-
-    def gives(self, _: Shape | None, /) -> Shape:
-        """Return the number of columns."""
-        return self.takes
-
-    @property
     def words(self) -> list[str]:
         """The number of columns."""
-        return [*map(str, self.takes), "prelu"]
+        return [*map(str, self.slope.shape), "prelu"]
