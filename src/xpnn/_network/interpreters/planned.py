@@ -68,14 +68,17 @@ class _Noting:
 
     def note(self, f: Callable[..., Array], *given: _Noted | None) -> _Noted:
         """Call f, and note it."""
-        arrays = [None if a is None else a.array for a in given]
+        y = f(*[None if a is None else a.array for a in given])
         self.calls.append((f, tuple([None if a is None else a.number for a in given])))
-        return _Noted(f(*arrays), len(self.calls))
+        return _Noted(y, len(self.calls))
 
     def note_if_other(self, f: Callable[..., Array], x: _Noted, *given: _Noted) -> _Noted:
         """Call f, and note it unless it gives the first array itself, as it will for all of a kind."""
-        y = f(x.array, *[a.array for a in given])
-        return x if y is x.array else self.note(f, x, *given)
+        y = self.note(f, x, *given)
+        if y.array is not x.array:
+            return y
+        self.calls.pop()
+        return x
 
     def activate(self, x: _Noted, activation: Activation) -> _Noted:
         """Note the plan of the function."""
