@@ -99,8 +99,8 @@ def logsumexp(
     """
     axis, keepdims, return_sign = plain_axis("logsumexp", axis), bool(keepdims), bool(return_sign)
     alone = b is None and where is None and not return_sign
-    kind = (getattr(xp, "__name__", (xp,)), axis, getattr(x, "ndim", None), keepdims)
-    plan = _planner.find(x, *kind) if alone else None
+    kind = (axis, getattr(x, "ndim", None), keepdims)
+    plan = _planner.find(x, xp, *kind) if alone else None
     if plan is not None:
         return plan(x, None)
     ready = prepare("logsumexp", xp, where, x=x, b=b)
@@ -112,7 +112,7 @@ def logsumexp(
         if where is not None:
             return compute(ready, _logsumexp, axis=slices.single, keepdims=keepdims)
         options = {"axis": slices.single, "keepdims": keepdims}
-        return _planner.plan(x, *kind, arguments=ready, **options)(x, None)
+        return _planner.plan(x, xp, *kind, arguments=ready, **options)(x, None)
     shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
     slices = slices_of("logsumexp", axis, shape)
     y = compute(

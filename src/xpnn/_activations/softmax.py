@@ -41,22 +41,24 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         if unknown:
             check_known(name, unknown, ("axis", "where"))
         axis = plain_axis(name, axis)
-        found = plan(x, xp, axis) if where is None else None
+        kind = (axis, getattr(x, "ndim", None))
+        found = planner.find(x, xp, *kind) if where is None else None
         if found is not None:
             return found(x, None)
         ready = prepare(name, xp, where, x=x)
         slices = slices_of(name, axis, tuple(x.shape))
         if slices.single is None:
             return compute(ready, of_slices, slices=slices)
-        return compute(ready, run, axis=slices.single)
+        if where is not None:
+            return compute(ready, run, axis=slices.single)
+        return planner.plan(x, xp, *kind, arguments=ready, axis=slices.single)(x, None)
 
-    def plan(x: Array, xp: Namespace | None = None, axis: Axis = -1) -> Plan | None:
-        kind = (getattr(xp, "__name__", (xp,)), axis, getattr(x, "ndim", None))
-        found = planner.find(x, *kind)
+    def plan(x: Array, xp: Namespace | None = None) -> Plan:
+        kind = (-1, x.ndim)
+        found = planner.find(x, xp, *kind)
         if found is None:
-            ready, slices = prepare(name, xp, x=x), slices_of(name, axis, tuple(x.shape))
-            if slices.single is not None:
-                return planner.plan(x, *kind, arguments=ready, axis=slices.single)
+            ready = prepare(name, xp, x=x)
+            found = planner.plan(x, xp, *kind, arguments=ready, axis=x.ndim - 1)
         return found
 
     def run(x: Array, mask: Array | None, *, axis: int, xp: Namespace) -> Array:

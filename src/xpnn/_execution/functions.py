@@ -26,12 +26,16 @@ class Planner:
         self._plans: PlanCache[Plan] = PlanCache()
         self._of_libraries: PlanCache[Callable[..., Any]] = PlanCache()
 
-    def find(self, x: Array, *kind: Any) -> Plan | None:
-        """Return the plan for arrays like x and all else that it depends on, if there is one."""
-        return self._plans.find(type(x), (getattr(x, "dtype", None), *kind))
+    def find(self, x: Array, xp: Namespace | None, *kind: Any) -> Plan | None:
+        """Return the plan for arrays like x, xp and all else that it depends on, if there is one."""
+        # A namespace by its name, as torch.compile cannot compare modules; what has none is none.
+        name = getattr(xp, "__name__", (xp,))
+        return self._plans.find(type(x), (getattr(x, "dtype", None), name, *kind))
 
-    def plan(self, x: Array, *kind: Any, arguments: Arguments, **options: Any) -> Plan:
-        """Return the plan for x, of which `prepare` made the arguments; remember it."""
+    def plan(
+        self, x: Array, xp: Namespace | None, *kind: Any, arguments: Arguments, **options: Any
+    ) -> Plan:
+        """Return the plan for x, of which `prepare` made the arguments; remember it for `find`."""
         computation = Computation.of(arguments, self._formula, options)
         native: Any = arguments.arrays[0]
         # What integers become depends on the device, too.
@@ -42,7 +46,9 @@ class Planner:
             plan = self._chosen(computation, native, plain=arguments.plain)
         if native is not x:
             plan = _InNativeOrder(plan)
-        return plan if passing else self._plans.keep(type(x), (x.dtype, *kind), plan)
+        if passing:
+            return plan
+        return self._plans.keep(type(x), (x.dtype, getattr(xp, "__name__", (xp,)), *kind), plan)
 
     def _chosen(self, computation: Computation, x: Array, *, plain: bool) -> Plan:
         library = computation.library
@@ -129,10 +135,10 @@ def _elementwise(kinds: dict[str, Number | Choice], formula: Formula) -> Formula
         return plan(x, xp, **options)(x, None)
 
     def plan(x: Array, xp: Namespace | None = None, **options: Any) -> Plan:
-        kind = (getattr(xp, "__name__", (xp,)), *options.items())
-        found = planner.find(x, *kind)
+        found = planner.find(x, xp, *options.items())
         if found is None:
-            found = planner.plan(x, *kind, arguments=prepare(name, xp, x=x), **options)
+            ready = prepare(name, xp, x=x)
+            found = planner.plan(x, xp, *options.items(), arguments=ready, **options)
         return found
 
     def run(x: Array, _: None, *, xp: Namespace, **options: Any) -> Array:
