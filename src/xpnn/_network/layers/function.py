@@ -203,6 +203,8 @@ class Function(Layer, stored=False):
 class _Own(Activation):
     """A function as the words of interpreters take it: the activation that it is like."""
 
+    own: Record
+
     def __init__(self, of: Function) -> None:
         def function(x: Array, *, xp: Namespace | None = None) -> Array:
             return of.compute(x, xp)
@@ -220,8 +222,7 @@ class _Own(Activation):
     @property
     def record(self) -> Record:
         """What the user says of it."""
-        own: Record = self.own  # type: ignore[attr-defined]
-        return own
+        return self.own
 
 
 class _Errors(NamedTuple):

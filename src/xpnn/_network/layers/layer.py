@@ -119,7 +119,7 @@ class Layer:
         """Return the shape of what comes of a sample, that which it takes; None where nobody knows."""
         return self.takes
 
-    def giving(self, sample: Shape | None, /) -> "Layer":  # noqa: ARG002 -- for those that do not say
+    def giving(self, _: Shape | None, /) -> "Layer":
         """Return the layer with what it must give, where it does not say so."""
         return self
 
