@@ -1,6 +1,7 @@
 """Every kind of layer, alone and among others: in all ways of running, in files, with bound and exact values."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ import xpnn
 from xpnn._arrays.transfer import to_numpy
 from xpnn._network.interpreters.exact import exact
 from xpnn._network.layers.layer import Layer
+from xpnn._parity.case import Case
+from xpnn._parity.faults import FAULTS
+from xpnn._parity.fits import FITS, MANY
+from xpnn._parity.standard import host
 
 STORED = sorted(set(Layer.kinds) - {"dense"})
 KINDS = [*STORED, "function"]
@@ -278,6 +283,30 @@ def test_rows_normalized_in_another_way_are_named(words, normalize):
     found = xpnn.explain(network, x, xpnn.Network([last])(z))
     assert found.passed == (not words), found
     assert found.cause == (f"rows normalized in another way in layer 0: {words}" if words else None)
+
+
+def test_candidates_of_wide_layers_hold_no_square_matrix():
+    """Of layers that have one number a column, or none."""
+    n, rng = 4000, np.random.default_rng(0)
+    scale, shift, slope, *x = rng.normal(size=(5, n))
+    last = xpnn.Dense(rng.normal(size=(n, 2)))
+    layers = (xpnn.LayerNorm(scale), xpnn.Affine(shift=shift), xpnn.PReLU(slope), last)
+    y = rng.normal(size=(2, 2))
+    case = Case(layers, np.asarray(x), "output", "float32", y, 1e-7 + 0 * y, np.arange(2), (2,))
+    tracemalloc.start()
+    with host().guard("float64"):
+        count = sum(1 for fault in (FAULTS | FITS | MANY).values() for _ in fault(case))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count > 500
+    assert peak < 8 * n**2 / 8
+
+
+@pytest.mark.parametrize("of", ["output", "logits"])
+def test_a_last_layer_that_is_no_product_is_explained(of):
+    network, x = xpnn.Network(layered("layer_norm", "float32").layers[:1]), rows(5, "float32")
+    found = xpnn.explain(network, x, network(x)[::-1], of=of)
+    assert found.cause == "rows in another order: reversed"
 
 
 def test_a_missing_shift_is_named():

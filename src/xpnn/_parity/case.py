@@ -4,11 +4,12 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace
+from xpnn._network.interpreters.steps import steps_of
 from xpnn._network.interpreters.values import Plain, ending
 from xpnn._network.layers.layer import Layer, Layers
 from xpnn._parity.standard import host
@@ -25,78 +26,57 @@ class Step(NamedTuple):
     """A layer, with what a fault may do to it."""
 
     weight: Array
+    """A matrix, or a number a column."""
     bias: Array | None
     activate: Change
+    """The activation; all of a layer that is no product, whose weight is then 1."""
+    name: str
+    """The activation's, or the kind of a layer that is no product."""
     factor: Change = unchanged
     """What becomes of both factors of the product."""
     made: Change = unchanged
     """What becomes of the sum, before the activation."""
     after: Change = unchanged
     """What becomes of the activation's result."""
-    name: str = "identity"
-    """The activation's."""
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the weight is a matrix."""
+        return self.weight.ndim == 2
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """The numbers of inputs and outputs."""
+        return self.weight.shape[0], self.weight.shape[-1]
 
     @property
     def sum_of(self) -> tuple[object, ...]:
         """What the product with the bias depends on."""
         return self.weight, self.bias, self.factor, self.made
 
+    def product(self, z: Array) -> Array:
+        """Return the product with the weight."""
+        z, weight = self.factor(z), self.factor(self.weight)
+        return host().xp.matmul(z, weight) if self.is_matrix else z * weight
+
     def linear(self, z: Array) -> Array:
         """Return the product with the bias."""
-        a = host().xp.matmul(self.factor(z), self.factor(self.weight))
+        a = self.product(z)
         return self.made(a if self.bias is None else a + self.bias)
 
     def __call__(self, z: Array) -> Array:
         return self.after(self.activate(self.linear(z)))
 
 
-class Steps:
-    """The words as steps of a product and what becomes of it, where they are no more than that."""
-
-    def linear(
-        self, x: tuple[Step, ...], weight: Array, bias: Array | None, _: str | None = None, /
-    ) -> tuple[Step, ...]:
-        """Return one more step."""
-        return (*x, Step(weight, bias, unchanged))
-
-    def affine(
-        self,
-        x: tuple[Step, ...],
-        scale: Array | None,
-        shift: Array | None,
-        _: str | None = None,
-        /,
-    ) -> tuple[Step, ...]:
-        """Return one more step, a product with a diagonal matrix."""
-        columns = shift if scale is None else scale
-        assert columns is not None  # noqa: S101 -- one of the two is there
-        unit = host().xp.eye(columns.shape[0])
-        return (*x, Step(unit if scale is None else unit * scale, shift, unchanged))
-
-    def normalize(self, *_: Any) -> tuple[Step, ...]:
-        """Say that this is more."""
-        raise _MoreThanSteps
-
-    add = flatten = normalize
-
-    def activate(self, x: tuple[Step, ...], activation: Activation, /) -> tuple[Step, ...]:
-        """Return the steps, the last with an activation."""
-        function = functools.partial(activation.function, xp=host().xp)
-        return (*x[:-1], x[-1]._replace(activate=function, name=activation.name))
-
-
-class _MoreThanSteps(Exception):  # noqa: N818 -- no error
-    """A layer is more than a product and what becomes of it."""
-
-
-def _step_of(layer: Layer, width: int) -> Step:
-    """Return a layer as a step: where it is more than that, as what becomes of its input."""
-    try:
-        (step,) = layer.apply((), Steps())
-    except (_MoreThanSteps, IndexError, ValueError):  # an activation of nothing, or several steps
-        unit = host().xp.eye(width)
-        return Step(unit, None, lambda x: layer.apply(x, Plain(host().xp)), name=layer.kind)
-    return step
+def _step_of(layer: Layer, activation: Activation, width: int) -> Step:
+    """Return a layer with an activation: where it is no single step, as what becomes of its input."""
+    xp, steps = host().xp, steps_of(layer)
+    if steps is None or len(steps) != 1:
+        return Step(xp.ones(width), None, lambda x: layer.apply(x, Plain(xp)), layer.kind)
+    (step,) = steps
+    weight = xp.ones(width) if step.factor is None else step.factor
+    function = functools.partial(activation.function, xp=xp)
+    return Step(weight, step.shift, function, activation.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +102,11 @@ class Case:
     def steps(self) -> tuple[Step, ...]:
         """The layers."""
         steps, row = [], self.x[:1, :]
-        for layer in self.layers:
-            steps.append(_step_of(layer, row.shape[-1]))
+        ends = [*(layer.activate for layer in self.layers[:-1]), self.last]
+        for layer, activation in zip(self.layers, ends, strict=True):
+            steps.append(_step_of(layer, activation, row.shape[-1]))
             row = layer.apply(row, Plain(host().xp))
-        *steps, last = steps
-        if self.of != "output":
-            (last,) = Steps().activate((last,), self.last)
-        return (*steps, last)
+        return tuple(steps)
 
     @property
     def last(self) -> Activation:

@@ -158,16 +158,17 @@ def _times_bias(case: Case) -> Candidates:
 
 def _transposed(case: Case) -> Candidates:
     def change(_: int, step: Step) -> Step | None:
-        n, m = step.weight.shape
-        return step._replace(weight=step.weight.T) if n == m else None
+        n, m = step.widths
+        return step._replace(weight=step.weight.T) if n == m and step.is_matrix else None
 
     yield from changed(case, change)
 
 
 def _other_order(case: Case) -> Candidates:
     def change(_: int, step: Step) -> Step | None:
-        n, m = step.weight.shape
-        return step._replace(weight=host().xp.reshape(step.weight.T, (n, m)))
+        if not step.is_matrix:
+            return None
+        return step._replace(weight=host().xp.reshape(step.weight.T, step.widths))
 
     yield from changed(case, change)
 
@@ -181,18 +182,18 @@ def _other_layers(case: Case) -> Candidates:
             yield where, case.some.run(replaced(case, {i: a._replace(weight=b.weight)}))
             both = a._replace(weight=b.weight, bias=b.bias)
             yield f"{where}, with its bias", case.some.run(replaced(case, {i: both}))
-        if a.weight.shape[1] == b.weight.shape[1] and b.bias is not None:
+        if a.widths[1] == b.widths[1] and b.bias is not None:
             where = f": the bias of layer {j} in layer {i}"
             yield where, case.some.run(replaced(case, {i: a._replace(bias=b.bias)}))
 
 
 def _fits(steps: tuple[Step, ...]) -> bool:
     pairs = itertools.pairwise(steps)
-    return all(a.weight.shape[1] == b.weight.shape[0] for a, b in pairs)
+    return all(a.widths[1] == b.widths[0] for a, b in pairs)
 
 
 def _swapped(case: Case) -> Candidates:
-    ends = case.steps[0].weight.shape[0], case.steps[-1].weight.shape[1]
+    ends = case.steps[0].widths[0], case.steps[-1].widths[1]
     for i, j in itertools.combinations(range(len(case.steps)), 2):
         a, b = case.steps[i], case.steps[j]
         ways = {
@@ -205,24 +206,26 @@ def _swapped(case: Case) -> Candidates:
             ": their biases": (a._replace(bias=b.bias), b._replace(bias=a.bias)),
         }
         # What stands for a layer that is no product has the width of that layer.
-        if a.weight.shape[1] == b.weight.shape[1] or not {a.name, b.name} & Layer.kinds.keys():
+        if a.widths[1] == b.widths[1] or not {a.name, b.name} & Layer.kinds.keys():
             exchanged = a._replace(activate=b.activate), b._replace(activate=a.activate)
             ways[": their activations"] = exchanged
         for words, (first, second) in ways.items():
             steps = replaced(case, {i: first, j: second})
-            sound = all(s.bias is None or s.bias.shape[0] == s.weight.shape[1] for s in steps)
-            whole = (steps[0].weight.shape[0], steps[-1].weight.shape[1]) == ends
+            sound = all(s.bias is None or s.bias.shape[0] == s.widths[1] for s in steps)
+            whole = (steps[0].widths[0], steps[-1].widths[1]) == ends
             if sound and whole and _fits(steps):
                 yield f" {i} and {j}{words}", case.some.run(steps)
 
 
 def _skipped(case: Case) -> Candidates:
     for i, step in enumerate(case.steps):
-        if step.weight.shape[0] == step.weight.shape[1] and len(case.steps) > 1:
+        n, m = step.widths
+        if n == m and len(case.steps) > 1:
             steps = case.steps[:i] + case.steps[i + 1 :]
             yield f"{in_layers(i)}: left out", case.some.run(steps)
             yield f"{in_layers(i)}: applied twice", case.some.run(replaced_twice(case, i))
-            residual = step._replace(weight=step.weight + host().xp.eye(step.weight.shape[0]))
+            unit = host().xp.eye(n) if step.is_matrix else 1.0
+            residual = step._replace(weight=step.weight + unit)
             yield (
                 f"{in_layers(i)}: its input added to the sum",
                 case.some.run(replaced(case, {i: residual})),

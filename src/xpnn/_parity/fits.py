@@ -24,7 +24,7 @@ _UNKNOWNS = 300
 Family = Callable[[Array], Array]
 
 
-def fitted(case: Case, family: Family, start: list[float], steps: int = 10) -> tuple[Array, Array]:
+def fitted(case: Case, family: Family, start: Array, steps: int = 10) -> tuple[Array, Array]:
     """Return the numbers with which `family` comes nearest to what came, and what it makes of them."""
     xp = host().xp
     theta = xp.asarray(start, dtype=xp.float64)
@@ -118,8 +118,7 @@ def scaled_input(case: Case) -> Candidates:
     """The input times a number, plus a number."""
     xp, x = host().xp, case.some.x
     first, size = case.steps[0], float(xp.max(xp.abs(x)))
-    product = xp.matmul(x, first.weight)
-    ones = xp.sum(first.weight, axis=0)
+    product, ones = first.product(x), first.product(xp.ones((1, x.shape[-1])))
     bias = 0.0 if first.bias is None else first.bias
 
     def family(theta: Array) -> Array:
@@ -236,7 +235,7 @@ Made = Callable[[Case, Array], Array]
 """What a case gives with these numbers."""
 
 
-def _proved(case: Case, start: list[float], made: Made) -> Array | None:
+def _proved(case: Case, start: Array, made: Made) -> Array | None:
     """Fit many numbers to every other row; return the result if they explain the rest, too."""
     first, second = (replace(case, rows=case.rows[i::2]) for i in (0, 1))
     outputs = first.given.shape[0] * first.given.shape[1]
@@ -245,7 +244,7 @@ def _proved(case: Case, start: list[float], made: Made) -> Array | None:
     numbers, _ = fitted(first, lambda t: made(first, t), start)
     if second.left(made(second, numbers)) > second.left(second.right) / 8:
         return None
-    return fitted(case, lambda t: made(case, t), numbers.tolist())[1]
+    return fitted(case, lambda t: made(case, t), numbers)[1]
 
 
 def scaled_columns(case: Case) -> Candidates:
@@ -259,7 +258,7 @@ def scaled_columns(case: Case) -> Candidates:
         def made(case: Case, t: Array) -> Array:
             return case.some.run(x=case.some.x * t[:n] + t[n:])
 
-        y = _proved(case, [*factor.tolist(), *shift.tolist()], made)
+        y = _proved(case, xp.concat([factor, shift]), made)
         if y is not None:
             yield "", y
 
@@ -268,8 +267,8 @@ def other_numbers(case: Case) -> Candidates:
     """Other biases, units times numbers, or other weights, in one layer."""
     xp = host().xp
     for i, step in enumerate(case.steps):
-        n, m = step.weight.shape
-        bias = 0 * step.weight[0, :] if step.bias is None else step.bias
+        _, m = step.widths
+        bias = xp.zeros(m) if step.bias is None else step.bias
 
         def biased(t: Array, step: Step = step) -> Step:
             return step._replace(bias=t)
@@ -280,14 +279,14 @@ def other_numbers(case: Case) -> Candidates:
         def units(t: Array, step: Step = step) -> Step:
             return step._replace(after=lambda z: z * t)
 
-        def weights(t: Array, step: Step = step, n: int = n, m: int = m) -> Step:
-            return step._replace(weight=xp.reshape(t[: n * m], (n, m)), bias=t[n * m :])
+        def weights(t: Array, step: Step = step, m: int = m) -> Step:
+            return step._replace(weight=xp.reshape(t[:-m], step.weight.shape), bias=t[-m:])
 
-        start = [*xp.reshape(step.weight, (-1,)).tolist(), *bias.tolist()]
-        ways: dict[str, tuple[Callable[[Array], Step], list[float]]] = {
-            "another bias": (biased, bias.tolist()),
-            "each column of the weight times a number": (columns, [1.0] * m),
-            "each unit's activation times a number": (units, [1.0] * m),
+        start = xp.concat([xp.reshape(step.weight, (-1,)), bias])
+        ways: dict[str, tuple[Callable[[Array], Step], Array]] = {
+            "another bias": (biased, bias),
+            "each column of the weight times a number": (columns, xp.ones(m)),
+            "each unit's activation times a number": (units, xp.ones(m)),
             "other weights": (weights, start),
         }
         for words, (new, numbers) in ways.items():
@@ -303,8 +302,7 @@ def other_numbers(case: Case) -> Candidates:
 def other_last_weights(case: Case) -> Candidates:
     """Other weights in the output layer, whose logits are linear in what goes in."""
     xp, step, inverse = host().xp, case.steps[-1], case.last.record.inverse
-    n = step.weight.shape[0]
-    if inverse is None:
+    if inverse is None or not step.is_matrix:
         return
     logits = inverse(case.given, xp)
     fine = xp.all(xp.isfinite(logits), axis=-1)
@@ -314,7 +312,7 @@ def other_last_weights(case: Case) -> Candidates:
     z = xp.concat([z, xp.ones((len(z), 1), dtype=z.dtype)], axis=-1)
     # Fitted to two thirds of the rows, the weights must explain all.
     fine = fine & (xp.arange(len(z)) % 3 > 0)
-    if int(xp.sum(fine)) < 1.3 * (n + 1):
+    if int(xp.sum(fine)) < 1.3 * z.shape[-1]:
         return
     found = xp.matmul(xp.linalg.pinv(z[fine, :], rtol=1e-10), logits[fine, :])
     yield in_layers(len(case.steps) - 1), step.activate(xp.matmul(z, found))

@@ -57,8 +57,8 @@ class Exact:
             x = _numbers(row)
             mean = mp.fsum(x) / len(x)
             d = [v - mean for v in x]
-            square = mp.fsum(v * v for v in d) / len(x) + mp.mpf(epsilon)
-            made.append([v / mp.sqrt(square) if square else mp.nan for v in d])
+            size = mp.sqrt(mp.fsum(v * v for v in d) / len(x) + mp.mpf(epsilon))
+            made.append([v / size if size else mp.nan for v in d])
         return made
 
     def add(self, rows: list[Row], others: list[Row], /) -> list[Row]:

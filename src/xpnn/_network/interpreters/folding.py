@@ -5,7 +5,6 @@ The new parameters are sums of products of the old ones: integers, without error
 
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.tracing import is_compiling
@@ -13,6 +12,7 @@ from xpnn._arrays.dtypes import PRECISIONS, dtype_name, promote
 from xpnn._arrays.library import device_of, library, own_library
 from xpnn._arrays.transfer import from_numpy, to_numpy
 from xpnn._arrays.types import Array
+from xpnn._network.interpreters.steps import Steps, steps_of
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.layer import Layer, Layers
@@ -21,68 +21,20 @@ from xpnn._rounding.exact import Integers
 from xpnn.errors import XpnnTypeError
 
 
-class Step(NamedTuple):
-    """A product with a matrix, or with a number a column, and what is added."""
-
-    factor: Array | None
-    shift: Array | None
-    is_product: bool = False
-
-
-Steps = tuple[Step, ...]
-
-
-class Steady:
-    """The words as steps that are one product and one sum together, where they are no more than that."""
-
-    def linear(
-        self, x: Steps, weight: Array, bias: Array | None, rounded: str | None = None, /
-    ) -> Steps:
-        """Return one more step, if there is no product yet."""
-        if any(step.is_product for step in x):
-            raise _MoreThanOne
-        return self._with(x, Step(weight, bias, is_product=True), rounded)
-
-    def affine(
-        self, x: Steps, scale: Array | None, shift: Array | None, rounded: str | None = None, /
-    ) -> Steps:
-        """Return one more step."""
-        return self._with(x, Step(scale, shift), rounded)
-
-    def add(self, *_: Any) -> Steps:
-        """Say that this is more."""
-        raise _MoreThanOne
-
-    activate = normalize = flatten = add
-
-    @staticmethod
-    def _with(x: Steps, step: Step, rounded: str | None) -> Steps:
-        # To round parameters that were rounded before errs more than to round exact ones once.
-        # Arrays of more axes are those of many layers, as a vmap stacks them.
-        axes = (len(a.shape) for a in (step.factor, step.shift) if a is not None)
-        if rounded is not None or max(axes) > 1 + step.is_product:
-            raise _MoreThanOne
-        return (*x, step)
-
-
-class _MoreThanOne(Exception):  # noqa: N818 -- no error
-    """Layers are more than one product and one sum."""
-
-
 def fold(layers: Layers) -> Layers:
     """Return layers of the same function, as few as there can be."""
     done: list[Layer] = []
     group: list[Layer] = []
-    steps: Steps | None = None
+    steps: Steps = ()
     for one in layers:
         layer = one.changed(fold)
-        is_open = bool(group) and group[-1].activate.name == "identity"
-        joined = _steps(steps, layer) if is_open and steps is not None else None
-        if joined is None:
+        own = steps_of(layer)
+        is_open = bool(steps) and group[-1].activate.name == "identity"
+        if own is None or not is_open or not _is_foldable(steps + own):
             done += _as_one(group, steps)
-            group, joined = [], _steps((), layer)
+            group, steps = [], ()
         group.append(layer)
-        steps = joined
+        steps += own or ()
     return (*done, *_as_one(group, steps))
 
 
@@ -95,17 +47,22 @@ def check_known(layers: Layers) -> None:
         )
 
 
-def _steps(before: Steps, layer: Layer) -> Steps | None:
-    """Return the steps with those of a layer, without its activation; None if they are more than that."""
-    try:
-        return layer.preactivation(before, Steady())
-    except _MoreThanOne:
-        return None
+def _is_foldable(steps: Steps) -> bool:
+    """Whether steps are one product and one sum together.
+
+    To round parameters that were rounded before errs more than to round exact ones once. Arrays of more
+    axes are those of many layers, as a vmap stacks them.
+    """
+    return sum(step.is_product for step in steps) <= 1 and all(
+        step.rounded is None
+        and all(a is None or len(a.shape) <= 1 + step.is_product for a in (step.factor, step.shift))
+        for step in steps
+    )
 
 
-def _as_one(group: list[Layer], steps: Steps | None) -> list[Layer]:
+def _as_one(group: list[Layer], steps: Steps) -> list[Layer]:
     """Return one layer in place of several; these where its parameters would be out of range."""
-    if steps is None or len(group) < 2:
+    if len(group) < 2:
         return group
     given = [a for step in steps for a in (step.factor, step.shift) if a is not None]
     rounded = promote({dtype_name(a.dtype) for a in given})
