@@ -312,3 +312,21 @@ def test_explaining_a_network_of_functions_alone():
     network = xpnn.Network([*network.layers, last])
     found = xpnn.explain(network, x, network(x) - 1)
     assert found.cause == "a missing bias in layer 2"
+
+
+@pytest.mark.parametrize("outputs", [5, 7])
+def test_explain_gives_a_function_the_width_that_it_takes(outputs):
+    """No candidate puts it, or what follows, where the width is another."""
+    matrix, first, last = (normal(i, 5, 7, dtype="float64") for i in (55, 56, 57))
+    matrix, last = matrix[:, :outputs], last.reshape(7, 5)[:outputs, :3]
+
+    def product(_, t):
+        return [sum(a * float(b) for a, b in zip(t, column, strict=True)) for column in matrix.T]
+
+    function = xpnn.Function(
+        lambda x: x @ matrix, inputs=5, outputs=outputs, slope=9, roundings=9, exact=product
+    )
+    network = xpnn.Network([xpnn.Dense(first[:, :5]), function, xpnn.Dense(last)])
+    x = rows(5, "float64")
+    assert xpnn.explain(network, x, network(x)).passed
+    assert xpnn.explain(network, x, normal(58, len(x), 3, dtype="float64")).cause

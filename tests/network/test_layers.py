@@ -309,11 +309,48 @@ def test_a_last_layer_that_is_no_product_is_explained(of):
     assert found.cause == "rows in another order: reversed"
 
 
-def test_a_missing_shift_is_named():
-    network, x = layered("affine", "float32"), rows(5, "float32")
-    first, *others = network.layers
-    wrong = xpnn.Network([xpnn.Affine(first.scale), *others])
-    assert xpnn.explain(network, x, wrong(x)).cause == "a missing bias in layer 0"
+def without(layer, name):
+    """The layer, one of its vectors changed for what changes nothing: 0 where that is added, 1 elsewhere."""
+
+    def move(a, _):
+        neutral = np.zeros_like if name.endswith(("bias", "shift")) else np.ones_like
+        return neutral(a) if a is layer.arrays[name] else a
+
+    return layer.moved(move)
+
+
+VECTORS = [
+    (kind, i, name)
+    for kind in KINDS
+    for i, layer in enumerate(layered(kind, "float32").layers)
+    for name, a in layer.arrays.items()
+    if a.ndim == 1 and (kind, name) != ("prelu", "slope")
+]
+
+
+@pytest.mark.parametrize(("kind", "i", "name"), VECTORS)
+def test_a_missing_vector_is_named(kind, i, name):
+    """Of every kind of layer, and of layers inside of layers."""
+    network, x = layered(kind, "float32"), rows(5, "float32")
+    layers = list(network.layers)
+    layers[i] = without(layers[i], name)
+    found = xpnn.explain(network, samples(kind, x), xpnn.Network(layers)(samples(kind, x)))
+    called = "bias" if name.endswith(("bias", "shift")) else "scale"
+    assert found.cause == f"a missing {called} in layer {i}"
+
+
+def test_the_layer_inside_is_named():
+    """Where others inside have as much."""
+    rng = np.random.default_rng(0)
+    inside = [
+        xpnn.Dense(rng.normal(size=(5, 5)), rng.normal(size=5), "tanh"),
+        xpnn.LayerNorm(rng.normal(size=5), rng.normal(size=5)),
+    ]
+    network, x = xpnn.Network([xpnn.Residual(inside)]), rows(5, "float64")
+    for name in ("layers.0.bias", "layers.1.bias"):
+        wrong = xpnn.Network([without(network.layers[0], name)])
+        found = xpnn.explain(network, x, wrong(x))
+        assert found.cause == f"a missing bias in layer 0: {name}"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.interpreters.steps import steps_of
 from xpnn._network.interpreters.values import Plain, ending
-from xpnn._network.layers.layer import Layer, Layers
+from xpnn._network.layers.layer import Layers
 from xpnn._parity.standard import host
 
 Change = Callable[[Array], Array]
@@ -29,9 +29,11 @@ class Step(NamedTuple):
     """A matrix, or a number a column."""
     bias: Array | None
     activate: Change
-    """The activation; all of a layer that is no product, whose weight is then 1."""
+    """The activation, or all of a layer that is no product."""
     name: str
     """The activation's, or the kind of a layer that is no product."""
+    whole: tuple[int, int] | None = None
+    """The widths of a layer that is no product, whose weight is 1."""
     factor: Change = unchanged
     """What becomes of both factors of the product."""
     made: Change = unchanged
@@ -47,7 +49,7 @@ class Step(NamedTuple):
     @property
     def widths(self) -> tuple[int, int]:
         """The numbers of inputs and outputs."""
-        return self.weight.shape[0], self.weight.shape[-1]
+        return self.whole or (self.weight.shape[0], self.weight.shape[-1])
 
     @property
     def sum_of(self) -> tuple[object, ...]:
@@ -66,17 +68,6 @@ class Step(NamedTuple):
 
     def __call__(self, z: Array) -> Array:
         return self.after(self.activate(self.linear(z)))
-
-
-def _step_of(layer: Layer, activation: Activation, width: int) -> Step:
-    """Return a layer with an activation: where it is no single step, as what becomes of its input."""
-    xp, steps = host().xp, steps_of(layer)
-    if steps is None or len(steps) != 1:
-        return Step(xp.ones(width), None, lambda x: layer.apply(x, Plain(xp)), layer.kind)
-    (step,) = steps
-    weight = xp.ones(width) if step.factor is None else step.factor
-    function = functools.partial(activation.function, xp=xp)
-    return Step(weight, step.shift, function, activation.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +92,39 @@ class Case:
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:
         """The layers."""
-        steps, row = [], self.x[:1, :]
-        ends = [*(layer.activate for layer in self.layers[:-1]), self.last]
-        for layer, activation in zip(self.layers, ends, strict=True):
-            steps.append(_step_of(layer, activation, row.shape[-1]))
-            row = layer.apply(row, Plain(host().xp))
-        return tuple(steps)
+        made, row, plain = [], self.x[:1, :], Plain(host().xp)
+        for i, layer in enumerate(self.layers):
+            width = row.shape[-1]
+            row = layer.apply(row, plain)
+            made.append(self._product(i, width) or self.by_words(i, plain, (width, row.shape[-1])))
+        return tuple(made)
+
+    def _product(self, i: int, width: int) -> Step | None:
+        """Return a layer as a product and what becomes of it; None if it is more than that."""
+        steps = steps_of(self.layers[i])
+        if steps is None or len(steps) != 1:
+            return None
+        ((factor, shift, *_),) = steps
+        weight = host().xp.ones(width) if factor is None else factor
+        return Step(weight, shift, self._activation(i), self._ends[i].name)
+
+    def by_words(self, i: int, words: Plain, widths: tuple[int, int]) -> Step:
+        """Return a layer as what words make of its input."""
+        layer, activation = self.layers[i], self._activation(i)
+        return Step(
+            host().xp.ones(widths[0]),
+            None,
+            lambda x: activation(layer.preactivation(x, words)),
+            layer.kind,
+            widths,
+        )
+
+    @property
+    def _ends(self) -> tuple[Activation, ...]:
+        return (*(layer.activate for layer in self.layers[:-1]), self.last)
+
+    def _activation(self, i: int) -> Change:
+        return functools.partial(self._ends[i].function, xp=host().xp)
 
     @property
     def last(self) -> Activation:

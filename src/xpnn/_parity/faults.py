@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.types import Array
 from xpnn._network.interpreters.values import Plain
-from xpnn._network.layers.layer import Layer
 from xpnn._network.layers.normalization import normalized
 from xpnn._parity.case import (
     Candidates,
@@ -50,8 +49,9 @@ def _activations(case: Case) -> Candidates:
             i: int, step: Step, name: str = name, function: Change = function
         ) -> Step | None:
             is_result = i == len(case.layers) - 1 and case.of != "output"
-            same = step.name == name or is_result
-            return None if same else step._replace(activate=function)
+            changes_width = step.whole is not None and len(set(step.whole)) > 1
+            none = step.name == name or is_result or changes_width
+            return None if none else step._replace(activate=function)
 
         for where, y in changed(case, change):
             numbers = [int(n) for n in where.split("layer")[1].lstrip("s ").split(", ")]
@@ -95,16 +95,51 @@ def _other_beta(case: Case) -> Candidates:
             yield f"{where}: {beta:g}", y
 
 
-class _OtherRows(Plain):
-    """The words, with another way to normalize rows."""
+Part = Callable[[Array | None], Array | None]
 
-    def __init__(self, normalize: Callable[[Array, float], Array]) -> None:
+
+def _unchanged(a: Array | None) -> Array | None:
+    return a
+
+
+class _Other(Plain):
+    """The words, with other biases, other scales, or another way to normalize rows."""
+
+    def __init__(
+        self,
+        bias: Part = _unchanged,
+        scale: Part = _unchanged,
+        normalize: Callable[[Array, float], Array] | None = None,
+    ) -> None:
         super().__init__(host().xp)
-        self._other = normalize
+        self._bias, self._scale = bias, scale
+        self._normalize = normalize or super().normalize
+
+    def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
+        """Return x @ weight + another bias."""
+        return super().linear(x, weight, self._bias(bias))
+
+    def affine(
+        self, x: Array, scale: Array | None, shift: Array | None, _: str | None = None, /
+    ) -> Array:
+        """Return x * another scale + another shift."""
+        return super().affine(x, self._scale(scale), self._bias(shift))
 
     def normalize(self, x: Array, epsilon: float, /) -> Array:
         """Return what the other way gives."""
-        return self._other(x, epsilon)
+        return self._normalize(x, epsilon)
+
+
+def _by_words(case: Case, by: Plain, where: str = "") -> Candidates:
+    """Run by other words the layers in which these make a difference."""
+    xp, plain = host().xp, Plain(host().xp)
+
+    def change(i: int, step: Step) -> Step | None:
+        x, layer = case.some.input(i), case.layers[i]
+        same = layer.preactivation(x, by) == layer.preactivation(x, plain)
+        return None if bool(xp.all(same)) else case.by_words(i, by, step.widths)
+
+    yield from changed(case, change, where)
 
 
 def _other_rows_normalized(case: Case) -> Candidates:
@@ -131,29 +166,33 @@ def _other_rows_normalized(case: Case) -> Candidates:
         "left out": lambda x, _: x,
     }
     for words, way in ways.items():
-        interpreter = _OtherRows(way)
-
-        def change(i: int, step: Step, by: Plain = interpreter) -> Step | None:
-            if step.name not in Layer.kinds:  # it is a product, which has no rows to normalize
-                return None
-            return step._replace(activate=lambda x: case.layers[i].apply(x, by))
-
-        yield from changed(case, change, f": {words}")
+        yield from _by_words(case, _Other(normalize=way), f": {words}")
 
 
-def _no_bias(case: Case) -> Candidates:
-    yield from changed(
-        case, lambda _, step: None if step.bias is None else step._replace(bias=None)
-    )
+def _missing(of: Callable[[Part], Plain]) -> Callable[[Case], Candidates]:
+    """Every bias or scale, of layers inside of layers one alone, too."""
+
+    def run(case: Case) -> Candidates:
+        yield from _by_words(case, of(lambda _: None))
+        for layer in case.layers:
+            for name, array in layer.arrays.items():
+                if "." in name:
+
+                    def without(a: Array | None, array: Array = array) -> Array | None:
+                        return None if a is array else a
+
+                    yield from _by_words(case, of(without), f": {name}")
+
+    return run
 
 
 def _times_bias(case: Case) -> Candidates:
     for times, words in ((2.0, ": twice"), (-1.0, ": subtracted")):
 
-        def change(_: int, step: Step, times: float = times) -> Step | None:
-            return None if step.bias is None else step._replace(bias=times * step.bias)
+        def multiplied(a: Array | None, times: float = times) -> Array | None:
+            return None if a is None else times * a
 
-        yield from changed(case, change, words)
+        yield from _by_words(case, _Other(bias=multiplied), words)
 
 
 def _transposed(case: Case) -> Candidates:
@@ -182,7 +221,7 @@ def _other_layers(case: Case) -> Candidates:
             yield where, case.some.run(replaced(case, {i: a._replace(weight=b.weight)}))
             both = a._replace(weight=b.weight, bias=b.bias)
             yield f"{where}, with its bias", case.some.run(replaced(case, {i: both}))
-        if a.widths[1] == b.widths[1] and b.bias is not None:
+        if a.whole is None and a.widths[1] == b.widths[1] and b.bias is not None:
             where = f": the bias of layer {j} in layer {i}"
             yield where, case.some.run(replaced(case, {i: a._replace(bias=b.bias)}))
 
@@ -196,17 +235,20 @@ def _swapped(case: Case) -> Candidates:
     ends = case.steps[0].widths[0], case.steps[-1].widths[1]
     for i, j in itertools.combinations(range(len(case.steps)), 2):
         a, b = case.steps[i], case.steps[j]
-        ways = {
-            "": (b, a),
-            ": their weights": (a._replace(weight=b.weight), b._replace(weight=a.weight)),
-            ": weights and biases": (
-                a._replace(weight=b.weight, bias=b.bias),
-                b._replace(weight=a.weight, bias=a.bias),
-            ),
-            ": their biases": (a._replace(bias=b.bias), b._replace(bias=a.bias)),
-        }
-        # What stands for a layer that is no product has the width of that layer.
-        if a.widths[1] == b.widths[1] or not {a.name, b.name} & Layer.kinds.keys():
+        ways = {"": (b, a)}
+        width, are_products = a.widths[1], a.whole is None is b.whole
+        if are_products:
+            ways |= {
+                ": their weights": (a._replace(weight=b.weight), b._replace(weight=a.weight)),
+                ": weights and biases": (
+                    a._replace(weight=b.weight, bias=b.bias),
+                    b._replace(weight=a.weight, bias=a.bias),
+                ),
+                ": their biases": (a._replace(bias=b.bias), b._replace(bias=a.bias)),
+            }
+        # What is no product takes the width that it has, and no other.
+        fit = b.widths[1] == width and {a.whole, b.whole} <= {None, (width, width)}
+        if are_products or fit:
             exchanged = a._replace(activate=b.activate), b._replace(activate=a.activate)
             ways[": their activations"] = exchanged
         for words, (first, second) in ways.items():
@@ -381,7 +423,8 @@ FAULTS: dict[str, Callable[[Case], Candidates]] = {
     "rows in another order": _other_rows,
     "softmax over the wrong axis": _wrong_axis,
     "an epsilon": _epsilon,
-    "a missing bias": _no_bias,
+    "a missing bias": _missing(lambda part: _Other(bias=part)),
+    "a missing scale": _missing(lambda part: _Other(scale=part)),
     "another bias": _times_bias,
     "a transposed weight": _transposed,
     "a weight read in the other memory order": _other_order,

@@ -289,6 +289,8 @@ def other_numbers(case: Case) -> Candidates:
             "each unit's activation times a number": (units, xp.ones(m)),
             "other weights": (weights, start),
         }
+        if step.whole is not None:
+            ways = {words: way for words, way in ways.items() if way[0] is units}
         for words, (new, numbers) in ways.items():
 
             def made(case: Case, t: Array, i: int = i, new: Callable[[Array], Step] = new) -> Array:
