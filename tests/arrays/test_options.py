@@ -1,6 +1,7 @@
 """Options of activations: of every kind of number the same, refused alike, traced and differentiated."""
 
 import fractions
+import inspect
 import json
 import math
 import re
@@ -22,6 +23,60 @@ NUMBERS = [(f, o) for f, o in TABLE if not isinstance(options_of(f)[o].kind, Cho
 CHOICES = [(f, o) for f, o in TABLE if (f, o) not in NUMBERS]
 WAYS = ("fast", "plain", "reproducible")
 X = np.linspace(-3, 3, 13)
+NEEDED = {
+    "x": X,
+    "f": abs,
+    "weight": np.ones(3),
+    "layers": [xpnn.Dense(np.ones((2, 2)), activation="softmax")],
+    "path_or_name": "digits",
+}
+"""What public functions and classes cannot do without."""
+WITHIN = {"shape": lambda n: (2, n), "classes": lambda n: [1, n]}
+"""Where a number is one of several."""
+
+
+def public(word):
+    """Return (function or class, parameter) for those that take such a number by their signature."""
+    found = []
+    for name in xpnn.__all__:
+        if callable(getattr(xpnn, name)) and not name.endswith(("Error", "Backend")):
+            for called, parameter in inspect.signature(getattr(xpnn, name)).parameters.items():
+                if re.search(rf"\b{word}\b", str(parameter.annotation)):
+                    found.append((name, called))
+    return found
+
+
+def given(name, parameter, value):
+    """Call it with a value of one parameter."""
+    function = getattr(xpnn, name)
+    signature = inspect.signature(function)
+    bound = signature.bind_partial()
+    for called, p in signature.parameters.items():
+        if p.default is p.empty and called in NEEDED:
+            bound.arguments[called] = NEEDED[called]
+    bound.arguments[parameter] = WITHIN.get(parameter, lambda n: n)(value)
+    return function(*bound.args, **bound.kwargs)
+
+
+@pytest.mark.parametrize(("name", "parameter"), public("int"))
+def test_what_is_no_integer_is_no_count(name, parameter, backend):
+    """Nor a truth value, nor a number that happens to be whole."""
+    given(name, parameter, 0 if parameter == "axis" else 2**20)
+    arrays = [make(v) for make in (np.asarray, backend.asarray) for v in (True, 2.0, [1], [True])]
+    for value in (True, np.True_, 2.0, np.float64(1), 1.5, float("nan"), 1j, [1], b"1", *arrays):
+        with pytest.raises(xpnn.XpnnTypeError, match=name if name != "Network" else "classes"):
+            given(name, parameter, value)
+
+
+@pytest.mark.parametrize(("name", "parameter"), public("float"))
+def test_what_is_no_number_is_refused(name, parameter, backend):
+    given(name, parameter, 1)
+    arrays = [make(v) for make in (np.asarray, backend.asarray) for v in (True, [1.0], [True])]
+    for value in (True, np.True_, 1j, [1], "1", b"1", *arrays):
+        with pytest.raises(xpnn.XpnnTypeError, match=name):
+            given(name, parameter, value)
+
+
 EXACT = 0.625
 """A value of an option that every dtype holds, those of 8 bits, too."""
 

@@ -246,8 +246,8 @@ class _Unhashable:
         (softsign, {"slope": np.inf}, xpnn.XpnnValueError, "expected slope"),
         (softsign, {"roundings": np.nan}, xpnn.XpnnValueError, "expected roundings"),
         (softsign, {"roundings": [1]}, xpnn.XpnnTypeError, "expected roundings"),
-        (softsign, {"inputs": 2.5}, xpnn.XpnnTypeError, "expected inputs to be an int"),
-        (softsign, {"outputs": -2}, xpnn.XpnnValueError, "expected outputs to be 0 or more"),
+        (softsign, {"inputs": 2.5}, xpnn.XpnnTypeError, "expected inputs to be an integer of 0"),
+        (softsign, {"outputs": -2}, xpnn.XpnnValueError, "expected outputs to be an integer of 0"),
         (
             softsign,
             {"elementwise": True, "inputs": 2, "outputs": 3},

@@ -359,8 +359,8 @@ def test_the_layer_inside_is_named():
         (xpnn.Affine, "Affine: expected scale or shift"),
         (lambda: xpnn.Affine(np.ones(2), np.ones(3)), r"Affine: .*\(2,\) and \(3,\)"),
         (lambda: xpnn.PReLU(np.ones((2, 2))), r"PReLU: expected slope of shape \(n,\)"),
-        (lambda: xpnn.Flatten(()), r"Flatten: expected the lengths .* got \(\)"),
-        (lambda: xpnn.Flatten((2, 0)), r"Flatten: expected the lengths .* got \(2, 0\)"),
+        (lambda: xpnn.Flatten(()), "Flatten: expected the lengths of one axis"),
+        (lambda: xpnn.Flatten((2, 0)), "each length in shape .* 1 or more, got 0"),
         (lambda: xpnn.Network([xpnn.Dense(np.ones((3, 4))), xpnn.Flatten((2, 2))]), "take the 4"),
         (
             lambda: xpnn.Network([xpnn.Function(abs, elementwise=True), xpnn.Flatten((2, 2))]),
@@ -382,7 +382,7 @@ def test_bad_layers(make, words):
         make()
 
 
-@pytest.mark.parametrize("shape", ["2 x 8", 28, (2.0, 2), None, np.ones(2)])
+@pytest.mark.parametrize("shape", ["2 x 8", b"2 x", 28, {2, 8}, None, np.ones(2)])
 def test_flatten_of_no_shape(shape):
     with pytest.raises(xpnn.XpnnTypeError, match="Flatten: expected shape to be a tuple"):
         xpnn.Flatten(shape)

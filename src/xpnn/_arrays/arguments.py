@@ -10,6 +10,7 @@ import numbers
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from xpnn._arrays.axes import as_index
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import library
 from xpnn._arrays.types import Array
@@ -51,6 +52,29 @@ class Number(NamedTuple):
         return -math.inf < value < math.inf and self.holds(value)
 
 
+class Count(NamedTuple):
+    """An option that is an integer from some number on; made Python's own."""
+
+    least: int = 0
+    """The smallest that there is."""
+
+    @property
+    def words(self) -> str:
+        """What it must be."""
+        return f"an integer of {self.least} or more"
+
+    def take(self, value: Any) -> int | None:
+        """Return it as a Python integer; None if it is none."""
+        try:
+            return as_index(value)
+        except TypeError:
+            return None
+
+    def allows(self, value: int) -> bool:
+        """Whether there are so many."""
+        return value >= self.least
+
+
 class Choice:
     """An option that is one of a few words."""
 
@@ -77,7 +101,7 @@ class Option(NamedTuple):
     """What an option is when it is not given, and what it may be."""
 
     default: Any
-    kind: Number | Choice
+    kind: Number | Count | Choice
 
     def taken(self, called: str, value: Any) -> Any:
         """Return the value as Python's own; TypeError or ValueError if it cannot be one."""

@@ -73,22 +73,20 @@ def plain_axis(function: str, axis: Any) -> Axis:
     if axis is None or type(axis) is int:
         return axis
     try:
-        return tuple(map(_index, axis)) if isinstance(axis, tuple) else _index(axis)
+        return tuple(map(as_index, axis)) if isinstance(axis, tuple) else as_index(axis)
     except TypeError:
         raise XpnnTypeError(
             f"{function}: expected axis to be an integer, a tuple of integers or None, got {axis!r}"
         ) from None
 
 
-def _index(i: Any) -> int:
-    dtype = getattr(i, "dtype", None)
-    if isinstance(i, bool) or (dtype is not None and dtype_name(dtype) == "bool"):
-        raise TypeError
-    return as_index(i)
-
-
 def as_index(i: Any) -> int:
-    """Return an integer, or an array of one, as Python's; TypeError if it is neither."""
+    """Return an integer, or an array of one and no axis, as Python's; TypeError if it is neither."""
+    dtype = getattr(i, "dtype", None)
+    if isinstance(i, bool) or (
+        dtype is not None and (dtype_name(dtype) == "bool" or tuple(i.shape) != ())
+    ):
+        raise TypeError(f"expected an integer, got {i!r}")
     if not hasattr(i, "__index__") and hasattr(i, "item"):
         i = i.item()  # of an array of CuPy
     return operator.index(i)

@@ -4,12 +4,15 @@ from os import PathLike
 from pathlib import Path
 
 from xpnn import models
+from xpnn._arrays.arguments import Count, Option
 from xpnn._files import model_file
 from xpnn._network.network import Network
 from xpnn._network.stored import network_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 MAX_BYTES = 2**32
+
+_MAX_BYTES = Option(MAX_BYTES, Count())
 
 
 def find(path_or_name: str | PathLike[str]) -> Path:
@@ -47,6 +50,8 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
     ------
     FileNotFoundError
         If there is neither such a file nor such a name.
+    TypeError
+        If max_bytes is no integer.
     ValueError
         If the file is truncated, too large, no model file, of a newer format, names an activation
         that is not there, has a field that is not known, holds NaN or infinite weights, or its
@@ -62,8 +67,9 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
       2  100 -> 10, bias, softmax
       classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
     """
+    most = _MAX_BYTES.taken("load: expected max_bytes", max_bytes)
     path = find(path_or_name)
-    model = model_file.read(path, max_bytes=max_bytes)
+    model = model_file.read(path, max_bytes=most)
     try:
         return network_of(model)
     except (XpnnTypeError, XpnnValueError) as error:

@@ -1,9 +1,9 @@
 """What a network is made of: layers that fit each other, and as many classes as there are outputs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from xpnn._arrays.axes import Slices
+from xpnn._arrays.axes import Slices, as_index
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
@@ -50,11 +50,10 @@ def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]
     """Return the names of the classes of a network's outputs, as Python's own."""
     if isinstance(classes, str):
         raise XpnnTypeError(f"Network: expected a sequence of classes, got the text {classes!r}")
-    # As Python's own, whatever library they come from, such as clf.classes_ of scikit-learn.
-    given: Iterable[Any] = classes
-    named = [c.item() if getattr(c, "shape", None) == () else c for c in given]
-    if not all(isinstance(c, str | int) and not isinstance(c, bool) for c in named):
-        raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}")
+    try:
+        named = tuple([_own(c) for c in classes])
+    except TypeError:
+        raise XpnnTypeError(f"Network: expected classes of str or int, got {classes!r}") from None
     last, outputs = layers[-1].activate, (outputs_of(layers) or (len(named),))[-1]
     of_each = last.log_probability is not None and not last.record.of_rows
     expected = 2 if outputs == 1 and of_each else outputs
@@ -63,4 +62,11 @@ def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]
             f"Network: expected {expected} classes for {outputs} outputs of {last}, "
             f"got {len(named)}"
         )
-    return tuple(str(c) if isinstance(c, str) else int(c) for c in named)
+    return named
+
+
+def _own(c: Any) -> Class:
+    """Return a class as Python's own, of whatever library, such as those of scikit-learn's classes_."""
+    if getattr(c, "shape", None) == () and hasattr(c, "item"):
+        c = c.item()
+    return str(c) if isinstance(c, str) else as_index(c)

@@ -1,13 +1,14 @@
 """Flatten: the axes of a sample, an image say, as one."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from xpnn._arrays.axes import as_index
+from xpnn._arrays.arguments import Count, Option
 from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
 from xpnn.errors import XpnnTypeError, XpnnValueError
+
+_LENGTH = Option(None, Count(1))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,18 +52,13 @@ class Flatten(Layer):
 
     def __post_init__(self) -> None:
         given: Any = self.shape
-        try:
-            shape = None if isinstance(given, str) else tuple([as_index(n) for n in given])
-        except TypeError:
-            shape = None
-        if shape is None or not isinstance(given, Iterable):
+        if not isinstance(given, tuple | list):
             raise XpnnTypeError(
                 f"Flatten: expected shape to be a tuple of integers, such as (28, 28), got {given!r}"
             )
-        if not shape or min(shape) < 1:
-            raise XpnnValueError(
-                f"Flatten: expected the lengths of one axis or more, all positive, got {shape}"
-            )
+        if not given:
+            raise XpnnValueError("Flatten: expected the lengths of one axis or more, got none")
+        shape = tuple([_LENGTH.taken("Flatten: expected each length in shape", n) for n in given])
         self._set((shape,), ())
 
     def _set(self, options: tuple[Any, ...], children: tuple[Any, ...]) -> None:

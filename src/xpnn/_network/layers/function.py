@@ -1,14 +1,13 @@
 """Function: a function of the user's own as a layer, of which is known what the user says."""
 
 import inspect
-import operator
 from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from xpnn._activations.activation import Activation
 from xpnn._activations.record import Record
-from xpnn._arrays.arguments import Number, Option
+from xpnn._arrays.arguments import Count, Number, Option
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import library
@@ -20,6 +19,7 @@ from xpnn._rounding.slopes import Slope
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 _BOUND = Option(None, Number("that is 0 or more", lambda n: n >= 0))
+_WIDTH = Option(None, Count())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,7 +116,8 @@ class Function(Layer, stored=False):
                     f"Function: expected {called} to be callable, and to have a hash, got {given!r}"
                 )
         name = self.name or getattr(self.f, "__name__", type(self.f).__name__)
-        inputs, outputs = _width("inputs", self.inputs), _width("outputs", self.outputs)
+        inputs = _WIDTH.taken("Function: expected inputs", self.inputs)
+        outputs = _WIDTH.taken("Function: expected outputs", self.outputs)
         if self.elementwise and outputs is not None is not inputs and outputs != inputs:
             raise XpnnValueError(
                 f"Function: expected an elementwise function to give the {inputs} columns that it "
@@ -270,16 +271,3 @@ class _Errors(NamedTuple):
 def _largest(a: Array, xp: Namespace) -> Array:
     """Return the largest value of each row, 0 of none."""
     return (xp.max if a.shape[-1] else xp.sum)(a, axis=-1, keepdims=True)
-
-
-def _width(called: str, given: Any) -> int | None:
-    """Return a number of columns as Python's own."""
-    if given is None:
-        return None
-    try:
-        width = operator.index(given)
-    except TypeError:
-        raise XpnnTypeError(f"Function: expected {called} to be an int, got {given!r}") from None
-    if width < 0:
-        raise XpnnValueError(f"Function: expected {called} to be 0 or more, got {width}")
-    return width
