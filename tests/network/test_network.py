@@ -246,6 +246,55 @@ def test_float64_without_x64_is_an_error(jax):
         assert book().to(jax.numpy, dtype="float32")(x).dtype == "float32"
 
 
+SETTINGS = {
+    "network": lambda n, x, xp: n(x),
+    "plain": lambda n, x, xp: n(x, xp=xp),
+    "reproducible": lambda n, x, xp: n(x, xp=xpnn.reproducible(xp)),
+    "logits": lambda n, x, xp: n.logits(x),
+    "layer_outputs": lambda n, x, xp: n.layer_outputs(x)[-1][1],
+    "error_bound": lambda n, x, xp: xpnn.error_bound(n, x),
+    "softmax": lambda n, x, xp: xpnn.softmax(x),
+    "plain softmax": lambda n, x, xp: xpnn.softmax(x, xp=xp),
+    "logsumexp": lambda n, x, xp: xpnn.logsumexp(x),
+    "sigmoid": lambda n, x, xp: xpnn.sigmoid(x),
+}
+
+
+def outcome(call, network, x, xp):
+    try:
+        return call(network, x, xp).dtype
+    except xpnn.XpnnError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("call", SETTINGS)
+@pytest.mark.parametrize("layer", [xpnn.Flatten((2,)), xpnn.Dense(np.ones((2, 2)))])
+def test_64_bits_in_an_earlier_call_change_nothing(call, layer, x64, jax):
+    """Nor that there were none: results and errors are those of a network that was never called."""
+    x, xp, call = jax.numpy.ones((3, 2), "int32"), jax.numpy, SETTINGS[call]
+    used = xpnn.Network([layer])
+    outcome(call, used, x, xp)
+    with jax.enable_x64(not x64):
+        for _ in "12":
+            outcome(call, used, x, xp)
+    assert outcome(call, used, x, xp) == outcome(call, xpnn.Network([layer]), x, xp)
+
+
+@pytest.mark.parametrize("call", SETTINGS)
+def test_torchs_default_dtype_in_an_earlier_call_changes_nothing(call, torch):
+    x, used = torch.torch.ones((3, 2), dtype=torch.int32), xpnn.Network([xpnn.Flatten((2,))])
+    for name in ("float32", "float64", "float32"):
+        torch.torch.set_default_dtype(getattr(torch, name))
+        try:
+            found = [
+                outcome(SETTINGS[call], n, x, torch)
+                for n in (used, used, xpnn.Network([xpnn.Flatten((2,))]))
+            ]
+        finally:
+            torch.torch.set_default_dtype(torch.float32)
+        assert found[0] == found[1] == found[2]
+
+
 def test_float64_allowed_explicitly(jax):
     del jax
     code = """

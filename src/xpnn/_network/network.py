@@ -375,7 +375,10 @@ class Network:
             plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
         if plan is None:
             found, layers, forward = self._start(function, part, x, xp)
-            lasting = (self.follows or layers is self.layers) and not is_compiling()
+            stay = self.follows or layers is self.layers
+            # What integers become, where no weight says so, may be another dtype the next time.
+            settled = bool(self._dtypes or float_names(function, {"x": x}))
+            lasting = stay and settled and not is_compiling()
             plan = passes.plan(found, forward, layers, x, plain=xp is not None, lasting=lasting)
             # JAX's 64-bit types may be switched off the next time.
             if lasting and not (found.raw.compiles and forward.computing == "float64"):
@@ -410,7 +413,8 @@ class Network:
             here = library(first_array(self.layers)) is found is found.raw
             as_they_are = here and layer_dtypes(self.layers) == {dtype}
             return self.layers if as_they_are else moved(self.layers, found, None, dtype)
-        key = (found.name, key_of(device), dtype, use)
+        # Copies of float64 are none to use once JAX's 64-bit types are switched off.
+        key = (found.name, key_of(device), dtype, use, found.lacks(dtype))
         if key in self._copies:
             return self._copies[key]
         layers = moved(self.layers, found, device, dtype)
