@@ -361,7 +361,7 @@ def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkey
     x = torch.from_numpy(ROWS)
     expected = NETWORK(ROWS, xp=xpnn.reproducible(np))
     # As in a new process: neither the check nor a table of constants is there yet.
-    monkeypatch.setattr(rxp, "_checked", set())
+    monkeypatch.setattr(rxp.engine, "_checked", set())
     monkeypatch.setattr(transfer, "_constants", {})
     network = xpnn.Network(NETWORK.layers)
 
@@ -430,7 +430,7 @@ def test_settings_of_jax(way, setting, jax, monkeypatch):
 
     before = [to_numpy(a) for a in values()]
     # As in a new process: neither the check nor a table of constants is there yet.
-    monkeypatch.setattr(rxp, "_checked", set())
+    monkeypatch.setattr(rxp.engine, "_checked", set())
     monkeypatch.setattr(transfer, "_constants", {})
     with SETTINGS[setting](jax):
         after = [to_numpy(a) for a in values()]

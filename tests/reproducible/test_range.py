@@ -20,7 +20,7 @@ from xpnn._activations.table import ELEMENTWISE as ACTIVATIONS
 from xpnn._arrays.transfer import to_numpy
 from xpnn._reproducible import arithmetic
 from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE
-from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE
+from xpnn._reproducible.operations import ELEMENTWISE
 from xpnn._rounding.exact import context
 
 MP = mpmath.MPContext()

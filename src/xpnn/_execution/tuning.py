@@ -14,6 +14,8 @@ Products, which the BLAS computes with one thread here, are long in few rows.
 """
 REPRODUCIBLE_CACHE, REPRODUCIBLE_LEAST = 2**25, 2**22
 """Of networks, whose products split each matrix in several, so that a tile of few rows does much."""
+REPRODUCIBLE_TILE, REPRODUCIBLE_ROWS = 2**16, 2**19
+"""Elements that are computed at a time where it is not in tiles, by functions and in products of rows."""
 LITTLE = 2**13
 """Bytes of an input that is a tile whatever its formula needs beside it."""
 SOME = 256

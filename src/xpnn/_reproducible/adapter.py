@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 
 from xpnn._arrays.backends.protocol import Function, Library
 from xpnn._arrays.types import Array, Device, Namespace
+from xpnn._execution.plans import PlanCache
+from xpnn._execution.tuning import REPRODUCIBLE_ROWS
 from xpnn._reproducible.array import ReproducibleArray
+from xpnn._reproducible.rows import RowsPlan
 
 T = TypeVar("T")
 
@@ -18,6 +21,7 @@ class ReproducibleLibrary(Library):
     def __init__(self, xp: Namespace, below: Library) -> None:
         super().__init__(xp)
         self._below = below
+        self._compiled: PlanCache[Function] = PlanCache()
 
     # Which arrays are its own
 
@@ -32,15 +36,15 @@ class ReproducibleLibrary(Library):
 
     def enter(self, x: Array) -> Array:
         """Wrap an array of the library below."""
-        return self.xp.wrap(x)
+        return self.xp.boundary.wrap(x)
 
     def leave(self, y: Array, given: Array) -> Array:
         """Unwrap a result, unless the caller gave a wrapped array."""
-        return y if isinstance(given, ReproducibleArray) else self.xp.unwrap(y)
+        return y if isinstance(given, ReproducibleArray) else self.xp.boundary.unwrap(y)
 
     def to_raw(self, x: Array) -> Array:
         """Unwrap an array that is wrapped."""
-        return self.xp.unwrap(x) if isinstance(x, ReproducibleArray) else x
+        return self.xp.boundary.unwrap(x) if isinstance(x, ReproducibleArray) else x
 
     def returned(self, y: Array) -> Array:
         """Return a result as the functions of the library below give one."""
@@ -80,7 +84,7 @@ class ReproducibleLibrary(Library):
 
     def check_default_float(self, function: str) -> None:
         """Raise an error unless integers become float64, as they do everywhere here."""
-        self.xp.check_default_float(function)
+        self.xp.boundary.check_default_float(function)
 
     def computing(self, function: str, dtype: str) -> str:
         """Return binary64 for all formulas that are not rounded once in their own dtype."""
@@ -88,11 +92,16 @@ class ReproducibleLibrary(Library):
 
     def around(self, f: Function) -> Function:
         """Wrap what a formula is given and unwrap its result."""
-        return functools.partial(self.xp.run, f)
+        return functools.partial(self.xp.boundary.run, f)
 
     def plan_rows(self, formula: Any, constants: Any, *, lasting: bool) -> Function:
-        """Compute a formula of rows."""
-        return self.xp.plan_rows(formula, constants, lasting=lasting)
+        """Return a formula of rows compiled, in tiles of NumPy, or as it is written."""
+        compiled = None
+        if self._below.compiles:
+            whole = functools.partial(formula, self)
+            make = lambda: self._below.compile_rows(whole, REPRODUCIBLE_ROWS)
+            compiled = self._compiled.get(formula, make)
+        return RowsPlan(self, formula, constants, compiled, lasting=lasting)
 
     def adds_in_pairs(self, x: Array, axis: int) -> bool:
         """It adds exactly."""

@@ -28,7 +28,7 @@ class ReproducibleArray:
     @property
     def native(self) -> Array:
         """The library's own array, with NaN of one kind."""
-        return self._namespace.unwrap(self)
+        return self._namespace.boundary.unwrap(self)
 
     @property
     def dtype(self) -> DType:
@@ -166,7 +166,7 @@ def _operand(self: ReproducibleArray, other: Any) -> Any:
     A number of NumPy's is taken as Python's: on every library it takes the array's dtype, then.
     """
     other = python_number(other)
-    if self._namespace.takes(other):
+    if self._namespace.boundary.takes(other):
         return other
     if hasattr(other, "dtype") and hasattr(other, "shape"):
         raise XpnnTypeError(

@@ -1,63 +1,55 @@
 """Arrays of a library into a reproducible namespace, and out of it again."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from xpnn._arrays.backends.protocol import Library
-from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, dtype_named, nearest, promote
-from xpnn._arrays.library import device_of, in_native_order, library
-from xpnn._arrays.types import Array, DType, Namespace
-from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE, LEAST_SINGLE
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, dtype_named, nearest
+from xpnn._arrays.library import in_native_order, library
+from xpnn._arrays.types import Array, DType
+from xpnn._reproducible.arithmetic.conversions import choose, clean_number
 from xpnn._reproducible.array import ReproducibleArray
-from xpnn._reproducible.operands import check_operands
+from xpnn._reproducible.engine import Engine
 from xpnn.errors import XpnnTypeError
 
-_SMALLEST = {"float16": 2.0**-24, "bfloat16": LEAST_SINGLE, "float32": LEAST_SINGLE}
-"""What is less is 0. The subnormal numbers of float16 are ordinary ones of float32, and are kept."""
 
+class Boundary:
+    """What a reproducible namespace takes and gives: arrays of its own class, or its library's."""
 
-class Wrapping:
-    """What a reproducible namespace takes and gives: its own arrays, or its library's."""
-
-    of: Library
-    native_namespace: Namespace
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Find a function that the library's namespace has too."""
+    def __init__(self, engine: Engine, own: type[ReproducibleArray]) -> None:
+        self.engine, self.of, self.name = engine, engine.of, engine.name
+        self.own = own
 
     def takes(self, value: Any) -> bool:
         """Whether an operator of an array of this namespace takes `value`."""
-        return isinstance(value, bool | int | float) or self._is_array(value)
+        return isinstance(value, bool | int | float) or self.is_array(value)
 
-    def _is_array(self, value: Any) -> bool:
-        return isinstance(value, self.Array) or self._is_native(value)
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, self.own) or self.is_native(value)
 
-    def _is_native(self, value: Any) -> bool:
+    def is_native(self, value: Any) -> bool:
         if type(value) is float:  # torch.compile cannot ask one that it traces for attributes
             return False
         if isinstance(value, ReproducibleArray | type | int | slice) or not hasattr(value, "dtype"):
             return False
-        return library(value, "an argument", self.__name__).xp is self.native_namespace
+        return library(value, "an argument", self.name).xp is self.of.xp
 
     def wrap(self, x: Array) -> ReproducibleArray:
         """Take an array of the library; its subnormal numbers and -0 become 0."""
         if isinstance(x, ReproducibleArray):
-            if not isinstance(x, self.Array):
+            if not isinstance(x, self.own):
                 raise XpnnTypeError(
-                    f"{self.__name__}: expected arrays of one library, got one of "
+                    f"{self.name}: expected arrays of one library, got one of "
                     f"{type(x)._namespace.__name__}; convert it, e.g. asarray(x.native)"
                 )
             return x
         x = in_native_order(x)
         name = dtype_name(x.dtype)
         if name in FLOATS:
-            x = self._run("clean", name, [x], {})
+            x = self.engine.run("clean", name, [x], {})
         elif name not in {"bool", *INTEGERS}:
-            raise XpnnTypeError(f"{self.__name__}: expected real values, got dtype {name}")
-        return self.Array(x)
+            raise XpnnTypeError(f"{self.name}: expected real values, got dtype {name}")
+        return self.own(x)
 
     def unwrap(self, x: ReproducibleArray) -> Array:
         """Give the library's own array, with NaN of one kind."""
@@ -65,63 +57,70 @@ class Wrapping:
         if dtype_name(y.dtype) not in FLOATS:
             return y
         if dtype_name(y.dtype) == "float64" and not self.of.has_64_bits():
-            with self.guard("float64"):  # or JAX would make float32 of it
-                return self._choose(y != y, math.nan, y)
-        return self._choose(y != y, math.nan, y)
+            with self.of.exactly("float64"):  # or JAX would make float32 of it
+                return choose(y != y, math.nan, y, self.of.xp)
+        return choose(y != y, math.nan, y, self.of.xp)
+
+    def run(self, formula: Callable[..., Any], *given: Array | None) -> Any:
+        """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
+        arrays = [None if a is None else self.wrap(a) for a in given]
+
+        def whole(*natives: Array | None) -> Any:
+            return natives_of(formula(*(None if a is None else self.own(a) for a in natives)))
+
+        step = self.of.opaque(whole)
+        y = formula(*arrays) if step is whole else step(*map(natives_of, arrays))
+        return self.returned(natives_of(y), any(isinstance(a, ReproducibleArray) for a in given))
 
     def copied(self, x: Array) -> Array:
         """Copy an array of the library; derivatives pass."""
-        return self.native_namespace.astype(x, x.dtype, copy=True)
-
-    def _clean(self, x: Array) -> Array:
-        """Make subnormal numbers and -0 of a floating array 0."""
-        least = _SMALLEST.get(dtype_name(x.dtype), LEAST_DOUBLE)
-        xp = self.native_namespace
-        return self._choose(xp.abs(x) < least, 0.0, x)
-
-    @staticmethod
-    def _clean_number(x: float, dtype: str) -> float:
-        return 0.0 if abs(x) < _SMALLEST.get(dtype, LEAST_DOUBLE) else x
+        return self.of.xp.astype(x, x.dtype, copy=True)
 
     def dtype_named(self, name: str) -> DType:
         """Return the library's dtype of that name; TypeError where it has none now."""
         if name in {"int64", "uint64"}:
             self.check_integer(name, "it")
-        found = dtype_named(self.native_namespace, name)
+        found = dtype_named(self.of.xp, name)
         if found is None:
-            raise XpnnTypeError(f"{self.__name__}: expected a dtype that is there, got {name}")
+            raise XpnnTypeError(f"{self.name}: expected a dtype that is there, got {name}")
         return found
 
     def check_integer(self, dtype: str, what: str) -> None:
         """Raise TypeError for an integer dtype of 64 bits where there are none now."""
         if dtype in {"int64", "uint64"} and not self.of.has_64_bits():
             raise XpnnTypeError(
-                f"{self.__name__}: expected {dtype}, which {what} is everywhere, got a library whose "
+                f"{self.name}: expected {dtype}, which {what} is everywhere, got a library whose "
                 "64-bit types are switched off; name a dtype of 32 bits (dtype=...), convert with "
                 "astype, or switch those types on"
             )
 
-    def _choose(self, condition: Array, number: float, x: Array) -> Array:
-        """Return x with a number where a condition holds, in its own dtype.
+    @property
+    def index_dtype(self) -> DType:
+        """The library's dtype of indices and counts: int64, or int32 where that is all there is."""
+        return self.of.xp.int64 if self.of.has_64_bits() else self.of.xp.int32
 
-        For NumPy a number beside an array of bfloat16 is one of float64, which holds all its values.
-        """
-        y = self.native_namespace.where(condition, number, x)
-        return y if y.dtype == x.dtype else self.native_namespace.astype(y, x.dtype)
+    def check_default_float(self, what: str) -> None:
+        """Raise TypeError where there is no float64 now, in which `what` has its results everywhere."""
+        if not self.of.has_64_bits():
+            raise XpnnTypeError(
+                f"{self.name}: {what}: expected floating values or dtype=..., as the default is "
+                "float64 everywhere, got none, and this library's 64-bit types are switched off; "
+                "convert integers with astype, name a dtype, or switch those types on"
+            )
 
-    def _native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
-        if isinstance(x, ReproducibleArray) or self._is_native(x):
+    def native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
+        if isinstance(x, ReproducibleArray) or self.is_native(x):
             return self.wrap(x)._native
         if isinstance(x, float):
             names = {dtype_name(a.dtype) for a in like} & FLOATS.keys()
             if len(names) == 1 and FLOATS[min(names)] == 16:
-                return self._clean_number(nearest(x, min(names)), min(names))
-            return self._clean_number(x, "float64" if "float64" in names else "float32")
+                return clean_number(nearest(x, min(names)), min(names))
+            return clean_number(x, "float64" if "float64" in names else "float32")
         if isinstance(x, list | tuple):
-            return type(x)(self._native_of(v) for v in x)
+            return type(x)(self.native_of(v) for v in x)
         return x
 
-    def _result(self, y: Any, given: Sequence[Any]) -> Any:
+    def result(self, y: Any, given: Sequence[Any]) -> Any:
         """Wrap results, unless only arrays of the library itself were given."""
         wrapped = any(_holds(v, ReproducibleArray) for v in given) or not any(
             _holds_native(self, v) for v in given
@@ -135,31 +134,7 @@ class Wrapping:
             return type(y)(self.returned(v, wrapped) for v in y)
         if not hasattr(y, "dtype"):
             return y
-        return self.Array(y) if wrapped else self.of.returned(self.unwrap(self.Array(y)))
-
-    def _of_one_dtype(self, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
-        """Wrap arrays and Python numbers, as the dtype that they promote to."""
-        arrays = [self.wrap(a) for a in args if self._is_array(a)]
-        if not arrays:
-            raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
-                "make one with asarray"
-            )
-        names = {dtype_name(a.dtype) for a in arrays}
-        if not names <= FLOATS.keys():
-            raise XpnnTypeError(
-                f"{self.__name__}.{name}: expected floating values, got dtype "
-                f"{', '.join(sorted(names))}; convert them with astype"
-            )
-        check_operands(self, "add", args, {})
-        dtype = arrays[0].dtype if len(names) == 1 else self.dtype_named(promote(names))
-        rest = iter(arrays)
-        device = device_of(arrays[0])
-        result = []
-        for a in args:
-            x = next(rest) if self._is_array(a) else self.asarray(a, dtype=dtype, device=device)
-            result.append(x if x.dtype == dtype else self.astype(x, dtype))
-        return result
+        return self.own(y) if wrapped else self.of.returned(self.unwrap(self.own(y)))
 
 
 def natives_of(y: Any) -> Any:
@@ -175,7 +150,7 @@ def _holds(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _holds_native(xp: Wrapping, value: Any) -> bool:
+def _holds_native(boundary: Boundary, value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return any(_holds_native(xp, v) for v in value)
-    return xp._is_native(value)
+        return any(_holds_native(boundary, v) for v in value)
+    return boundary.is_native(value)

@@ -22,7 +22,7 @@ def _values() -> tuple[float, ...]:
 
 
 def _answer(engine: Namespace, like: Array) -> str:
-    own = engine.native_namespace
+    own = engine.of.xp
 
     def compute(x: Array) -> Array:
         xp, (x,) = barriered(own, engine.barrier, [x])
@@ -32,9 +32,9 @@ def _answer(engine: Namespace, like: Array) -> str:
             y = y / (xp.zeros_like(y) + 3.0) + f(xp.abs(x), False, xp) * x
         return native(y)
 
-    with engine.guard("float64"):
+    with engine.of.exactly("float64"):
         values = own.reshape(constant(_values, own, like), (_SIZE, -1))
-        return digest(engine.as_step(compute)(values))
+        return digest(engine.of.step(compute)(values))
 
 
 def check(engine: Namespace, like: Array, device: Device) -> None:
@@ -43,12 +43,12 @@ def check(engine: Namespace, like: Array, device: Device) -> None:
         found = engine.of.lastingly(lambda: _answer(engine, like), "float64")
     except (TypeError, ValueError, RuntimeError) as error:
         raise NotReproducibleError(
-            f"{engine.__name__}: the device {device} cannot compute in float64 ({error}), in which "
+            f"{engine.name}: the device {device} cannot compute in float64 ({error}), in which "
             "everything is computed here; use another device"
         ) from error
     if found != ANSWER:
         raise NotReproducibleError(
-            f"{engine.__name__}: a known computation gives other bits than it must on the device "
+            f"{engine.name}: a known computation gives other bits than it must on the device "
             f"{device} (digest {found[:16]}, not {ANSWER[:16]}): its float64 is not IEEE 754 "
             "binary64 as it stands, because it is emulated or because of flags such as fast-math "
             "or flushing; use another device, or those flags' defaults"

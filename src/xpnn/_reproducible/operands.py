@@ -1,11 +1,55 @@
-"""What may stand beside what in an operation: where libraries promote differently, an error says so."""
+"""The operands of a function, brought to one dtype; where libraries promote differently, an error says so."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote
+from xpnn._arrays.library import device_of
+from xpnn._arrays.types import Namespace
+from xpnn._reproducible.array import ReproducibleArray
 from xpnn.errors import XpnnTypeError, XpnnValueError
+
+
+def call(xp: Namespace, name: str, *args: Any, **options: Any) -> Any:
+    """Run an operation on arrays and Python numbers, brought to one dtype."""
+    arrays = [a._native for a in of_one_dtype(xp, name, args)]
+    y = xp.engine.run(name, dtype_name(arrays[0].dtype), arrays, options)
+    return xp.boundary.result(y, args)
+
+
+def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
+    """Wrap arrays and Python numbers, as the dtype that they promote to."""
+    arrays = [xp.boundary.wrap(a) for a in args if xp.boundary.is_array(a)]
+    if not arrays:
+        raise XpnnTypeError(
+            f"{xp.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
+            "make one with asarray"
+        )
+    names = {dtype_name(a.dtype) for a in arrays}
+    if not names <= FLOATS.keys():
+        raise XpnnTypeError(
+            f"{xp.__name__}.{name}: expected floating values, got dtype "
+            f"{', '.join(sorted(names))}; convert them with astype"
+        )
+    check_operands(xp, "add", args, {})
+    dtype = arrays[0].dtype if len(names) == 1 else xp.boundary.dtype_named(promote(names))
+    rest = iter(arrays)
+    device = device_of(arrays[0])
+    result = []
+    for a in args:
+        x = next(rest) if xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
+        result.append(x if x.dtype == dtype else xp.astype(x, dtype))
+    return result
+
+
+def are_integers(xp: Namespace, *args: Any) -> bool:
+    """Whether there are only integers and truth values among arrays and Python numbers."""
+    arrays = [a for a in args if xp.boundary.is_array(a)]
+    return all(dtype_name(a.dtype) not in FLOATS for a in arrays) and not any(
+        isinstance(a, float) for a in args
+    )
+
 
 _KINDS = {
     "floating integer": """
@@ -48,7 +92,9 @@ def operands_of(name: str, args: Sequence[Any], options: dict[str, Any]) -> list
     return operands
 
 
-def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
+def check_operands(
+    xp: Namespace, name: str, args: Sequence[Any], options: dict[str, Any]
+) -> list[Any]:
     """Return the operands; refuse those whose common dtype, or value in it, depends on the library."""
     operands = operands_of(name, args, options)
     called = f"{xp.__name__}.{name}"
@@ -75,7 +121,7 @@ def check_operands(xp: Any, name: str, args: Sequence[Any], options: dict[str, A
             f"{', '.join(sorted(dtypes))}; convert them with astype"
         )
     if kinds == {"integer"} and common_dtype(dtypes) not in dtypes:
-        xp.check_integer(common_dtype(dtypes), f"{name} of {' and '.join(sorted(dtypes))}")
+        xp.boundary.check_integer(common_dtype(dtypes), f"{name} of {' and '.join(sorted(dtypes))}")
     for dtype in dtypes:
         for number in operands:
             if type(number) in {bool, int, float}:

@@ -179,9 +179,3 @@ def _is_above(m: Array, a: Array, b: Array) -> Array:
     """m > a * b, exactly: whether the root of m is nearer to the larger of two neighbours."""
     p, e = two_product(a, b)
     return ((m - p) - e) > 0.0
-
-
-ELEMENTWISE: dict[str, Function] = {
-    f.__name__: f for f in (exp, exp2, expm1, log1p, tanh, sinh, cosh, sigmoid, erf, sqrt)
-} | {"log": log, "log2": log2, "log10": log10}
-"""The functions of one array that a reproducible namespace computes itself."""

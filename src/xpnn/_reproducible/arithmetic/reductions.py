@@ -5,13 +5,12 @@ rounds each operation by itself; results rounded once, to float32 if `single`, o
 """
 
 import math
-from typing import Any
 
 from xpnn._arrays.axes import Slices
 from xpnn._arrays.types import Array, Namespace
 from xpnn._reproducible.arithmetic import exact
 from xpnn._reproducible.arithmetic.double import LEAST_DOUBLE, to_single
-from xpnn._reproducible.arithmetic.elementwise import ELEMENTWISE, exp, log1p, nearest, sqrt
+from xpnn._reproducible.arithmetic.elementwise import exp, log1p, nearest, sqrt
 
 
 def add(a: Array, b: Array, single: bool, xp: Namespace) -> Array:
@@ -116,12 +115,3 @@ def matmul(a: Array, b: Array, single: bool, xp: Namespace) -> Array:
 def matmul_split(a: Array, right: exact.Right, single: bool, xp: Namespace) -> Array:
     """a @ b for b split."""
     return _product(exact.matmul(a, right, single, xp), single, xp)
-
-
-KERNELS: dict[str, Any] = ELEMENTWISE | {
-    f.__name__: f
-    for f in (
-        *(add, subtract, multiply, divide, power, logaddexp),
-        *(sum, mean, var, std, cumulative_sum, matmul),
-    )
-}
