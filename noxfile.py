@@ -75,8 +75,9 @@ def tests_strict(session: nox.Session) -> None:
 def tests_all(session: nox.Session) -> None:
     """Every backend in one environment: all tests that `tests-numpy` has not run."""
     install(session, TORCH, "jax", "dask", "typer", "rich", *MORE)
-    run(session, "--backends-only", *(f"--xp-backend={name}" for name in EVERY[1:]))
-    session.run("python", "-m", "pytest", "tests/arrays/backends")
+    backends = [f"--xp-backend={name}" for name in EVERY[1:]]
+    run(session, "--backends-only", "--every-library", *backends)
+    session.run("python", "-m", "pytest", "--every-library", "tests/arrays/backends")
 
 
 @nox.session(default=False)

@@ -79,6 +79,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="leave out tests that neither take a backend nor skip where a library is missing",
     )
+    parser.addoption(
+        "--every-library",
+        action="store_true",
+        help="a library that a test would be skipped for the lack of is missing: an error",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("every_library"):
+        pytest.importorskip = importlib.import_module
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
