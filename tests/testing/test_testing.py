@@ -11,6 +11,7 @@ import pytest
 from xpnn import testing
 from xpnn._arrays import transfer
 from xpnn._arrays.digest import digest
+from xpnn._parity.standard import ulp
 from xpnn.testing import assert_digest, assert_equal, assert_ulp, assert_within
 from xpnn.testing._exact import text, unit
 
@@ -38,7 +39,7 @@ def test_units_are_those_of_numpy(dtype):
     x = np.abs(np.frombuffer(rng.bytes(8000), dtype))
     edges = [info.max / 2, info.tiny, info.smallest_subnormal, 0, 1, 2 - info.epsneg, info.tiny * 2]
     for v in [*x[x < info.max], *np.asarray(edges, dtype)]:
-        assert unit(Fraction(float(v)), dtype) == Fraction(float(np.spacing(v)))
+        assert unit(Fraction(float(v)), dtype) == ulp(v, dtype) == Fraction(float(np.spacing(v)))
     assert unit(Fraction(float(info.max)), dtype) == unit(Fraction(10) ** 400, dtype)
 
 
