@@ -209,13 +209,14 @@ def test_other_libraries_results_pass(torch, jax):
 @pytest.mark.parametrize("of", ["output", "logits", "log_proba"])
 def test_every_backend_passes(backend, of, dtype):
     network, x = digits()
-    report = xpnn.parity(network, x[:30], of=of, **backend.alone, dtypes=[dtype])
+    # As many rows as tests of the command take: programs of JAX are compiled for a number of rows.
+    report = xpnn.parity(network, x[:20], of=of, **backend.alone, dtypes=[dtype])
     assert report.passed, report
     assert [(r.backend, r.dtype, r.way) for r in report.results] == [
         (backend.name, dtype, "fast"),
         (backend.name, dtype, "reproducible"),
     ]
-    assert report.certain == {dtype: 30}
+    assert report.certain == {dtype: 20}
     for r in report.results:
         assert 0 < r.comparison.of_bound < 0.2
         assert 0.05 < r.comparison.of_expected < 2
