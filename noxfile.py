@@ -73,11 +73,12 @@ def tests_strict(session: nox.Session) -> None:
 
 @nox.session(name="tests-all")
 def tests_all(session: nox.Session) -> None:
-    """Every backend in one environment: all tests that `tests-numpy` has not run."""
+    """Every backend in one environment: all tests that `tests-numpy` has not run; then the matrix."""
     install(session, TORCH, "jax", "dask", "typer", "rich", *MORE)
     backends = [f"--xp-backend={name}" for name in EVERY[1:]]
     run(session, "--backends-only", "--every-library", *backends)
-    session.run("python", "-m", "pytest", "--every-library", "tests/arrays/backends")
+    if not session.posargs:
+        session.run("python", "-m", "tests.matrix", "--minutes", "3")
 
 
 @nox.session(default=False)
@@ -88,11 +89,11 @@ def coverage(session: nox.Session) -> None:
     run(session, *backends, "--cov", "--cov-fail-under=95")
 
 
-@nox.session
+@nox.session(default=False)
 def matrix(session: nox.Session) -> None:
-    """Three minutes of the combinations that reach every pair of two factors; `-- --hours N` goes on."""
+    """The combinations that reach every pair of two factors: `-- --hours N`."""
     install(session, TORCH, "jax")
-    session.run("python", "-m", "tests.matrix", *(session.posargs or ("--minutes", "3")))
+    session.run("python", "-m", "tests.matrix", *session.posargs)
 
 
 @nox.session(name="tests-min")
