@@ -524,6 +524,7 @@ def test_nobody_reads(command):
 # Rows that are not numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["softmax", "sigmoid", "several sigmoids"])
 @pytest.mark.parametrize("way", [[], ["--reproducible"]])
 def test_a_row_of_nan_has_no_class(output, way, run, backend):

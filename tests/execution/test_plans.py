@@ -34,6 +34,7 @@ def function_of(name):
     return network if name == "network" else getattr(network, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_later_calls_plan_nothing(name, way, backend, monkeypatch):
