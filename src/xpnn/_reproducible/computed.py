@@ -18,7 +18,7 @@ def _function_of_one(name: str) -> Callable[..., Any]:
     def function(xp: Namespace, x: Array, /) -> Array:
         return call(xp, name, x)
 
-    function.__name__ = name
+    function.__name__ = function.__qualname__ = name
     function.__doc__ = OPERATIONS[name].kernel.__doc__
     return function
 
