@@ -34,7 +34,10 @@ def error(y, desired):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_are_within_the_bound_in_every_way(kind, backend, dtype):
-    """Of the exact ones; and the errors are of the size expected."""
+    """Of the exact ones; and the errors are of the size expected.
+
+    The reproducible ones on NumPy: the golden digests hold other libraries' to its bits, kind by kind.
+    """
     network, x = layered(kind, dtype), samples(kind, rows(1, dtype))
     a = backend.asarray(x)
     for of, method in OF.items():
@@ -44,8 +47,10 @@ def test_results_are_within_the_bound_in_every_way(kind, backend, dtype):
         bound = xpnn.error_bound(network, x, of=of)
         size = xpnn.expected_error(network, x, of=of)
         assert np.all(np.isfinite(bound))
-        ways = (None, backend.xp, xpnn.reproducible(backend.xp))
-        for xp in ways if of == "output" else (None,):
+        ways = [None, *([backend.xp] if of == "output" else [])]
+        if of == "output" and backend.name == "numpy":
+            ways.append(xpnn.reproducible(np))
+        for xp in ways:
             for _ in "12":  # the second time as it is remembered
                 y = to_numpy(getattr(network, method)(a, xp=xp))
                 assert y.dtype == dtype
