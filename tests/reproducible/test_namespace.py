@@ -3,6 +3,7 @@
 On values for which NumPy's results are exact, so that every correct function has them.
 """
 
+import copy
 import math
 import operator
 
@@ -12,6 +13,7 @@ import pytest
 import xpnn
 from xpnn._arrays.transfer import to_numpy
 
+NAN = math.nan
 X = np.asarray([[3.0, -1.5, 2.0], [0.5, 4.0, -2.0]])
 N = np.asarray([[3, 1, 2], [5, 4, 6]])
 
@@ -294,3 +296,61 @@ def test_copies_are_copies(rxp, backend):
     copies = [+x, rxp.astype(x, x.dtype), rxp.asarray(x, copy=True), rxp.real(x), rxp.conj(x)]
     x[0] = 7.0
     assert [float(c[0]) for c in copies] == [1] * 5
+
+
+def test_a_write_while_a_product_is_made_is_seen_later(monkeypatch):
+    xp = xpnn.reproducible(np)
+    a, b = xp.asarray(np.ones((1, 3))), xp.asarray(np.ones((3, 2)))
+    split = xp.engine.split
+
+    def write_meanwhile(native):
+        found = split(native)
+        b[0, :] = 5.0
+        return found
+
+    monkeypatch.setattr(xp.engine, "split", write_meanwhile)
+    _ = a @ b
+    monkeypatch.undo()
+    assert (a @ b).native.tolist() == [[7.0, 7.0]]
+    assert copy.copy(xp) is copy.deepcopy(xp) is xp  # which knows of all writes
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_each_nan_is_unique(dtype, backend, rxp):
+    if not hasattr(backend.xp, dtype) or backend.name == "array-api-strict":
+        pytest.skip(f"{backend.name} has no {dtype}, or no shapes that depend on values")
+    x = backend.asarray([1.0, NAN, 4.0, NAN, 3.0, 4.0, NAN, 4.0], dtype)
+    found = rxp.unique_counts(x)
+    np.testing.assert_array_equal(to_numpy(found.values), [1, 3, 4, NAN, NAN, NAN])
+    assert to_numpy(found.counts).tolist() == [1, 1, 3, 1, 1, 1]
+    assert found.values.dtype == x.dtype
+
+
+OF_FLOAT64 = {
+    **{
+        name: lambda xp, a, n=name: getattr(xp, n)(a)
+        for name in ("floor", "ceil", "trunc", "round")
+    },
+    "positive": lambda xp, a: +a,
+    "astype": lambda xp, a: xp.astype(a, a.dtype),
+    "copy": lambda xp, a: xp.asarray(a, copy=True),
+    "like": lambda xp, a: xp.full_like(a, 0.1) + xp.ones_like(a) + xp.zeros_like(a),
+    "numbers": lambda xp, a: 1 / (a * 0.1 + 1) - 2.5,
+    "maximum": lambda xp, a: xp.maximum(a, 1e9 / 3),
+    "where": lambda xp, a: xp.where(a > 0, 0.1, a),
+    "logaddexp": lambda xp, a: xp.logaddexp(a, 0.1),
+}
+
+
+@pytest.mark.parametrize("name", OF_FLOAT64)
+def test_float64_stays_where_64_bit_types_are_off(name, jax):
+    def compute(xp, x):
+        a = xp.astype(xp.asarray(x), xp.float64)
+        return OF_FLOAT64[name](xp, a * a + 1 / a).native  # digits that float32 has not
+
+    x = np.asarray([4097.0, 5001.0], "f4")
+    with jax.enable_x64(False):
+        got = to_numpy(compute(xpnn.reproducible(jax.numpy), jax.numpy.asarray(x)))
+    expected = compute(xpnn.reproducible(np), x)
+    assert got.dtype == expected.dtype
+    assert got.tolist() == expected.tolist()

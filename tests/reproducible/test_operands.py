@@ -1,11 +1,13 @@
 """Operands that libraries promote differently are refused; ties are settled; powers of 2."""
 
+import math
 import pickle
 
 import numpy as np
 import pytest
 
 import xpnn
+from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.transfer import to_numpy
 
 REFUSED = {
@@ -96,3 +98,53 @@ def test_arrays_are_pickled(backend):
     y = pickle.loads(pickle.dumps(x))
     assert type(y) is type(x)
     np.testing.assert_array_equal(backend.numpy(y.native, shape=(2,), dtype="float64"), [0.5, 4.0])
+
+
+BESIDE = {
+    "add": lambda xp, a, b: xp.add(a, b),
+    "divide": lambda xp, a, b: xp.divide(b, a),
+    "logaddexp": lambda xp, a, b: xp.logaddexp(a, b),
+    "maximum": lambda xp, a, b: xp.maximum(a, b),
+    "where": lambda xp, a, b: xp.where(a > 0, a, b),
+    "clip": lambda xp, a, b: xp.clip(a, b),
+    "less": lambda xp, a, b: xp.less(a, b),
+    "written": lambda xp, a, b: xp.asarray(a, copy=True).__setitem__(0, b),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_is_no_operand_is_refused(name, backend, rxp):
+    if name == "written" and backend.name == "jax":
+        pytest.skip("arrays that nobody writes to")
+    a = rxp.asarray(backend.asarray([1.5, 2.5], "float32"))
+    others = [np.asarray([1.0, 2.0]), "3", b"1", *([] if name == "clip" else [None])]
+    for other in others[backend.name == "numpy" :]:
+        with pytest.raises(TypeError, match=r"xpnn.reproducible.*expected"):
+            BESIDE[name](rxp, a, other)
+
+
+@pytest.mark.parametrize("name", BESIDE.keys() - {"written"})
+@pytest.mark.parametrize("number", [np.float64(0.1), np.float32(0.1), 1e39, -1e39, 2**70])
+def test_numbers_take_the_dtype_of_arrays_beside_them(name, number, backend, rxp):
+    got = BESIDE[name](rxp, backend.asarray([1.5, 2.5], "float32"), number)
+    size = abs(float(number))
+    beside = float(np.float32(number)) if size < 2.0**128 else number * math.inf
+    expected = BESIDE[name](xpnn.reproducible(np), np.asarray([1.5, 2.5], "f4"), beside)
+    assert dtype_name(got.dtype) == dtype_name(expected.dtype)
+    np.testing.assert_array_equal(to_numpy(got), expected)
+
+
+def test_integers_that_no_float_holds(backend, rxp):
+    for name in ("add", "maximum", "less"):
+        with pytest.raises(ValueError, match="expected a number that float64 holds"):
+            BESIDE[name](rxp, backend.asarray([1.5], "float32"), 10**400)
+
+
+@pytest.mark.parametrize("value", [np.float64(2.7), [2.7], "array"])
+def test_no_fraction_is_written_into_integers(value, torch):
+    xp = xpnn.reproducible(torch)
+    x = xp.asarray([1, 2, 3])
+    with pytest.raises(TypeError, match="expected"):
+        x[0] = xp.asarray(2.7) if isinstance(value, str) else value
+    x[0], x[1:] = np.int64(7), xp.asarray([8, 9])
+    assert x.native.tolist() == [7, 8, 9]

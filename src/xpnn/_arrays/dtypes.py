@@ -144,9 +144,14 @@ def python_number(value: Any) -> Any:
 
 
 def nearest(number: float, dtype: str) -> float:
-    """Return a number rounded once to a floating dtype of 16 bits; in others as it is."""
+    """Return a number rounded once to a floating dtype of 16 bits; in others as it is.
+
+    Infinity where it rounds to that, which libraries warn of or refuse.
+    """
     if dtype == "float16":
         return nearest_half(number)
+    if dtype == "float32" and abs(number) >= 2.0**128 - 2.0**103:
+        return number * math.inf
     if dtype != "bfloat16" or not abs(number) < 2.0**1000:
         return number
     fraction, exponent = math.frexp(number)

@@ -94,6 +94,8 @@ class ReproducibleArray:
         return type(self)(self._namespace.item(self, key))
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        value = python_number(value)
+        self._namespace.boundary.check_written(value, self)
         value = self._namespace.asarray(value, dtype=self.dtype, device=self.device)
         self._native[self._namespace.index(key, self.shape)] = value._native
         self._namespace.writes += 1

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, dtype_named, nearest
@@ -10,6 +11,7 @@ from xpnn._arrays.types import Array, DType
 from xpnn._reproducible.arithmetic.conversions import choose, clean_number
 from xpnn._reproducible.array import ReproducibleArray
 from xpnn._reproducible.engine import Engine
+from xpnn._reproducible.operands import kind_of
 from xpnn.errors import XpnnTypeError
 
 
@@ -56,10 +58,8 @@ class Boundary:
         y = x._native
         if dtype_name(y.dtype) not in FLOATS:
             return y
-        if dtype_name(y.dtype) == "float64" and not self.of.has_64_bits():
-            with self.of.exactly("float64"):  # or JAX would make float32 of it
-                return choose(y != y, math.nan, y, self.of.xp)
-        return choose(y != y, math.nan, y, self.of.xp)
+        with self.wide(y):
+            return choose(y != y, math.nan, y, self.of.xp)
 
     def run(self, formula: Callable[..., Any], *given: Array | None) -> Any:
         """Return formula(*given) on arrays of this namespace; arrays of the library in, and out."""
@@ -74,12 +74,18 @@ class Boundary:
 
     def copied(self, x: Array) -> Array:
         """Copy an array of the library; derivatives pass."""
-        return self.of.xp.astype(x, x.dtype, copy=True)
+        with self.wide(x):
+            return self.of.xp.astype(x, x.dtype, copy=True)
+
+    def wide(self, *arrays: Array) -> AbstractContextManager[Any]:
+        """Return what leaves float64 arrays as they are where the library's 64-bit types are switched off."""
+        if self.of.has_64_bits() or all(dtype_name(a.dtype) != "float64" for a in arrays):
+            return nullcontext()
+        return self.of.exactly("float64")
 
     def dtype_named(self, name: str) -> DType:
         """Return the library's dtype of that name; TypeError where it has none now."""
-        if name in {"int64", "uint64"}:
-            self.check_integer(name, "it")
+        self.check_integer(name, "it")
         found = dtype_named(self.of.xp, name)
         if found is None:
             raise XpnnTypeError(f"{self.name}: expected a dtype that is there, got {name}")
@@ -87,7 +93,12 @@ class Boundary:
 
     def check_integer(self, dtype: str, what: str) -> None:
         """Raise TypeError for an integer dtype of 64 bits where there are none now."""
-        if dtype in {"int64", "uint64"} and not self.of.has_64_bits():
+        if dtype in {"int64", "uint64"}:
+            self.check_bits(dtype, what)
+
+    def check_bits(self, dtype: str, what: str) -> None:
+        """Raise TypeError for a dtype of 64 bits where there are none now."""
+        if dtype in {"int64", "uint64", "float64"} and not self.of.has_64_bits():
             raise XpnnTypeError(
                 f"{self.name}: expected {dtype}, which {what} is everywhere, got a library whose "
                 "64-bit types are switched off; name a dtype of 32 bits (dtype=...), convert with "
@@ -108,6 +119,22 @@ class Boundary:
                 "convert integers with astype, name a dtype, or switch those types on"
             )
 
+    def check_written(self, value: Any, to: ReproducibleArray) -> None:
+        """Raise TypeError for an array that cannot be written into another without a loss of kind."""
+        if value is None or isinstance(value, str | bytes):
+            raise XpnnTypeError(f"{self.name}: expected to write numbers or arrays, got {value!r}")
+        if type(value) is float or not hasattr(value, "dtype") or not hasattr(value, "shape"):
+            return
+        kinds = ("bool", "integer", "floating")
+        if not self.is_array(value) or kinds.index(kind_of(dtype_name(value.dtype))) > kinds.index(
+            kind_of(dtype_name(to.dtype))
+        ):
+            raise XpnnTypeError(
+                f"{self.name}: expected to write numbers or arrays of this namespace, of the kind of "
+                f"{dtype_name(to.dtype)}, got {type(value).__module__}.{type(value).__qualname__} of "
+                f"{value.dtype}; convert it, e.g. with asarray and astype"
+            )
+
     def native_of(self, x: Any, like: Sequence[Any] = ()) -> Any:
         if isinstance(x, ReproducibleArray) or self.is_native(x):
             return self.wrap(x)._native
@@ -115,7 +142,8 @@ class Boundary:
             names = {dtype_name(a.dtype) for a in like} & FLOATS.keys()
             if len(names) == 1 and FLOATS[min(names)] == 16:
                 return clean_number(nearest(x, min(names)), min(names))
-            return clean_number(x, "float64" if "float64" in names else "float32")
+            dtype = "float64" if "float64" in names else "float32"
+            return clean_number(nearest(x, dtype), dtype)
         if isinstance(x, list | tuple):
             return type(x)(self.native_of(v) for v in x)
         return x

@@ -9,7 +9,13 @@ from typing import Any
 
 from xpnn._arrays.dtypes import FLOATS, dtype_name, python_number
 from xpnn._arrays.types import Array, DType, Namespace
-from xpnn._reproducible.operands import are_integers, call, check_operands, of_one_dtype
+from xpnn._reproducible.operands import (
+    are_integers,
+    call,
+    check_operands,
+    of_one_dtype,
+    plain_numbers,
+)
 from xpnn._reproducible.operations import ELEMENTWISE, OPERATIONS
 from xpnn.errors import NotReproducibleError, XpnnValueError
 
@@ -24,6 +30,7 @@ def _function_of_one(name: str) -> Callable[..., Any]:
 
 
 def _of_two(xp: Namespace, name: str, a: Any, b: Any) -> Any:
+    a, b = plain_numbers(xp, (a, b))
     check_operands(xp, name, (a, b), {})
     if are_integers(xp, a, b):
         y = getattr(xp.native_namespace, name)(xp.boundary.native_of(a), xp.boundary.native_of(b))
@@ -103,6 +110,7 @@ def remainder(xp: Namespace, x1: Any, x2: Any, /) -> Any:
 
 
 def _of_two_integers(xp: Namespace, name: str, a: Any, b: Any) -> Any:
+    a, b = plain_numbers(xp, (a, b))
     check_operands(xp, name, (a, b), {})
     if not are_integers(xp, a, b):
         raise NotReproducibleError(

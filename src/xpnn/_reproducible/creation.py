@@ -17,7 +17,7 @@ from xpnn.errors import XpnnValueError
 def _check_dtype(xp: Namespace, dtype: DType | None) -> None:
     if dtype is not None:
         name = dtype_name(dtype)
-        xp.boundary.check_integer(name, "the dtype that was asked for")
+        xp.boundary.check_bits(name, "the dtype that was asked for")
         check_dtype(xp.of, name)
 
 
@@ -68,7 +68,7 @@ def _of_numbers(
     to = dtype_name(dtype)
     for v in numbers:
         check_number(f"{xp.__name__}.asarray", v, to)
-    if FLOATS.get(to) == 16:
+    if to in FLOATS and to != "float64":
         obj = _mapped(obj, lambda v: nearest(float(v), to))
     return obj, dtype
 
@@ -99,7 +99,8 @@ def full_like(
     """Return an array of one number, with the shape and the dtype of another."""
     dtype = x.dtype if dtype is None else dtype
     device = device_of(x) if device is None else device
-    return xp.full(tuple(x.shape), fill_value, dtype=dtype, device=device)
+    with xp.boundary.wide(x):
+        return xp.full(tuple(x.shape), fill_value, dtype=dtype, device=device)
 
 
 def arange(
@@ -179,7 +180,8 @@ def created(xp: Namespace, name: str, found: Callable[..., Any]) -> Callable[...
         if not name.endswith("_like") and options.get("dtype") is None:
             options["dtype"] = _default(xp, "floating")
         _check_dtype(xp, options.get("dtype"))
-        return xp.boundary.wrap(found(*map(_unwrapped, args), **options))
+        with xp.boundary.wide(*filter(xp.boundary.is_array, args)):
+            return xp.boundary.wrap(found(*map(_unwrapped, args), **options))
 
     return function
 

@@ -22,6 +22,7 @@ _FUNCTIONS = {
     name: f for room in (computed, creation, indexed, reduced) for name, f in room.FUNCTIONS.items()
 }
 """The methods of a namespace: functions of (xp, ...)."""
+_CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan, "newaxis": None}
 _DTYPES = frozenset(["bool", *INTEGERS, *FLOATS])
 
 
@@ -42,7 +43,6 @@ class ReproducibleNamespace:
 
     rounded_once = frozenset({"linear", *ELEMENTWISE})
     """The formulas that are not computed in binary64 and then rounded, but here as they stand."""
-    pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
     item, index = indexed.item, indexed.index
 
     def __init__(self, of: Library) -> None:
@@ -64,6 +64,12 @@ class ReproducibleNamespace:
     def __repr__(self) -> str:
         return self.__name__
 
+    def __copy__(self) -> Self:
+        return self  # there is one for each library: it knows of all writes
+
+    def __deepcopy__(self, _: Any) -> Self:
+        return self
+
     def __array_namespace_info__(self) -> Any:
         return _RealInfo(self.native_namespace.__array_namespace_info__(), self)
 
@@ -72,8 +78,9 @@ class ReproducibleNamespace:
         return str(getattr(self.native_namespace, "__array_api_version__", "2024.12"))
 
     def __dir__(self) -> list[str]:
-        """Names of the standard's functions that are here."""
-        return sorted({*_FUNCTIONS, *EXACT, *EXACT_BUT_ZERO, *CREATION, *PLAIN})
+        """Names of the standard that are here."""
+        own = {*_FUNCTIONS, *_CONSTANTS, *EXACT, *EXACT_BUT_ZERO, *CREATION, *PLAIN}
+        return sorted(own | {name for name in _DTYPES if hasattr(self.native_namespace, name)})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in {"of", "native_namespace", "engine", "boundary"}:
@@ -99,8 +106,8 @@ class ReproducibleNamespace:
         return value
 
 
-for _name, _function in _FUNCTIONS.items():
-    setattr(ReproducibleNamespace, _name, _function)
+for _name, _value in {**_FUNCTIONS, **_CONSTANTS}.items():
+    setattr(ReproducibleNamespace, _name, _value)
 
 
 class _RealInfo:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from xpnn._arrays.axes import slices_of
-from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Namespace
 from xpnn._reproducible.array import ReproducibleArray
@@ -20,6 +22,7 @@ def call(xp: Namespace, name: str, *args: Any, **options: Any) -> Any:
 
 def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
     """Wrap arrays and Python numbers, as the dtype that they promote to."""
+    args = plain_numbers(xp, args)
     arrays = [xp.boundary.wrap(a) for a in args if xp.boundary.is_array(a)]
     if not arrays:
         raise XpnnTypeError(
@@ -37,10 +40,19 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
     rest = iter(arrays)
     device = device_of(arrays[0])
     result = []
-    for a in args:
-        x = next(rest) if xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
-        result.append(x if x.dtype == dtype else xp.astype(x, dtype))
+    with xp.boundary.wide(*arrays):
+        for a in args:
+            x = next(rest) if xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
+            result.append(x if x.dtype == dtype else xp.astype(x, dtype))
     return result
+
+
+def plain_numbers(xp: Namespace, operands: Sequence[Any]) -> list[Any]:
+    """Return NumPy's scalars beside arrays as Python's numbers, which have no dtype of their own."""
+    if not any(isinstance(a, np.generic) for a in operands):
+        return list(operands)
+    beside = [a for a in operands if not isinstance(a, np.generic) and xp.boundary.is_array(a)]
+    return [python_number(a) if beside else a for a in operands]
 
 
 def are_integers(xp: Namespace, *args: Any) -> bool:
@@ -63,7 +75,8 @@ _KINDS = {
 }
 _TAKES = {name: kinds.split() for kinds, names in _KINDS.items() for name in names.split()}
 """The kinds of dtypes that a function takes by the standard; those that are not here take all."""
-_OF_ALL = frozenset([*_TAKES, "equal", "not_equal"])
+_UNIQUE = ("unique_all", "unique_counts", "unique_inverse", "unique_values")
+_OF_ALL = frozenset([*_TAKES, *_UNIQUE, "equal", "not_equal"])
 """Functions all of whose arguments are operands; those of `where` follow the condition."""
 _SHIFTS = frozenset(["bitwise_left_shift", "bitwise_right_shift"])
 
@@ -98,6 +111,8 @@ def check_operands(
     """Return the operands; refuse those whose common dtype, or value in it, depends on the library."""
     operands = operands_of(name, args, options)
     called = f"{xp.__name__}.{name}"
+    for a in operands:
+        _check_operand(xp, called, a)
     # torch.compile cannot ask a float that it traces for attributes.
     arrays = [a for a in operands if type(a) is not float and hasattr(a, "dtype")]
     dtypes = {dtype_name(a.dtype) for a in arrays}
@@ -135,6 +150,24 @@ def check_operands(
     return operands
 
 
+def _check_operand(xp: Namespace, called: str, a: Any) -> None:
+    """Raise TypeError unless it is an array of the library or a number; None is no limit of `clip`."""
+    if type(a) in {bool, int, float} or xp.boundary.is_array(a):
+        return
+    if hasattr(a, "dtype") and hasattr(a, "shape") and not isinstance(a, np.generic):
+        raise XpnnTypeError(
+            f"{called}: expected arrays of one library, got a {type(a).__module__}."
+            f"{type(a).__qualname__}; convert it, e.g. asarray(...)"
+        )
+    # Lengths that a compiler leaves open are numbers of its own.
+    if not (hasattr(a, "__float__") or hasattr(a, "__index__")) and not (
+        a is None and called.endswith(".clip")
+    ):
+        raise XpnnTypeError(
+            f"{called}: expected arrays and numbers, got {a!r}; make an array of it with asarray"
+        )
+
+
 def _check_condition(called: str, name: str, args: Sequence[Any], arrays: Sequence[Any]) -> None:
     if name != "where":
         return
@@ -170,8 +203,10 @@ def _check_axes(called: str, name: str, args: Sequence[Any], options: dict[str, 
             f"{called}: expected arrays of one axis and of one dtype, got shapes "
             f"{[tuple(a.shape) for a in args]} and dtypes {[dtype_name(a.dtype) for a in args]}"
         )
-    if name == "broadcast_to" and any(n < 0 for n in args[1]):
-        raise XpnnValueError(f"{called}: expected lengths of 0 or more, got {tuple(args[1])}")
+    if name == "broadcast_to" and any(n < 0 for n in options.get("shape", args[-1])):
+        raise XpnnValueError(
+            f"{called}: expected lengths of 0 or more, got {options.get('shape', args[-1])}"
+        )
 
 
 def common_dtype(dtypes: set[str]) -> str:
@@ -217,6 +252,10 @@ def check_number(called: str, number: float, dtype: str) -> None:
         )
     if kind == "integer":
         check_fits(called, int(number), dtype)
+    if kind == "floating" and abs(number) >= 2**1024 and type(number) is int:
+        raise XpnnValueError(
+            f"{called}: expected a number that float64 holds, got a larger integer"
+        )
 
 
 def check_fits(called: str, number: int, dtype: str) -> None:

@@ -2,14 +2,21 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
+
+import numpy as np
 
 from xpnn._arrays.dtypes import FLOATS, computing_float, dtype_name
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Device, DType, Namespace
 from xpnn._reproducible.arithmetic.conversions import choose
-from xpnn._reproducible.operands import change_operands, check_operands, common_dtype, operands_of
+from xpnn._reproducible.operands import (
+    change_operands,
+    check_operands,
+    common_dtype,
+    operands_of,
+    plain_numbers,
+)
 
 # Handed through to the library: moves, compares, selects or counts, and rounds nothing.
 EXACT = frozenset(
@@ -37,7 +44,16 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
 
     @functools.wraps(found)
     def function(*args: Any, **options: Any) -> Any:
-        check_operands(xp, name, args, options)
+        numbers = iter(plain_numbers(xp, operands_of(name, args, options)))
+        changed, options = change_operands(name, args, options, lambda _: next(numbers))
+        beside = check_operands(xp, name, changed, options)
+        if any(xp.boundary.is_array(a) and dtype_name(a.dtype) in FLOATS for a in beside):
+            # Integers too large for those of the library are numbers, too.
+            as_float = lambda a: float(a) if type(a) is int else a
+            changed, options = change_operands(name, changed, options, as_float)
+        args = tuple(changed)
+        if isinstance(options.get("axis"), np.integer):
+            options["axis"] = int(options["axis"])
         if name in _ORDERING:
             options["stable"] = True  # equal entries stay in order, everywhere
         given = [*args, *options.values()]
@@ -45,17 +61,16 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
         arrays = [a for a in given if xp.boundary.is_array(a)]
         if name in _OF_ARRAYS_ALONE:
             dtype, device = arrays[0].dtype, device_of(arrays[0])
-            operands = [_as_array(xp, a, dtype, device) for a in operands]
+            with xp.boundary.wide(*arrays):
+                operands = [_as_array(xp, a, dtype, device) for a in operands]
         native = [xp.boundary.native_of(a, arrays) for a in operands]
         options = {k: xp.boundary.native_of(v, arrays) for k, v in options.items()}
-        # JAX would make float32 of them where its 64-bit types are switched off.
-        wide = any(dtype_name(a.dtype) == "float64" for a in arrays)
-        with nullcontext() if xp.of.has_64_bits() or not wide else xp.of.exactly("float64"):
+        with xp.boundary.wide(*arrays):
             y = found(*native, **options)
-        if common is not None and dtype_name(y.dtype) in FLOATS:
-            y = xp.native_namespace.astype(y, common)
-        if name in EXACT_BUT_ZERO and dtype_name(y.dtype) in FLOATS:
-            y = choose(y == 0, 0.0, y, xp.native_namespace)
+            if common is not None:
+                y = _narrowed(y, common, xp.native_namespace)
+            if name in EXACT_BUT_ZERO and dtype_name(y.dtype) in FLOATS:
+                y = choose(y == 0, 0.0, y, xp.native_namespace)
         return xp.boundary.result(list(y) if type(y) is tuple and name in _LISTS else y, given)
 
     return function
@@ -64,6 +79,13 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
 def _as_array(xp: Namespace, a: Any, dtype: DType, device: Device | None) -> Any:
     """Return a number as an array of a dtype, an array as it is."""
     return a if xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
+
+
+def _narrowed(y: Any, to: DType, own: Namespace) -> Any:
+    """Return a result in the dtype of bfloat16 arrays that were widened; its indices as they are."""
+    if isinstance(y, tuple):
+        return type(y)(*(_narrowed(part, to, own) for part in y))
+    return own.astype(y, to) if dtype_name(y.dtype) in FLOATS else y
 
 
 def _widened(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays.axes import slices_of
-from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._reproducible.array import ReproducibleArray
@@ -31,6 +31,7 @@ def sum(
     keepdims: bool = False,
 ) -> Any:
     """Sum of the terms on a grid, exactly, rounded once."""
+    axis = python_number(axis)
     check_operands(xp, "sum", (x,), {})
     slices = slices_of(f"{xp.__name__}.sum", axis, tuple(x.shape))
     if are_integers(xp, x) and (dtype is None or dtype_name(dtype) not in FLOATS):
@@ -75,14 +76,23 @@ def var(
     xp: Namespace, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False
 ) -> Any:
     """Variance."""
-    return _reduce(xp, "var", x, axis, keepdims, correction=float(correction))
+    return _reduce(xp, "var", x, axis, keepdims, correction=_finite(xp, correction))
 
 
 def std(
     xp: Namespace, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False
 ) -> Any:
     """Standard deviation."""
-    return _reduce(xp, "std", x, axis, keepdims, correction=float(correction))
+    return _reduce(xp, "std", x, axis, keepdims, correction=_finite(xp, correction))
+
+
+def _finite(xp: Namespace, correction: Any) -> float:
+    correction = python_number(correction)
+    if not isinstance(correction, int | float) or not math.isfinite(correction):
+        raise XpnnValueError(
+            f"{xp.__name__}: expected correction to be a number, got {correction!r}"
+        )
+    return float(correction)
 
 
 def cumulative_sum(
@@ -143,12 +153,12 @@ def _with_split(xp: Namespace, a: ReproducibleArray, b: ReproducibleArray) -> Ar
     natives = (a._native, b._native)
     if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
         return None
-    known = b._split
-    if known is None or known[0] != xp.writes:
+    writes, known = xp.writes, b._split  # one that happens meanwhile makes what is split here old
+    if known is None or known[0] != writes:
         split = xp.engine.split(b._native)
         if split is None:
             return None
-        known = b._split = (xp.writes, split)
+        known = b._split = (writes, split)
     return xp.engine.compute("matmul", dtype_name(b.dtype), natives, {}, right=known[1])
 
 
@@ -179,7 +189,8 @@ def tensordot(xp: Namespace, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
 
 
 def _first(xp: Namespace, x: Any, axis: int | None, keepdims: bool, largest: bool) -> Any:
-    check_operands(xp, "argmax", (x,), {"axis": axis})
+    axis = python_number(axis)
+    check_operands(xp, "argmax" if largest else "argmin", (x,), {"axis": axis})
     own = xp.native_namespace
     a = xp.boundary.native_of(x)
     if axis is None:

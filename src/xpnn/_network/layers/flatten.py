@@ -8,7 +8,7 @@ from xpnn._arrays.arguments import Count, Option
 from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
-_LENGTH = Option(None, Count(1))
+_LENGTH = Option(..., Count(1))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
