@@ -395,3 +395,8 @@ def test_bad_layers(make, words):
 def test_flatten_of_no_shape(shape):
     with pytest.raises(xpnn.XpnnTypeError, match="Flatten: expected shape to be a tuple"):
         xpnn.Flatten(shape)
+
+
+def test_flatten_of_no_length():
+    with pytest.raises(xpnn.XpnnTypeError, match="Flatten: expected each length in shape to be an"):
+        xpnn.Flatten((2, None))
