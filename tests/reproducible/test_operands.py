@@ -123,7 +123,7 @@ def test_what_is_no_operand_is_refused(name, backend, rxp):
             BESIDE[name](rxp, a, other)
 
 
-@pytest.mark.parametrize("name", BESIDE.keys() - {"written"})
+@pytest.mark.parametrize("name", [name for name in BESIDE if name != "written"])
 @pytest.mark.parametrize("number", [np.float64(0.1), np.float32(0.1), 1e39, -1e39, 2**70])
 def test_numbers_take_the_dtype_of_arrays_beside_them(name, number, backend, rxp):
     got = BESIDE[name](rxp, backend.asarray([1.5, 2.5], "float32"), number)
