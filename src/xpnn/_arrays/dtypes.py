@@ -28,6 +28,14 @@ class Precision(NamedTuple):
         """Largest relative error of one rounding, half a unit in the last place."""
         return 2.0**-self.bits
 
+    def last_place(self, exponent: int) -> int:
+        """Return the exponent of the unit in the last place of values from 2**exponent up to twice that.
+
+        Below the normal numbers it is that of the subnormal ones, above the largest that of the largest.
+        """
+        least, most = (math.frexp(v)[1] - 1 for v in (self.tiny, self.largest))
+        return min(max(exponent, least), most) - self.bits + 1
+
 
 PRECISIONS = {
     "float16": Precision(11, 2.0**-14, 65504.0),

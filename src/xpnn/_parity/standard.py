@@ -272,5 +272,4 @@ def root_mean_square(values: list[float]) -> float:
 def ulp(value: Number, dtype: str) -> float:
     """Return the unit in the last place of a dtype at an exact value."""
     precision = PRECISIONS[dtype]
-    exponent = max(math.frexp(float(value))[1], math.frexp(precision.tiny)[1])
-    return math.ldexp(1.0, exponent - precision.bits)
+    return math.ldexp(1.0, precision.last_place(math.frexp(float(value) or precision.tiny)[1] - 1))

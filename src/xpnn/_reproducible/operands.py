@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_of
@@ -49,10 +47,11 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
 
 def plain_numbers(xp: Namespace, operands: Sequence[Any]) -> list[Any]:
     """Return NumPy's scalars beside arrays as Python's numbers, which have no dtype of their own."""
-    if not any(isinstance(a, np.generic) for a in operands):
-        return list(operands)
-    beside = [a for a in operands if not isinstance(a, np.generic) and xp.boundary.is_array(a)]
-    return [python_number(a) if beside else a for a in operands]
+    numbers = [python_number(a) for a in operands]
+    pairs = list(zip(operands, numbers, strict=True))
+    if all(a is n for a, n in pairs) or any(a is n and xp.boundary.is_array(a) for a, n in pairs):
+        return numbers
+    return list(operands)
 
 
 def are_integers(xp: Namespace, *args: Any) -> bool:
@@ -154,7 +153,7 @@ def _check_operand(xp: Namespace, called: str, a: Any) -> None:
     """Raise TypeError unless it is an array of the library or a number; None is no limit of `clip`."""
     if type(a) in {bool, int, float} or xp.boundary.is_array(a):
         return
-    if hasattr(a, "dtype") and hasattr(a, "shape") and not isinstance(a, np.generic):
+    if hasattr(a, "dtype") and hasattr(a, "shape") and python_number(a) is a:
         raise XpnnTypeError(
             f"{called}: expected arrays of one library, got a {type(a).__module__}."
             f"{type(a).__qualname__}; convert it, e.g. asarray(...)"

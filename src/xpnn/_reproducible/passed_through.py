@@ -4,9 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from xpnn._arrays.dtypes import FLOATS, computing_float, dtype_name
+from xpnn._arrays.dtypes import FLOATS, computing_float, dtype_name, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Device, DType, Namespace
 from xpnn._reproducible.arithmetic.conversions import choose
@@ -52,8 +50,8 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
             as_float = lambda a: float(a) if type(a) is int else a
             changed, options = change_operands(name, changed, options, as_float)
         args = tuple(changed)
-        if isinstance(options.get("axis"), np.integer):
-            options["axis"] = int(options["axis"])
+        if "axis" in options:
+            options["axis"] = python_number(options["axis"])
         if name in _ORDERING:
             options["stable"] = True  # equal entries stay in order, everywhere
         given = [*args, *options.values()]

@@ -62,14 +62,9 @@ def limits(numbers: Any, called: str, shape: tuple[int, ...]) -> list[Exact]:
 
 
 def unit(value: Fraction, dtype: str) -> Fraction:
-    """Return the unit in the last place of a dtype at a value, which the dtype need not have.
-
-    Below the normal numbers it is the distance of the subnormal ones; above the largest number that
-    of the largest ones.
-    """
+    """Return the unit in the last place of a dtype at a value, which the dtype need not have."""
     precision = PRECISIONS[dtype]
-    size = max(min(abs(value), Fraction(precision.largest)), Fraction(precision.tiny))
-    return Fraction(2) ** (_exponent(size) - precision.bits + 1)
+    return Fraction(2) ** precision.last_place(_exponent(abs(value) or Fraction(precision.tiny)))
 
 
 def _exponent(value: Fraction) -> int:

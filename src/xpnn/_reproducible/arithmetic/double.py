@@ -5,7 +5,6 @@ NumPy, PyTorch, or `Barriered` where a compiler would rearrange them.
 """
 
 import math
-from collections.abc import Sequence
 from functools import cache
 
 from xpnn._arrays.types import Array, Namespace
@@ -57,14 +56,6 @@ def power_of_root(n: Array, xp: Namespace) -> Array:
 def power_of_two(k: Array, xp: Namespace) -> Array:
     """2**k for integers k from -1022 to 1023."""
     return lookup(powers_of_two, k + 1022.0, xp)
-
-
-def polynomial(x: Array, coefficients: Sequence[float]) -> Array:
-    """Horner's rule, highest coefficient first."""
-    y = x * coefficients[0] + coefficients[1]
-    for c in coefficients[2:]:
-        y = y * x + c
-    return y
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:

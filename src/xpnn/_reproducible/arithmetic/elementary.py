@@ -8,6 +8,7 @@ Arguments are finite, inside each function's range: `elementwise` sees to the re
 import math
 
 from xpnn._activations.erf_coefficients import CENTRE, SCALED, SERIES, SMALL
+from xpnn._activations.parts import polynomial
 from xpnn._arrays.types import Array, Namespace
 from xpnn._reproducible.arithmetic.barrier import lookup
 from xpnn._reproducible.arithmetic.double import (
@@ -15,7 +16,6 @@ from xpnn._reproducible.arithmetic.double import (
     LN2_LOW,
     LOG2E,
     fraction,
-    polynomial,
     power_of_root,
     power_of_two,
     roots_of_two,
@@ -36,7 +36,7 @@ _EXPM1_TAIL = [1 / math.factorial(n) for n in range(6, 1, -1)]
 
 def _exp_of_small(r: Array) -> Array:
     """exp(r) - 1 for abs(r) < log(2) / 128."""
-    return r + (r * r) * polynomial(r, _EXPM1_TAIL)
+    return r + (r * r) * polynomial(_EXPM1_TAIL, r)
 
 
 def _root(n: Array, xp: Namespace) -> tuple[Array, Array, Array]:
@@ -80,7 +80,7 @@ def expm1(x: Array, xp: Namespace) -> Pair:
     s, e = two_sum(high * p, xp.zeros_like(p) - 0.5)
     small = xp.abs(x) < NEAR_0
     z = xp.where(small, x, 0.0)
-    tail = (z * z) * polynomial(z, _EXPM1_NEAR_0)
+    tail = (z * z) * polynomial(_EXPM1_NEAR_0, z)
     return xp.where(small, x, s + s), xp.where(small, tail, 2.0 * (e + low * p))
 
 
@@ -92,7 +92,7 @@ def _log(f: Array, k: Array, correction: Array | float) -> Pair:
     half = (0.5 * f) * f
     s = f / (f + 2.0)
     z = s * s
-    tail = s * (half + z * polynomial(z, _LOG_TAIL)) + (k * LN2_LOW + correction)
+    tail = s * (half + z * polynomial(_LOG_TAIL, z)) + (k * LN2_LOW + correction)
     y, e1 = two_sum(k * LN2_HIGH, f)
     y, e2 = two_sum(y, -half)
     return y, (e1 + e2) + tail
@@ -149,7 +149,7 @@ def tanh(x: Array, xp: Namespace) -> Pair:
     small = xp.abs(x) < NEAR_0
     near = xp.where(small, x, 0.0)
     square = near * near
-    tail = (near * square) * polynomial(square, _TANH_NEAR_0)
+    tail = (near * square) * polynomial(_TANH_NEAR_0, square)
     down = x < 0.0
     y, y_low = xp.where(down, -t, t), xp.where(down, -t_low, t_low)
     return xp.where(small, x, y), xp.where(small, tail, y_low)
@@ -173,7 +173,7 @@ def sinh_of_single(a: Array, xp: Namespace) -> Pair:
     small = a < 0.25
     near = xp.where(small, a, 0.0)
     square = near * near
-    tail = (near * square) * polynomial(square, _SINH_NEAR_0)
+    tail = (near * square) * polynomial(_SINH_NEAR_0, square)
     return xp.where(small, a, 0.5 * y), xp.where(small, tail, 0.5 * (error + (up_low - down_low)))
 
 
@@ -212,11 +212,11 @@ def erf(x: Array, xp: Namespace) -> Pair:
     a = xp.abs(x)
     small = a < SMALL
     near = xp.where(small, x, 0.0)
-    tail = near * polynomial(near * near, SERIES["float64"])
+    tail = near * polynomial(SERIES["float64"], near * near)
     square, error = two_product(a, a)
     high, low, k = exp(-square, xp)
     e = (high + low) * power_of_two(k, xp)
-    scaled = polynomial((a - CENTRE) / (a + CENTRE), SCALED["float64"]) / (2.0 * a + 1.0)
+    scaled = polynomial(SCALED["float64"], (a - CENTRE) / (a + CENTRE)) / (2.0 * a + 1.0)
     far = (e - e * error) * scaled
     one = xp.where(x < 0.0, xp.zeros_like(x) - 1.0, 1.0)
     return xp.where(small, x, one), xp.where(small, tail, xp.where(x < 0.0, far, -far))
