@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn._arrays.axes import slices_of
-from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, promote, python_number
+from xpnn._arrays.dtypes import FLOATS, INTEGERS, PRECISIONS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Namespace
 from xpnn._reproducible.array import ReproducibleArray
@@ -251,7 +251,7 @@ def check_number(called: str, number: float, dtype: str) -> None:
         )
     if kind == "integer":
         check_fits(called, int(number), dtype)
-    if kind == "floating" and abs(number) >= 2**1024 and type(number) is int:
+    if kind == "floating" and type(number) is int and abs(number) > PRECISIONS["float64"].largest:
         raise XpnnValueError(
             f"{called}: expected a number that float64 holds, got a larger integer"
         )
