@@ -17,6 +17,7 @@ import pytest
 import xpnn
 from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.transfer import to_numpy
+from xpnn._reproducible.passed_through import EXACT
 from xpnn.errors import XpnnError
 
 nan, inf = math.nan, math.inf
@@ -462,6 +463,19 @@ def test_as_on_numpy_or_refused(name, backend, rxp):
             with jax.enable_x64(not narrow) if jax else contextlib.nullcontext():
                 got = outcome(example, place)
         assert agree(got, expected, narrow=narrow), (i, example.__defaults__, got, expected)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(EXACT | {"add", "multiply", "divide", "exp", "sum", "matmul"})
+)
+def test_refusals_name_the_function(name, rxp, backend):
+    """What the library below refuses, too: shapes that do not fit, axes that are not there."""
+    place = Place(rxp, backend.device)
+    outcomes = [outcome(example, place) for example in EXAMPLES[name][-8:]]
+    for error in outcomes:
+        if isinstance(error, Exception) and not isinstance(error, (Missing, NotImplementedError)):
+            assert isinstance(error, XpnnError), error
+            assert f".{name}: " in str(error), error
 
 
 JAX_EXAMPLES = {

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import xpnn
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.transfer import to_numpy
+from xpnn.errors import XpnnError
 
 REFUSED = {
     "integers and a float": lambda xp, a: xp.greater(a("int32", [1]), 16777216.5),
@@ -148,3 +150,52 @@ def test_no_fraction_is_written_into_integers(value, torch):
         x[0] = xp.asarray(2.7) if isinstance(value, str) else value
     x[0], x[1:] = np.int64(7), xp.asarray([8, 9])
     assert x.native.tolist() == [7, 8, 9]
+
+
+SAID = {
+    "a - True": (lambda xp, a: a - True, "subtract: expected a Python number of the kind"),
+    "vecdot of other lengths": (lambda xp, a: xp.vecdot(a, a[:1]), "vecdot: expected as many"),
+    "vecdot of numbers": (lambda xp, a: xp.vecdot(1, 2), "vecdot: expected two arrays"),
+    "no such axes": (lambda xp, a: xp.tensordot(a, a, axes=3), "tensordot: expected axis between"),
+    "axes of one alone": (
+        lambda xp, a: xp.tensordot(a, a, axes=((0,), ())),
+        "tensordot: expected axes",
+    ),
+    "a fraction of axes": (
+        lambda xp, a: xp.tensordot(a, a, axes=0.5),
+        "tensordot: expected axes to be an integer",
+    ),
+    "two axes": (lambda xp, a: xp.argmax(a, axis=(0, 1)), "argmax: expected one axis"),
+    "from NaN on": (lambda xp, a: xp.arange(math.nan), "arange: expected .* a finite number"),
+    "half a number": (lambda xp, a: xp.linspace(0, 1, 2.5), "linspace: expected num"),
+    "correction": (lambda xp, a: xp.var(a, correction="x"), "var: expected correction"),
+    "no such axis": (lambda xp, a: xp.flip(a, axis=4), "flip: "),
+    "another size": (lambda xp, a: xp.reshape(a, (3,)), "reshape: "),
+    "other shapes": (lambda xp, a: a + xp.asarray([1.0, 2.0, 3.0]), "add: "),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_refused_is_said_by_the_function(name, rxp, backend):
+    call, words = SAID[name]
+    a = rxp.asarray([1.0, 2.0], dtype=rxp.float32, device=backend.device)
+    with pytest.raises(XpnnError, match=f"^{re.escape(rxp.__name__)}.{words}"):
+        call(rxp, a)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_products_of_integers(dtype, rxp, backend):
+    """CUDA has none."""
+    a, b = np.arange(24).reshape(2, 3, 4).astype(dtype), np.arange(20).reshape(4, 5).astype(dtype)
+    x, y = backend.asarray(a), backend.asarray(b)
+    for got, expected in [
+        (rxp.matmul(x, y), a @ b),
+        (rxp.matmul(x[0, 0, :], y), a[0, 0] @ b),
+        (rxp.matmul(x, y[:, 0]), a @ b[:, 0]),
+        (rxp.matmul(x[..., :0], y[:0, :]), a[..., :0] @ b[:0]),
+        (rxp.vecdot(x, x), np.vecdot(a, a)),
+    ]:
+        assert dtype_name(got.dtype) == dtype
+        np.testing.assert_array_equal(
+            to_numpy(got.native if hasattr(got, "native") else got), expected
+        )

@@ -84,7 +84,7 @@ class ReproducibleLibrary(Library):
 
     def check_default_float(self, function: str) -> None:
         """Raise an error unless integers become float64, as they do everywhere here."""
-        self.xp.boundary.check_default_float(function)
+        self.xp.boundary.check_bits("float64", f"{function} of integers")
 
     def computing(self, function: str, dtype: str) -> str:
         """Return binary64 for all formulas that are not rounded once in their own dtype."""

@@ -110,15 +110,6 @@ class Boundary:
         """The library's dtype of indices and counts: int64, or int32 where that is all there is."""
         return self.of.xp.int64 if self.of.has_64_bits() else self.of.xp.int32
 
-    def check_default_float(self, what: str) -> None:
-        """Raise TypeError where there is no float64 now, in which `what` has its results everywhere."""
-        if not self.of.has_64_bits():
-            raise XpnnTypeError(
-                f"{self.name}: {what}: expected floating values or dtype=..., as the default is "
-                "float64 everywhere, got none, and this library's 64-bit types are switched off; "
-                "convert integers with astype, name a dtype, or switch those types on"
-            )
-
     def check_written(self, value: Any, to: ReproducibleArray) -> None:
         """Raise TypeError for an array that cannot be written into another without a loss of kind."""
         if value is None or isinstance(value, str | bytes):

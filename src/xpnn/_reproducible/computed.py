@@ -13,6 +13,7 @@ from xpnn._reproducible.operands import (
     are_integers,
     call,
     check_operands,
+    natively,
     of_one_dtype,
     plain_numbers,
 )
@@ -31,9 +32,10 @@ def _function_of_one(name: str) -> Callable[..., Any]:
 
 def _of_two(xp: Namespace, name: str, a: Any, b: Any) -> Any:
     a, b = plain_numbers(xp, (a, b))
-    check_operands(xp, name, (a, b), {})
     if are_integers(xp, a, b):
-        y = getattr(xp.native_namespace, name)(xp.boundary.native_of(a), xp.boundary.native_of(b))
+        check_operands(xp, name, (a, b))
+        natives = map(xp.boundary.native_of, (a, b))
+        y = natively(xp, name, getattr(xp.native_namespace, name), *natives)
         return xp.boundary.result(y, (a, b))
     return call(xp, name, a, b)
 
@@ -65,7 +67,7 @@ def logaddexp(xp: Namespace, x1: Any, x2: Any, /) -> Any:
 
 def negative(xp: Namespace, x: Any, /) -> Any:
     """-x; 0 for 0."""
-    check_operands(xp, "negative", (x,), {})
+    check_operands(xp, "negative", (x,))
     if are_integers(xp, x):
         return xp.boundary.result(xp.native_namespace.negative(xp.boundary.native_of(x)), (x,))
     return call(xp, "negative", x)
@@ -111,7 +113,7 @@ def remainder(xp: Namespace, x1: Any, x2: Any, /) -> Any:
 
 def _of_two_integers(xp: Namespace, name: str, a: Any, b: Any) -> Any:
     a, b = plain_numbers(xp, (a, b))
-    check_operands(xp, name, (a, b), {})
+    check_operands(xp, name, (a, b))
     if not are_integers(xp, a, b):
         raise NotReproducibleError(
             f"{xp.__name__}.{name}: expected integers, got floating values, for which "
@@ -179,7 +181,7 @@ def pow(xp: Namespace, x1: Any, x2: Any, /) -> Any:
 
 
 def _power_of_integers(xp: Namespace, x1: Any, x2: Any) -> Any:
-    check_operands(xp, "pow", (x1, x2), {})
+    check_operands(xp, "pow", (x1, x2))
     own, a = xp.native_namespace, xp.boundary.native_of(x1)
     if not xp.boundary.is_array(x2):
         if x2 < 0:

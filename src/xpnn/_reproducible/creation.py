@@ -2,10 +2,18 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from xpnn._arrays.dtypes import FLOATS, INTEGERS, computing_float, dtype_name, nearest
+from xpnn._arrays.arguments import Count, Number, Option
+from xpnn._arrays.dtypes import (
+    FLOATS,
+    INTEGERS,
+    computing_float,
+    dtype_name,
+    nearest,
+    python_number,
+)
 from xpnn._arrays.library import device_of
 from xpnn._arrays.transfer import check_dtype
 from xpnn._arrays.types import Device, DType, Namespace
@@ -25,7 +33,7 @@ def _default(xp: Namespace, kind: str) -> DType:
     """Return the dtype of what is made without one: the same everywhere."""
     own = xp.native_namespace
     if kind == "floating":
-        xp.boundary.check_default_float("what is made without a dtype")
+        xp.boundary.check_bits("float64", "what is made without a dtype")
     return {"floating": own.float64, "integer": xp.boundary.index_dtype, "bool": own.bool}[kind]
 
 
@@ -83,8 +91,8 @@ def full(
 ) -> ReproducibleArray:
     """Return an array of one number."""
     x = xp.asarray(fill_value, dtype=dtype, device=device)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    return xp.positive(xp.broadcast_to(x, shape))
+    whole = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    return xp.positive(xp.broadcast_to(x, whole))
 
 
 def full_like(
@@ -115,6 +123,9 @@ def arange(
 ) -> ReproducibleArray:
     """Return start + i * step below stop, of floating values each rounded as it stands."""
     start, stop = (0, start) if stop is None else (start, stop)
+    for v in (start, stop, step):
+        _NUMBER.taken(f"{xp.__name__}.arange: expected start, stop and step each", v)
+    start, stop, step = map(python_number, (start, stop, step))
     if step == 0 or (dtype is not None and dtype_name(dtype) not in INTEGERS | FLOATS.keys()):
         raise XpnnValueError(
             f"{xp.__name__}.arange: expected a step that is not 0 and a numeric dtype, got "
@@ -145,8 +156,7 @@ def linspace(
     endpoint: bool = True,
 ) -> ReproducibleArray:
     """Return start + i * step for step = (stop - start) / (num - 1), and stop itself."""
-    if num < 0:
-        raise XpnnValueError(f"{xp.__name__}.linspace: expected num of 0 or more, got {num}")
+    num = _COUNT.taken(f"{xp.__name__}.linspace: expected num", num)
     start, stop = float(start), float(stop)
     step = (stop - start) / max(num - 1 if endpoint else num, 1)
     values = [start + i * step for i in range(num)]
@@ -192,6 +202,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f for f in (asarray, full, full_like, arange, linspace, to_device)
 }
 
+_NUMBER, _COUNT = Option(0, Number()), Option(0, Count())
 _KINDS = {float: "floating", int: "integer", bool: "bool"}
 """The kinds of Python's numbers, the widest first."""
 

@@ -151,7 +151,7 @@ def searchsorted(
             f"{xp.__name__}.searchsorted: expected x2 to be an array, got {x2!r}; make one "
             "with asarray"
         )
-    check_operands(xp, "searchsorted", (x1, x2), {})
+    check_operands(xp, "searchsorted", (x1, x2))
     given, own = (x1, x2), xp.native_namespace
     x1 = x1 if sorter is None else xp.take(x1, sorter)
     a, b = _natives_of_one_dtype(xp, x1, x2)
@@ -197,8 +197,8 @@ def isin(xp: Namespace, x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
 
 
 def _operands_of_one_dtype(xp: Namespace, name: str, a: Any, b: Any) -> list[ReproducibleArray]:
-    operands = check_operands(xp, name, (a, b), {})
-    arrays = [xp.boundary.wrap(x) for x in operands if xp.boundary.is_array(x)]
+    check_operands(xp, name, (a, b))
+    arrays = [xp.boundary.wrap(x) for x in (a, b) if xp.boundary.is_array(x)]
     if not arrays:
         raise XpnnTypeError(f"{xp.__name__}.{name}: expected an array, got {a!r} and {b!r}")
     dtype = xp.boundary.dtype_named(common_dtype({dtype_name(x.dtype) for x in arrays}))
@@ -207,7 +207,7 @@ def _operands_of_one_dtype(xp: Namespace, name: str, a: Any, b: Any) -> list[Rep
         xp.astype(xp.boundary.wrap(x), dtype, copy=False)
         if xp.boundary.is_array(x)
         else xp.asarray(x, dtype=dtype, device=device)
-        for x in operands
+        for x in (a, b)
     ]
 
 
@@ -267,7 +267,7 @@ def result_type(xp: Namespace, *given: Any) -> DType:
         )
     like = [xp.zeros((0,), dtype=dtype) for dtype in dtypes]
     numbers = [g for g in given if isinstance(g, bool | int | float)]
-    check_operands(xp, "equal", [*like, *numbers], {})
+    check_operands(xp, "equal", [*like, *numbers])
     return xp.boundary.dtype_named(common_dtype(names))
 
 

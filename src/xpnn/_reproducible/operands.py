@@ -1,21 +1,46 @@
 """The operands of a function, brought to one dtype; where libraries promote differently, an error says so."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, PRECISIONS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Namespace
 from xpnn._reproducible.array import ReproducibleArray
-from xpnn.errors import XpnnTypeError, XpnnValueError
+from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
+
+T = TypeVar("T")
+
+_REFUSALS = (TypeError, ValueError, IndexError, RuntimeError)
+"""How libraries refuse shapes, axes and dtypes that do not fit."""
 
 
 def call(xp: Namespace, name: str, *args: Any, **options: Any) -> Any:
     """Run an operation on arrays and Python numbers, brought to one dtype."""
     arrays = [a._native for a in of_one_dtype(xp, name, args)]
-    y = xp.engine.run(name, dtype_name(arrays[0].dtype), arrays, options)
+    dtype = dtype_name(arrays[0].dtype)
+    run = lambda *arrays: xp.engine.run(name, dtype, arrays, options)
+    y = natively(xp, name, run, *arrays)
     return xp.boundary.result(y, args)
+
+
+def natively(xp: Namespace, name: str, f: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Return f(*args, **options) of the library's arrays; what it refuses, `name` refuses.
+
+    What stops a trace, and what a device reports, stay what they are: others know them by their class.
+    """
+    try:
+        return f(*args, **options)
+    except XpnnError:
+        raise
+    except _REFUSALS as error:
+        reported = isinstance(error, RuntimeError) and type(error) is not RuntimeError
+        if reported or any(hasattr(a, "dtype") and xp.of.is_traced(a) for a in args):
+            raise
+        kind = XpnnTypeError if isinstance(error, TypeError) else XpnnValueError
+        raise kind(f"{xp.__name__}.{name}: {error}") from error
 
 
 def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[ReproducibleArray]:
@@ -33,7 +58,7 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
             f"{xp.__name__}.{name}: expected floating values, got dtype "
             f"{', '.join(sorted(names))}; convert them with astype"
         )
-    check_operands(xp, "add", args, {})
+    check_operands(xp, name, args, operands=args)
     dtype = arrays[0].dtype if len(names) == 1 else xp.boundary.dtype_named(promote(names))
     rest = iter(arrays)
     device = device_of(arrays[0])
@@ -43,6 +68,12 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
             x = next(rest) if xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
             result.append(x if x.dtype == dtype else xp.astype(x, dtype))
     return result
+
+
+def check_arrays(xp: Namespace, name: str, x1: Any, x2: Any) -> None:
+    """Raise TypeError unless both are arrays."""
+    if not (xp.boundary.is_array(x1) and xp.boundary.is_array(x2)):
+        raise XpnnTypeError(f"{xp.__name__}.{name}: expected two arrays, got {x1!r} and {x2!r}")
 
 
 def plain_numbers(xp: Namespace, operands: Sequence[Any]) -> list[Any]:
@@ -81,7 +112,7 @@ _SHIFTS = frozenset(["bitwise_left_shift", "bitwise_right_shift"])
 
 
 def change_operands(
-    name: str, args: Sequence[Any], options: dict[str, Any], change: Callable[[Any], Any]
+    name: str, args: Sequence[Any], options: Mapping[str, Any], change: Callable[[Any], Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a function with each operand changed."""
     args, options = list(args), dict(options)
@@ -97,7 +128,7 @@ def change_operands(
     return args, options
 
 
-def operands_of(name: str, args: Sequence[Any], options: dict[str, Any]) -> list[Any]:
+def operands_of(name: str, args: Sequence[Any], options: Mapping[str, Any]) -> list[Any]:
     """Return the operands of a function."""
     operands: list[Any] = []
     change_operands(name, args, options, operands.append)
@@ -105,10 +136,14 @@ def operands_of(name: str, args: Sequence[Any], options: dict[str, Any]) -> list
 
 
 def check_operands(
-    xp: Namespace, name: str, args: Sequence[Any], options: dict[str, Any]
-) -> list[Any]:
-    """Return the operands; refuse those whose common dtype, or value in it, depends on the library."""
-    operands = operands_of(name, args, options)
+    xp: Namespace,
+    name: str,
+    args: Sequence[Any],
+    options: Mapping[str, Any] = MappingProxyType({}),
+    operands: Sequence[Any] | None = None,
+) -> None:
+    """Refuse operands whose common dtype, or value in it, depends on the library."""
+    operands = operands_of(name, args, options) if operands is None else operands
     called = f"{xp.__name__}.{name}"
     for a in operands:
         _check_operand(xp, called, a)
@@ -146,7 +181,6 @@ def check_operands(
             raise XpnnValueError(
                 f"{called}: expected to shift by 0 to {bits - 1} bits, got {args[1]}"
             )
-    return operands
 
 
 def _check_operand(xp: Namespace, called: str, a: Any) -> None:
@@ -185,7 +219,7 @@ _OF_SOME = frozenset(["max", "min", "argmax", "argmin"])
 _LEAST_AXES = {"sort": 1, "argsort": 1, "tril": 2, "triu": 2}
 
 
-def _check_axes(called: str, name: str, args: Sequence[Any], options: dict[str, Any]) -> None:
+def _check_axes(called: str, name: str, args: Sequence[Any], options: Mapping[str, Any]) -> None:
     least = _LEAST_AXES.get(name, 0)
     if least and len(args[0].shape) < least:
         raise XpnnValueError(
@@ -196,7 +230,7 @@ def _check_axes(called: str, name: str, args: Sequence[Any], options: dict[str, 
         if any(shape[axis] == 0 for axis in slices_of(called, options.get("axis"), shape).axes):
             raise XpnnValueError(f"{called}: expected some entries along axis, got shape {shape}")
     if name == "meshgrid" and (
-        any(len(a.shape) > 1 for a in args) or len({dtype_name(a.dtype) for a in args}) > 1
+        any(len(a.shape) != 1 for a in args) or len({dtype_name(a.dtype) for a in args}) > 1
     ):
         raise XpnnValueError(
             f"{called}: expected arrays of one axis and of one dtype, got shapes "

@@ -12,6 +12,7 @@ from xpnn._reproducible.operands import (
     change_operands,
     check_operands,
     common_dtype,
+    natively,
     operands_of,
     plain_numbers,
 )
@@ -42,29 +43,21 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
 
     @functools.wraps(found)
     def function(*args: Any, **options: Any) -> Any:
-        numbers = iter(plain_numbers(xp, operands_of(name, args, options)))
-        changed, options = change_operands(name, args, options, lambda _: next(numbers))
-        beside = check_operands(xp, name, changed, options)
-        if any(xp.boundary.is_array(a) and dtype_name(a.dtype) in FLOATS for a in beside):
-            # Integers too large for those of the library are numbers, too.
-            as_float = lambda a: float(a) if type(a) is int else a
-            changed, options = change_operands(name, changed, options, as_float)
-        args = tuple(changed)
+        operands = plain_numbers(xp, operands_of(name, args, options))
+        check_operands(xp, name, args, options, operands)
+        taken, common = _of_the_library(xp, name, operands)
+        rest = iter(taken)
+        changed, options = change_operands(name, args, options, lambda _: next(rest))
         if "axis" in options:
             options["axis"] = python_number(options["axis"])
         if name in _ORDERING:
             options["stable"] = True  # equal entries stay in order, everywhere
         given = [*args, *options.values()]
-        operands, options, common = _widened(xp, name, args, options)
         arrays = [a for a in given if xp.boundary.is_array(a)]
-        if name in _OF_ARRAYS_ALONE:
-            dtype, device = arrays[0].dtype, device_of(arrays[0])
-            with xp.boundary.wide(*arrays):
-                operands = [_as_array(xp, a, dtype, device) for a in operands]
-        native = [xp.boundary.native_of(a, arrays) for a in operands]
+        native = [xp.boundary.native_of(a, arrays) for a in changed]
         options = {k: xp.boundary.native_of(v, arrays) for k, v in options.items()}
         with xp.boundary.wide(*arrays):
-            y = found(*native, **options)
+            y = natively(xp, name, found, *native, **options)
             if common is not None:
                 y = _narrowed(y, common, xp.native_namespace)
             if name in EXACT_BUT_ZERO and dtype_name(y.dtype) in FLOATS:
@@ -75,8 +68,8 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
 
 
 def _as_array(xp: Namespace, a: Any, dtype: DType, device: Device | None) -> Any:
-    """Return a number as an array of a dtype, an array as it is."""
-    return a if xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
+    """Return a number as an array of a dtype; an array, and None, as they are."""
+    return a if a is None or xp.boundary.is_array(a) else xp.asarray(a, dtype=dtype, device=device)
 
 
 def _narrowed(y: Any, to: DType, own: Namespace) -> Any:
@@ -86,26 +79,30 @@ def _narrowed(y: Any, to: DType, own: Namespace) -> Any:
     return own.astype(y, to) if dtype_name(y.dtype) in FLOATS else y
 
 
-def _widened(
-    xp: Namespace, name: str, args: Sequence[Any], options: dict[str, Any]
-) -> tuple[Sequence[Any], dict[str, Any], DType | None]:
-    """Return operands of which one is bfloat16 as float32, and the dtype of the result.
+def _of_the_library(
+    xp: Namespace, name: str, operands: Sequence[Any]
+) -> tuple[Sequence[Any], DType | None]:
+    """Return operands as the library takes them; of bfloat16 ones, the dtype of the result beside it.
 
-    NumPy knows neither what bfloat16 promotes to nor that a number beside it takes its dtype.
+    NumPy knows neither what bfloat16 promotes to nor that a number beside it takes its dtype: they
+    become float32.
     """
-    arrays = [a for a in operands_of(name, args, options) if xp.boundary.is_array(a)]
+    arrays = [a for a in operands if xp.boundary.is_array(a)]
     names = {dtype_name(a.dtype) for a in arrays}
-    if "bfloat16" not in names:
-        return args, options, None
-    common, device = xp.boundary.dtype_named(common_dtype(names)), device_of(arrays[0])
-    wide = xp.boundary.dtype_named(computing_float(dtype_name(common)))
-
-    def widened(a: Any) -> Any:
-        if a is None:
-            return None
-        return xp.astype(_as_array(xp, a, common, device), wide, copy=False)
-
-    return *change_operands(name, args, options, widened), common
+    common, beside = None, arrays[0].dtype if arrays and name in _OF_ARRAYS_ALONE else None
+    if not names.isdisjoint(FLOATS):
+        # Integers too large for those of the library are numbers, too.
+        operands = [float(a) if type(a) is int else a for a in operands]
+    if "bfloat16" in names:
+        common = beside = xp.boundary.dtype_named(common_dtype(names))
+    if beside is not None:
+        device = device_of(arrays[0])
+        with xp.boundary.wide(*arrays):
+            operands = [_as_array(xp, a, beside, device) for a in operands]
+    if common is not None:
+        wide = xp.boundary.dtype_named(computing_float(dtype_name(common)))
+        operands = [None if a is None else xp.astype(a, wide, copy=False) for a in operands]
+    return operands, common
 
 
 def plain(xp: Namespace, found: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,15 +1,15 @@
 """The functions of the standard that go over axes: sums, products, and the largest and least entry."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from xpnn._arrays.arguments import Count, Number, Option
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, DType, Namespace
-from xpnn._reproducible.array import ReproducibleArray
-from xpnn._reproducible.operands import are_integers, call, check_operands
+from xpnn._reproducible.operands import are_integers, call, check_arrays, check_operands, natively
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 # Sums and products
@@ -32,7 +32,7 @@ def sum(
 ) -> Any:
     """Sum of the terms on a grid, exactly, rounded once."""
     axis = python_number(axis)
-    check_operands(xp, "sum", (x,), {})
+    check_operands(xp, "sum", (x,))
     slices = slices_of(f"{xp.__name__}.sum", axis, tuple(x.shape))
     if are_integers(xp, x) and (dtype is None or dtype_name(dtype) not in FLOATS):
         count = math.prod([x.shape[i] for i in slices.axes])
@@ -76,23 +76,19 @@ def var(
     xp: Namespace, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False
 ) -> Any:
     """Variance."""
-    return _reduce(xp, "var", x, axis, keepdims, correction=_finite(xp, correction))
+    return _reduce(xp, "var", x, axis, keepdims, correction=_number(xp, "var", correction))
 
 
 def std(
     xp: Namespace, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False
 ) -> Any:
     """Standard deviation."""
-    return _reduce(xp, "std", x, axis, keepdims, correction=_finite(xp, correction))
+    return _reduce(xp, "std", x, axis, keepdims, correction=_number(xp, "std", correction))
 
 
-def _finite(xp: Namespace, correction: Any) -> float:
-    correction = python_number(correction)
-    if not isinstance(correction, int | float) or not math.isfinite(correction):
-        raise XpnnValueError(
-            f"{xp.__name__}: expected correction to be a number, got {correction!r}"
-        )
-    return float(correction)
+def _number(xp: Namespace, name: str, correction: Any) -> float:
+    called = f"{xp.__name__}.{name}: expected correction"
+    return Option(0, Number()).taken(called, correction)
 
 
 def cumulative_sum(
@@ -108,7 +104,7 @@ def cumulative_sum(
     if axis is None and x.ndim != 1:
         raise XpnnValueError(f"{xp.__name__}.cumulative_sum: expected an axis")
     axis = 0 if axis is None else axis
-    check_operands(xp, "cumulative_sum", (x,), {})
+    check_operands(xp, "cumulative_sum", (x,))
     slices = slices_of(f"{xp.__name__}.cumulative_sum", axis, tuple(x.shape))
     if are_integers(xp, x) and (dtype is None or dtype_name(dtype) not in FLOATS):
         a, to = _to_add_up(xp, "cumulative_sum", x, dtype, x.shape[axis])
@@ -126,12 +122,8 @@ def cumulative_sum(
 
 def matmul(xp: Namespace, x1: Any, x2: Any, /) -> Any:
     """Matrix product: each entry an exact sum of products on a grid, rounded once."""
-    if not (xp.boundary.is_array(x1) and xp.boundary.is_array(x2)):
-        raise XpnnTypeError(f"{xp.__name__}.matmul: expected two arrays, got {x1!r} and {x2!r}")
-    check_operands(xp, "matmul", (x1, x2), {})
-    if are_integers(xp, x1, x2):
-        y = xp.native_namespace.matmul(xp.boundary.native_of(x1), xp.boundary.native_of(x2))
-        return xp.boundary.result(y, (x1, x2))
+    check_arrays(xp, "matmul", x1, x2)
+    check_operands(xp, "matmul", (x1, x2))
     if 0 in (x1.ndim, x2.ndim) or x1.shape[-1] != x2.shape[max(x2.ndim - 2, 0)]:
         raise XpnnValueError(
             f"{xp.__name__}.matmul: expected x1 of shape (..., M, K) and x2 of shape "
@@ -139,17 +131,22 @@ def matmul(xp: Namespace, x1: Any, x2: Any, /) -> Any:
         )
     a = x1[None, :] if x1.ndim == 1 else x1
     b = x2[:, None] if x2.ndim == 1 else x2
-    y = None
-    if isinstance(a, xp.Array) and isinstance(b, xp.Array):
+    if are_integers(xp, a, b):
+        natives = map(xp.boundary.native_of, (a, b))
+        y = natively(xp, "matmul", xp.of.matmul_of_integers, *natives)
+        y = xp.boundary.result(y, (a, b))
+    else:
         y = _with_split(xp, a, b)
-    y = call(xp, "matmul", a, b) if y is None else xp.Array(y)
+        y = call(xp, "matmul", a, b) if y is None else xp.Array(y)
     if x2.ndim == 1:
         y = y[..., 0]
     return y[..., 0] if x1.ndim == 1 and x2.ndim == 1 else y[..., 0, :] if x1.ndim == 1 else y
 
 
-def _with_split(xp: Namespace, a: ReproducibleArray, b: ReproducibleArray) -> Array | None:
+def _with_split(xp: Namespace, a: Any, b: Any) -> Array | None:
     """a @ b with the right side split once, for as long as it lives; None where that cannot be."""
+    if not (isinstance(a, xp.Array) and isinstance(b, xp.Array)):
+        return None
     natives = (a._native, b._native)
     if any(getattr(x, "requires_grad", False) for x in natives) or a.dtype != b.dtype:
         return None
@@ -164,16 +161,23 @@ def _with_split(xp: Namespace, a: ReproducibleArray, b: ReproducibleArray) -> Ar
 
 def vecdot(xp: Namespace, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Sum of products along an axis, as `matmul`."""
+    called = f"{xp.__name__}.vecdot"
+    check_arrays(xp, "vecdot", x1, x2)
+    for x in (x1, x2):
+        slices_of(called, axis, tuple(x.shape))
+    if x1.shape[axis] != x2.shape[axis]:
+        raise XpnnValueError(
+            f"{called}: expected as many entries along axis {axis} of both, got shapes "
+            f"{tuple(x1.shape)} and {tuple(x2.shape)}"
+        )
     x1, x2 = (xp.moveaxis(x, axis, -1) for x in (x1, x2))
     return xp.matmul(x1[..., None, :], x2[..., None])[..., 0, 0]
 
 
 def tensordot(xp: Namespace, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """Sum of products over axes of both, as `matmul`."""
-    if isinstance(axes, int):
-        first, second = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
-    else:
-        first, second = (tuple(i % x.ndim for i in a) for a, x in zip(axes, (x1, x2), strict=True))
+    check_arrays(xp, "tensordot", x1, x2)
+    first, second = _axes_of_both(f"{xp.__name__}.tensordot", x1, x2, axes)
     rest1 = [i for i in range(x1.ndim) if i not in first]
     rest2 = [i for i in range(x2.ndim) if i not in second]
     k = math.prod([x1.shape[i] for i in first])
@@ -185,12 +189,39 @@ def tensordot(xp: Namespace, x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     return xp.reshape(xp.matmul(a, b), shape)
 
 
+def _axes_of_both(called: str, x1: Any, x2: Any, axes: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the axes that are added over, of each: of as many entries, pair by pair."""
+    shapes = tuple(x1.shape), tuple(x2.shape)
+    if isinstance(axes, Sequence):
+        pair = tuple(map(tuple, axes))
+    else:
+        count = Option(2, Count()).taken(f"{called}: expected axes", axes)
+        pair = tuple(range(-count, 0)), tuple(range(count))
+    fits = len(pair) == 2 and len(pair[0]) == len(pair[1])
+    if fits:
+        for shape, one in zip(shapes, pair, strict=True):
+            if one:
+                slices_of(called, one, shape)
+        lengths = ([shape[i] for i in one] for shape, one in zip(shapes, pair, strict=True))
+        fits = next(lengths) == next(lengths)
+    if not fits:
+        raise XpnnValueError(
+            f"{called}: expected axes, of as many entries in both, as a number or a pair of sequences, "
+            f"got {axes!r} for shapes {shapes[0]} and {shapes[1]}"
+        )
+    return tuple(
+        tuple(i % len(shape) for i in one) for shape, one in zip(shapes, pair, strict=True)
+    )
+
+
 # Functions of the standard whose ties or order libraries settle differently
 
 
 def _first(xp: Namespace, x: Any, axis: int | None, keepdims: bool, largest: bool) -> Any:
-    axis = python_number(axis)
-    check_operands(xp, "argmax" if largest else "argmin", (x,), {"axis": axis})
+    name, axis = "argmax" if largest else "argmin", python_number(axis)
+    if isinstance(axis, tuple):
+        raise XpnnTypeError(f"{xp.__name__}.{name}: expected one axis or None, got {axis}")
+    check_operands(xp, name, (x,), {"axis": axis})
     own = xp.native_namespace
     a = xp.boundary.native_of(x)
     if axis is None:

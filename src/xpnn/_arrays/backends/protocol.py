@@ -231,6 +231,10 @@ class Library:
     kernels: Mapping[str, Kernel] = {}
     """By the name of the function that they compute."""
 
+    def matmul_of_integers(self, a: Array, b: Array) -> Array:
+        """Return the product of integer matrices, in their dtype."""
+        return self.xp.matmul(a, b)
+
     def with_own_values(self, function: str, formula: Function) -> Function:
         """Return a formula(x, mask, xp=..., **options) that takes its values from the library's own.
 

@@ -92,6 +92,18 @@ class Torch(Standard):
         """It adds in lanes."""
         return True
 
+    def matmul_of_integers(self, a: Array, b: Array) -> Array:
+        """Return the product of integer matrices, which torch has on the CPU alone."""
+        if a.is_cpu:
+            return self.xp.matmul(a, b)
+        rows = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        y = torch.zeros(
+            (*rows, a.shape[-2], b.shape[-1]), dtype=torch.result_type(a, b), device=a.device
+        )
+        for k in range(a.shape[-1]):
+            y += a[..., :, k, None] * b[..., None, k, :]
+        return y
+
     def compile_anew(self, f: Function, **options: Any) -> Function | None:
         """Compile f by torch.compile, which forgets all that it has compiled before."""
         torch.compiler.reset()
