@@ -39,7 +39,7 @@ def run(session: nox.Session, *arguments: str) -> None:
             "JAX_COMPILATION_CACHE_DIR": folder,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        session.run(*command, *arguments, *session.posargs, env=compiled)
+        session.run(*command, *arguments, *session.posargs, env=compiled, external=True)
 
 
 @nox.session(name="tests-numpy")
@@ -171,13 +171,8 @@ def arm64(session: nox.Session) -> None:
 @nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
     """On a machine with a GPU, in the environment at hand: the tests on CUDA by all three; speed."""
-    session.run(
-        "python", "-m", "pytest", "--xp-backend", "torch", "--xp-device", "cuda", external=True
-    )
-    session.run(
-        "python", "-m", "pytest", "--xp-backend", "jax", "--xp-device", "gpu", external=True
-    )
-    session.run("python", "-m", "pytest", "--xp-backend", "cupy", external=True)
+    for backend in (["torch", "--xp-device", "cuda"], ["jax", "--xp-device", "gpu"], ["cupy"]):
+        run(session, "--backends-only", "--xp-backend", *backend)
     session.run("python", "benchmarks/gpu.py", "--write", external=True)
 
 
