@@ -289,9 +289,8 @@ def test_jax_without_64_bit_types(jax):
 
 @pytest.mark.slow
 @given(
-    hnp.arrays(
-        "float32", st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.floats(width=32)
-    ),
+    # Few shapes: JAX compiles each operation for each.
+    hnp.arrays("float32", st.sampled_from([(1, 1), (4, 5)]), elements=st.floats(width=32)),
     st.sampled_from(["softmax", "log_softmax", "logsumexp", "gelu", "mish", "erf", "softplus"]),
 )
 def test_no_input_tells_backends_apart(backend, x, name):

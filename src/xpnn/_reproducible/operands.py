@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from xpnn._arrays.arguments import Count, Option
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, PRECISIONS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_of
@@ -13,7 +14,7 @@ from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
 
 T = TypeVar("T")
 
-_REFUSALS = (TypeError, ValueError, IndexError, RuntimeError)
+_REFUSALS = (TypeError, ValueError, IndexError, RuntimeError, ZeroDivisionError)
 """How libraries refuse shapes, axes and dtypes that do not fit."""
 
 
@@ -153,6 +154,8 @@ def check_operands(
     kinds = set(map(kind_of, dtypes))
     _check_condition(called, name, args, arrays)
     _check_axes(called, name, args, options)
+    if name == "repeat":
+        _check_repeats(xp, called, options.get("repeats", args[-1]))
     wrong = kinds - set(_TAKES.get(name, kinds))
     if wrong:
         raise XpnnTypeError(
@@ -214,8 +217,23 @@ def _check_condition(called: str, name: str, args: Sequence[Any], arrays: Sequen
         )
 
 
+def _check_repeats(xp: Namespace, called: str, repeats: Any) -> None:
+    """Refuse fractions and less than nothing, of which libraries make other results."""
+    if not xp.boundary.is_array(repeats):
+        Option(1, Count()).taken(f"{called}: expected repeats", repeats)
+        return
+    dtype = dtype_name(repeats.dtype)
+    native = xp.boundary.native_of(repeats)
+    below = lambda: bool(xp.native_namespace.any(native < 0))
+    if kind_of(dtype) != "integer" or (xp.of.is_known(native) and below()):
+        raise XpnnValueError(
+            f"{called}: expected repeats to be integers of 0 or more, got {repeats!r}"
+        )
+
+
 _OF_SOME = frozenset(["max", "min", "argmax", "argmin"])
 """Functions that have no result where there is nothing."""
+_LENGTHS = {"broadcast_to": "shape", "tile": "repetitions"}
 _LEAST_AXES = {"sort": 1, "argsort": 1, "tril": 2, "triu": 2}
 
 
@@ -236,10 +254,10 @@ def _check_axes(called: str, name: str, args: Sequence[Any], options: Mapping[st
             f"{called}: expected arrays of one axis and of one dtype, got shapes "
             f"{[tuple(a.shape) for a in args]} and dtypes {[dtype_name(a.dtype) for a in args]}"
         )
-    if name == "broadcast_to" and any(n < 0 for n in options.get("shape", args[-1])):
-        raise XpnnValueError(
-            f"{called}: expected lengths of 0 or more, got {options.get('shape', args[-1])}"
-        )
+    if name in _LENGTHS:
+        lengths = options.get(_LENGTHS[name], args[-1])
+        if any(n < 0 for n in lengths):
+            raise XpnnValueError(f"{called}: expected lengths of 0 or more, got {lengths}")
 
 
 def common_dtype(dtypes: set[str]) -> str:
