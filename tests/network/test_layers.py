@@ -358,6 +358,25 @@ def test_the_layer_inside_is_named():
         assert found.cause == f"a missing bias in layer 0: {name}"
 
 
+def test_other_activations_inside_are_named():
+    rng = np.random.default_rng(0)
+
+    def residual(*names):
+        dense = (xpnn.Dense(w, activation=name) for w, name in zip(weights, names, strict=True))
+        return xpnn.Network([xpnn.Residual(dense)])
+
+    weights, x = rng.normal(size=(2, 5, 5)), rows(50, "float64")
+    network = residual("tanh", "relu")
+    for names, words in [
+        (("gelu", "relu"), "gelu in place of tanh"),
+        (("tanh", "silu"), "silu in place of relu"),
+    ]:
+        found = xpnn.explain(network, x, residual(*names)(x))
+        assert found.cause == f"an activation in layer 0: {words} inside"
+    found = xpnn.explain(network, x, network(x) - x)
+    assert found.cause == "an input that is not added in layer 0"
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -159,3 +159,14 @@ def test_what_is_not_known_of_weights_is_said():
     x = np.ones((4, 3))
     found = xpnn.explain(network, x, network(x))
     assert found.notes[0] == "layer 0: the weight has infinity at 1 place: row 1, column 0"
+
+
+@pytest.mark.parametrize("size", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize("name", faults.NETWORKS)
+def test_noise_is_no_dropout(name, size):
+    """Noise of one size is not as large where dropout's would be."""
+    network, x = faults.network(name)
+    right = network.logits(x)
+    noise = np.random.default_rng(0).normal(size=right.shape) * size * right.std()
+    found = xpnn.explain(network, x, (right + noise).astype(x.dtype), of="logits")
+    assert found.cause == "unknown"

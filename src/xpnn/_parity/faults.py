@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 
+from xpnn._activations.activation import Activation
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.types import Array
 from xpnn._network.interpreters.values import Plain
@@ -39,11 +40,12 @@ OTHERS: dict[str, Change] = {
 """Forms that are in use elsewhere and not in the table of activations."""
 
 
+def _other_functions() -> dict[str, Change]:
+    return {f.__name__: functools.partial(f, xp=host().xp) for f in ELEMENTWISE} | OTHERS
+
+
 def _activations(case: Case) -> Candidates:
-    tables: dict[str, Change] = {
-        f.__name__: functools.partial(f, xp=host().xp) for f in ELEMENTWISE
-    }
-    for name, function in {**tables, **OTHERS}.items():
+    for name, function in _other_functions().items():
 
         def change(
             i: int, step: Step, name: str = name, function: Change = function
@@ -102,18 +104,23 @@ def _unchanged(a: Array | None) -> Array | None:
     return a
 
 
+Activate = Callable[[Array, Activation], Array | None]
+
+
 class _Other(Plain):
-    """The words, with other biases, other scales, or another way to normalize rows."""
+    """The words, with other biases or scales, another activation, or another way to normalize or add."""
 
     def __init__(
         self,
         bias: Part = _unchanged,
         scale: Part = _unchanged,
         normalize: Callable[[Array, float], Array] | None = None,
+        activate: Activate = lambda *_: None,
+        add: Callable[[Array, Array], Array] | None = None,
     ) -> None:
         super().__init__(host().xp)
-        self._bias, self._scale = bias, scale
-        self._normalize = normalize or super().normalize
+        self._bias, self._scale, self._activate = bias, scale, activate
+        self._normalize, self._add = normalize or super().normalize, add or super().add
 
     def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
         """Return x @ weight + another bias."""
@@ -128,6 +135,15 @@ class _Other(Plain):
     def normalize(self, x: Array, epsilon: float, /) -> Array:
         """Return what the other way gives."""
         return self._normalize(x, epsilon)
+
+    def activate(self, x: Array, activation: Activation, /) -> Array:
+        """Return what the other activation gives; this one where there is none."""
+        y = self._activate(x, activation)
+        return super().activate(x, activation) if y is None else y
+
+    def add(self, x: Array, y: Array, /) -> Array:
+        """Return what the other way gives."""
+        return self._add(x, y)
 
 
 def _by_words(case: Case, by: Plain, where: str = "") -> Candidates:
@@ -167,6 +183,27 @@ def _other_rows_normalized(case: Case) -> Candidates:
     }
     for words, way in ways.items():
         yield from _by_words(case, _Other(normalize=way), f": {words}")
+
+
+def _activations_inside(case: Case) -> Candidates:
+    """Activations of layers inside of layers; those around them are `_activations`."""
+    found: dict[str, None] = {}
+    noted = _Other(activate=lambda _, activation: found.setdefault(activation.name))
+    for i, layer in enumerate(case.layers):
+        layer.preactivation(case.some.input(i), noted)
+    for own, (name, function) in itertools.product(found, _other_functions().items()):
+        if name != own:
+
+            def other(
+                x: Array, activation: Activation, own: str = own, function: Change = function
+            ) -> Array | None:
+                return function(x) if activation.name == own else None
+
+            yield from _by_words(case, _Other(activate=other), f": {name} in place of {own} inside")
+
+
+def _not_added(case: Case) -> Candidates:
+    yield from _by_words(case, _Other(add=lambda _, y: y))
 
 
 def _missing(of: Callable[[Part], Plain]) -> Callable[[Case], Candidates]:
@@ -425,6 +462,7 @@ FAULTS: dict[str, Callable[[Case], Candidates]] = {
     "an epsilon": _epsilon,
     "a missing bias": _missing(lambda part: _Other(bias=part)),
     "a missing scale": _missing(lambda part: _Other(scale=part)),
+    "an input that is not added": _not_added,
     "another bias": _times_bias,
     "a transposed weight": _transposed,
     "a weight read in the other memory order": _other_order,
@@ -437,6 +475,7 @@ FAULTS: dict[str, Callable[[Case], Candidates]] = {
     "another beta of softplus": _other_beta,
     "rows normalized in another way": _other_rows_normalized,
     "another activation": _activations,
+    "an activation": _activations_inside,
     **PRECISION,
     "normalisation": _normalised,
 }

@@ -371,9 +371,23 @@ def dropout(case: Case) -> str:
             mean = xp.mean(draws, axis=0) / case.scale
             varied = mean - xp.mean(mean, axis=0)
             follows = float(xp.sum((given / case.scale - mean) * varied) / xp.sum(varied * varied))
-            if score < best and abs(follows) < _FOLLOWS:
+            varies = _varies_alike(given / case.scale - mean, draws / case.scale)
+            if score < best and abs(follows) < _FOLLOWS and varies:
                 best, words = score, f"{in_layers(*those)}, of about {rate:g} of the units"
     return f"dropout left on{words}" if words else ""
+
+
+def _varies_alike(errors: Array, draws: Array) -> bool:
+    """Whether errors are large where the draws vary much: noise is as large in every row.
+
+    By the likelihood of normal errors of the draws' variances beside that of one variance an output.
+    """
+    xp = host().xp
+    own = xp.var(draws, axis=0)
+    own = own + 1e-9 * xp.mean(own)
+    one = xp.mean(errors * errors, axis=0)
+    ratio = errors * errors * (1 / one - 1 / own) + xp.log(one / own)
+    return bool(xp.mean(ratio) > 0)
 
 
 FITS: dict[str, Callable[[Case], Candidates]] = {

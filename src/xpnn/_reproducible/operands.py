@@ -224,8 +224,8 @@ def _check_repeats(xp: Namespace, called: str, repeats: Any) -> None:
         return
     dtype = dtype_name(repeats.dtype)
     native = xp.boundary.native_of(repeats)
-    below = lambda: bool(xp.native_namespace.any(native < 0))
-    if kind_of(dtype) != "integer" or (xp.of.is_known(native) and below()):
+    own = xp.native_namespace
+    if kind_of(dtype) != "integer" or (xp.of.is_known(native) and bool(own.any(native < 0))):
         raise XpnnValueError(
             f"{called}: expected repeats to be integers of 0 or more, got {repeats!r}"
         )
