@@ -3,6 +3,7 @@
 import math
 import pickle
 import re
+from types import FunctionType, MethodType
 
 import numpy as np
 import pytest
@@ -92,6 +93,17 @@ def test_exponents_of_numpy_are_numbers(exponent, backend):
     x = rxp.asarray(backend.asarray(np.asarray([0.5, 4.0])))
     y = backend.numpy((x**exponent).native, shape=(2,), dtype="float64")
     np.testing.assert_array_equal(y, [0.5**exponent, 4.0**exponent])
+
+
+def test_namespaces_are_pickled(rxp):
+    assert pickle.loads(pickle.dumps(rxp)) is rxp
+
+
+def test_functions_have_their_names(rxp):
+    for name in dir(rxp):
+        f = getattr(rxp, name)
+        if isinstance(f, FunctionType | MethodType):  # no dtype
+            assert f.__name__ == name
 
 
 def test_arrays_are_pickled(backend):

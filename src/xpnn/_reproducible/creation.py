@@ -193,6 +193,7 @@ def created(xp: Namespace, name: str, found: Callable[..., Any]) -> Callable[...
         with xp.boundary.wide(*filter(xp.boundary.is_array, args)):
             return xp.boundary.wrap(found(*map(_unwrapped, args), **options))
 
+    function.__name__ = name
     return function
 
 

@@ -1,12 +1,13 @@
 """The namespace that `reproducible` gives: the standard's functions, the same bits everywhere."""
 
+import importlib
 import math
 from typing import Any, ClassVar, Self
 
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library, Node
 from xpnn._arrays.dtypes import FLOATS, INTEGERS
-from xpnn._arrays.library import remember
+from xpnn._arrays.library import library_of_namespace, remember
 from xpnn._arrays.types import Device, DType
 from xpnn._reproducible import computed, creation, indexed, reduced
 from xpnn._reproducible.adapter import ReproducibleLibrary
@@ -70,6 +71,9 @@ class ReproducibleNamespace:
     def __deepcopy__(self, _: Any) -> Self:
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _over_named, (self.native_namespace.__name__,)
+
     def __array_namespace_info__(self) -> Any:
         return _RealInfo(self.native_namespace.__array_namespace_info__(), self)
 
@@ -108,6 +112,11 @@ class ReproducibleNamespace:
 
 for _name, _value in {**_FUNCTIONS, **_CONSTANTS}.items():
     setattr(ReproducibleNamespace, _name, _value)
+
+
+def _over_named(module: str) -> ReproducibleNamespace:
+    """Return the namespace over a module of that name, as pickles hold it."""
+    return ReproducibleNamespace.over(library_of_namespace(importlib.import_module(module)))
 
 
 class _RealInfo:

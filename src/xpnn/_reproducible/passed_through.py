@@ -64,6 +64,7 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
                 y = choose(y == 0, 0.0, y, xp.native_namespace)
         return xp.boundary.result(list(y) if type(y) is tuple and name in _LISTS else y, given)
 
+    function.__name__ = name
     return function
 
 
