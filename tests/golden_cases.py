@@ -161,6 +161,8 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
     inside = xpnn.Dense(weight, shift, "tanh")
     first: Any = {
         "affine": xpnn.Affine(scale, shift),
+        "affine with an activation": xpnn.Affine(scale, shift, activation="silu"),
+        "activation": xpnn.Affine(activation="elu(alpha=1.5)"),
         "flatten": xpnn.Flatten((5, 1)),
         "layer_norm": xpnn.LayerNorm(scale, shift),
         "function": xpnn.Function(
@@ -182,7 +184,11 @@ def samples(kind: str, rows: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, 5, 1) if kind == "flatten" else rows
 
 
-for _kind in ("affine", "flatten", "function", "layer_norm", "prelu", "residual"):
+LAYERED = (
+    *("affine", "affine with an activation", "activation"),
+    *("flatten", "function", "layer_norm", "prelu", "residual"),
+)
+for _kind in LAYERED:
     for _dtype in DTYPES:
 
         @case(f"layers {_kind} {_dtype}")

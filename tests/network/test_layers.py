@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from golden_cases import layered, samples
+from golden_cases import LAYERED, layered, samples
 
 import xpnn
 from xpnn._arrays.transfer import to_numpy
@@ -16,8 +16,8 @@ from xpnn._parity.faults import FAULTS
 from xpnn._parity.fits import FITS, MANY
 from xpnn._parity.standard import host
 
-STORED = sorted(set(Layer.kinds) - {"dense"})
-KINDS = [*STORED, "function"]
+KINDS = LAYERED
+STORED = [kind for kind in KINDS if kind != "function"]
 OF = {"output": "__call__", "logits": "logits", "log_proba": "log_proba"}
 
 
@@ -217,6 +217,10 @@ def test_a_network_without_weights_takes_integers(backend):
     np.testing.assert_array_equal(to_numpy(y), np.arange(8).reshape(2, 4))
 
 
+def test_every_kind_of_layer_is_here():
+    assert set(Layer.kinds) - {"dense"} <= set(KINDS)
+
+
 @pytest.mark.parametrize("kind", STORED)
 def test_files(kind, tmp_path):
     network = layered(kind, "float32")
@@ -380,7 +384,7 @@ def test_other_activations_inside_are_named():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (xpnn.Affine, "Affine: expected scale or shift"),
+        (xpnn.Affine, "Affine: expected scale, shift or an activation"),
         (lambda: xpnn.Affine(np.ones(2), np.ones(3)), r"Affine: .*\(2,\) and \(3,\)"),
         (lambda: xpnn.PReLU(np.ones((2, 2))), r"PReLU: expected slope of shape \(n,\)"),
         (lambda: xpnn.Flatten(()), "Flatten: expected the lengths of one axis"),

@@ -22,7 +22,8 @@ def _model_of(network: Network, metadata: dict[str, str]) -> Model:
         for called, a in layer.arrays.items():
             if a is not None:
                 tensors[f"layers.{i}.{called}"] = to_numpy(a)
-    if all(set(layer) == {"kind", "activation", "options"} for layer in layers):
+    as_dense = {"kind", "activation", "options"}
+    if all(layer["kind"] == "dense" and set(layer) == as_dense for layer in layers):
         # Dense layers as version 1 has them.
         layers = [{n: v for n, v in layer.items() if n != "kind"} for layer in layers]
     classes = None if network.classes is None else list(network.classes)

@@ -72,10 +72,10 @@ def _as_one(group: list[Layer], steps: Steps) -> list[Layer]:
     except (OverflowError, ValueError):  # integers are neither infinite nor NaN
         return group
     factor, shift = new
-    if shape is None:
-        return [Affine(factor, shift, rounded=rounded)]
-    xp = library(given[0]).xp
     activation = str(group[-1].activate)
+    if shape is None:
+        return [Affine(factor, shift, activation=activation, rounded=rounded)]
+    xp = library(given[0]).xp
     return [Dense(xp.reshape(factor, shape), shift, activation, rounded=rounded)]
 
 

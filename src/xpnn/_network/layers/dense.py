@@ -1,18 +1,18 @@
 """Dense: one layer, activation(x @ weight + bias)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Self
 
 from xpnn._activations.activation import Activation
 from xpnn._arrays.types import Array, Namespace
-from xpnn._network.layers.layer import Interpreter, Layer, Shape, V
+from xpnn._network.layers.activated import Activated
+from xpnn._network.layers.layer import Interpreter, Shape, V
 from xpnn._network.layers.linear import check_weight, check_width, linear
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dense(Layer):
+class Dense(Activated):
     """Layer of a network, activation(x @ weight + bias).
 
     Parameters
@@ -75,17 +75,9 @@ class Dense(Layer):
         self._check_rounded(self.rounded)
         self._set((activation, self.rounded), (self.weight, self.bias))
 
-    def _set(self, options: tuple[Any, ...], children: tuple[Any, ...]) -> None:
-        super()._set(options, children)
-        object.__setattr__(self, "activate", Activation.of(self.activation))
-
     def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return x @ weight + bias, as the interpreter has it."""
         return interpreter.linear(x, self.weight, self.bias, self.rounded)
-
-    def activated(self, a: V, interpreter: Interpreter[V]) -> V:
-        """Return activation(a), as the interpreter has it."""
-        return interpreter.activate(a, self.activate)
 
     def apply(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return activation(x @ weight + bias), in one call."""
@@ -112,21 +104,6 @@ class Dense(Layer):
         bias = [] if self.bias is None else ["bias"]
         rounded = [] if self.rounded is None else [f"rounded to {self.rounded}"]
         return [f"{n} -> {m}", *bias, self.activation, *rounded]
-
-    def fields(self) -> dict[str, Any]:
-        """Return the activation and all of its options."""
-        made_by = {"activation": self.activate.name, "options": dict(self.activate.options)}
-        return {**super().fields(), **made_by}
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> Self:
-        """Make it of the fields and tensors of a model file."""
-        others = dict(fields)
-        name, options = others.pop("activation", None), others.pop("options", None)
-        if not (isinstance(name, str) and isinstance(options, dict)):
-            raise XpnnValueError(f"expected an activation and options, got {dict(fields)!r}")
-        activation = str(Activation(name, options))
-        return super().from_fields({**others, "activation": activation}, tensors)
 
     def linear(self, x: Array, *, xp: Namespace | None = None) -> Array:
         """Return x @ weight + bias."""

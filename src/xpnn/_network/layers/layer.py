@@ -209,7 +209,8 @@ class Layer:
         given = {called: getattr(self, called) for called in self._children}
         # A field that has no default must be there; its class has no attribute of that name.
         needed = {c: a for c, a in given.items() if a is not None or not hasattr(type(self), c)}
-        common_library(name, None, needed)
+        if needed:
+            common_library(name, None, needed)
         for called, a in needed.items():
             if dtype_name(a.dtype) not in FLOATS:
                 raise XpnnTypeError(
