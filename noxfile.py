@@ -19,7 +19,7 @@ PIP = ("--no-compile", "-c", "constraints.txt")
 # The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
 TORCH = "torch==2.13.0"
 # Libraries for a few tests, which have the mark `libraries`.
-MORE = ("mlx[cpu]", "ndonnx", "onnxruntime", "scikit-learn")
+MORE = ("mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "scikit-learn")
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
 
 

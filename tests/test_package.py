@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 rooms = importlib.import_module("rooms")
 sys.path.remove(str(ROOT / "tools"))
 
-MAY_NAME_A_LIBRARY = {"_arrays/backends", "_files", "models", "cli", "testing"}
+MAY_NAME_A_LIBRARY = {"_arrays/backends", "_convert", "_files", "models", "cli", "testing"}
 MAY_NAME_NUMPY = MAY_NAME_A_LIBRARY | {"_arrays", "_execution"}  # in which xpnn itself computes
 LIBRARIES = {"np", "numpy", "torch", "jax", "jnp", "cupy"}
 

@@ -1,5 +1,6 @@
 """load: a network from a model file, or one that xpnn ships, by its name."""
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from xpnn._arrays.arguments import Count, Option
 from xpnn._files import model_file
 from xpnn._network.network import Network
 from xpnn._network.stored import network_of
-from xpnn.errors import XpnnTypeError, XpnnValueError
+from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
 
 MAX_BYTES = 2**32
 
@@ -30,14 +31,46 @@ def find(path_or_name: str | PathLike[str]) -> Path:
     return path
 
 
-def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Network:
-    """Read a network from a file that `Network.save` wrote, or one that xpnn ships.
+def metadata_of(path: Path) -> dict[str, str]:
+    """Return what a model file says beside the network; others say nothing."""
+    if path.suffix.lower() in READERS:
+        return {}
+    return model_file.read(path).metadata
+
+
+def _of_onnx(path: Path, output: str | None) -> Network:
+    try:
+        from xpnn._convert import onnx_file, rules
+    except ModuleNotFoundError as error:
+        raise XpnnError(
+            f"ONNX files need {error.name}; get it with: pip install 'xpnn[onnx]'"
+        ) from None
+    start, value = onnx_file.read(path.read_bytes(), path.parent, output)
+    return Network(rules.layers_of(value, start))
+
+
+def _of_xpnn(path: Path, output: str | None) -> Network:
+    if output is not None:
+        raise XpnnValueError(f"expected no output for a model file, which has one, got {output!r}")
+    return network_of(model_file.read(path))
+
+
+READERS: dict[str, Callable[[Path, str | None], Network]] = {".onnx": _of_onnx}
+"""The formats of others, by the ending of a file's name."""
+
+
+def load(
+    path_or_name: str | PathLike[str], *, output: str | None = None, max_bytes: int = MAX_BYTES
+) -> Network:
+    """Read a network from a file: one that `Network.save` wrote, an ONNX model, or one that xpnn ships.
 
     Parameters
     ----------
     path_or_name : str or path
         A model file, or the name of a shipped network: "digits". A file of such a name is meant by
-        ``"./digits"``.
+        ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model.
+    output : str, optional
+        Which output of a model that has several; what the others need is left out.
     max_bytes : int, optional
         Refuse larger files. Default 2**32.
 
@@ -52,10 +85,18 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
         If there is neither such a file nor such a name.
     TypeError
         If max_bytes is no integer.
+    XpnnError
+        If the package that reads the format is not installed.
     ValueError
         If the file is truncated, too large, no model file, of a newer format, names an activation
         that is not there, has a field that is not known, holds NaN or infinite weights, or its
-        layers do not fit.
+        layers do not fit; or if there is no such output. An ONNX model with an operation that is no
+        part of a layer is refused with the name of the node.
+
+    Notes
+    -----
+    What an exporter took apart is put together by what it computes: x * sigmoid(x) is silu, in whichever
+    operations. Results are those of the model within `error_bound`, for any number of rows.
 
     Examples
     --------
@@ -69,8 +110,9 @@ def load(path_or_name: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> Ne
     """
     most = _MAX_BYTES.taken("load: expected max_bytes", max_bytes)
     path = find(path_or_name)
-    model = model_file.read(path, max_bytes=most)
     try:
-        return network_of(model)
+        model_file.check_size(path, max_bytes=most)
+        return READERS.get(path.suffix.lower(), _of_xpnn)(path, output)
     except (XpnnTypeError, XpnnValueError) as error:
-        raise XpnnValueError(f"{path}: {error}") from None
+        words = str(error).removeprefix(f"{path}: ")
+        raise XpnnValueError(f"{path}: {words}") from None

@@ -148,15 +148,19 @@ def write(path: str | PathLike[str], content: bytes) -> None:
         file.write(content)
 
 
-def read(path: str | PathLike[str], *, max_bytes: int) -> Model:
-    """Read and check a model file."""
-    path = Path(path)
+def check_size(path: Path, *, max_bytes: int) -> None:
+    """Raise ValueError for a file that is larger."""
     size = path.stat().st_size  # FileNotFoundError says it all
     if size > max_bytes:
         raise XpnnValueError(
             f"{path}: expected a model file of at most {max_bytes:,} bytes, got {size:,}; "
             "pass max_bytes if it is right"
         )
+
+
+def read(path: str | PathLike[str]) -> Model:
+    """Read and check a model file."""
+    path = Path(path)
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     try:
         with safe_open(path, framework="numpy") as file:

@@ -9,11 +9,8 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 
-from xpnn._activations.activation import Activation
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.types import Array
-from xpnn._network.interpreters.values import Plain
-from xpnn._network.layers.normalization import normalized
 from xpnn._parity.case import (
     Candidates,
     Case,
@@ -25,27 +22,23 @@ from xpnn._parity.case import (
 )
 from xpnn._parity.coarse import PRECISION
 from xpnn._parity.standard import host
-
-EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16)
+from xpnn._parity.words import (
+    EPSILONS,
+    Other,
+    activations_inside,
+    missing,
+    not_added,
+    other_functions,
+    other_rows_normalized,
+    times_bias,
+)
 
 SLOPES = (0.01, 0.1, 0.2, 0.25, 0.3, 1 / 3, 5.5)
 ALPHAS = (0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.0)
-OTHERS: dict[str, Change] = {
-    "hard_sigmoid as clip(x / 5 + 1 / 2, 0, 1)": lambda x: host().xp.clip(x / 5 + 0.5, 0, 1),
-    "hard_swish with clip(x / 5 + 1 / 2, 0, 1)": lambda x: x * host().xp.clip(x / 5 + 0.5, 0, 1),
-    "x * sigmoid(1.702 x)": lambda x: x / (1 + host().xp.exp(-1.702 * x)),
-    "the negative part": lambda x: host().xp.clip(x, None, 0),
-    "relu(x)**2": lambda x: host().xp.clip(x, 0, None) ** 2,
-}
-"""Forms that are in use elsewhere and not in the table of activations."""
-
-
-def _other_functions() -> dict[str, Change]:
-    return {f.__name__: functools.partial(f, xp=host().xp) for f in ELEMENTWISE} | OTHERS
 
 
 def _activations(case: Case) -> Candidates:
-    for name, function in _other_functions().items():
+    for name, function in other_functions().items():
 
         def change(
             i: int, step: Step, name: str = name, function: Change = function
@@ -95,141 +88,6 @@ def _other_beta(case: Case) -> Candidates:
     for beta in (0.5, 1.0, 2.0, 3.0):
         for where, y in _options(case, "softplus", {"beta": beta}):
             yield f"{where}: {beta:g}", y
-
-
-Part = Callable[[Array | None], Array | None]
-
-
-def _unchanged(a: Array | None) -> Array | None:
-    return a
-
-
-Activate = Callable[[Array, Activation], Array | None]
-
-
-class _Other(Plain):
-    """The words, with other biases or scales, another activation, or another way to normalize or add."""
-
-    def __init__(
-        self,
-        bias: Part = _unchanged,
-        scale: Part = _unchanged,
-        normalize: Callable[[Array, float], Array] | None = None,
-        activate: Activate = lambda *_: None,
-        add: Callable[[Array, Array], Array] | None = None,
-    ) -> None:
-        super().__init__(host().xp)
-        self._bias, self._scale, self._activate = bias, scale, activate
-        self._normalize, self._add = normalize or super().normalize, add or super().add
-
-    def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
-        """Return x @ weight + another bias."""
-        return super().linear(x, weight, self._bias(bias))
-
-    def affine(
-        self, x: Array, scale: Array | None, shift: Array | None, _: str | None = None, /
-    ) -> Array:
-        """Return x * another scale + another shift."""
-        return super().affine(x, self._scale(scale), self._bias(shift))
-
-    def normalize(self, x: Array, epsilon: float, /) -> Array:
-        """Return what the other way gives."""
-        return self._normalize(x, epsilon)
-
-    def activate(self, x: Array, activation: Activation, /) -> Array:
-        """Return what the other activation gives; this one where there is none."""
-        y = self._activate(x, activation)
-        return super().activate(x, activation) if y is None else y
-
-    def add(self, x: Array, y: Array, /) -> Array:
-        """Return what the other way gives."""
-        return self._add(x, y)
-
-
-def _by_words(case: Case, by: Plain, where: str = "") -> Candidates:
-    """Run by other words the layers in which these make a difference."""
-    xp, plain = host().xp, Plain(host().xp)
-
-    def change(i: int, step: Step) -> Step | None:
-        x, layer = case.some.input(i), case.layers[i]
-        same = layer.preactivation(x, by) == layer.preactivation(x, plain)
-        return None if bool(xp.all(same)) else case.by_words(i, by, step.widths)
-
-    yield from changed(case, change, where)
-
-
-def _other_rows_normalized(case: Case) -> Candidates:
-    xp = host().xp
-
-    def by(added: float) -> Callable[[Array, float], Array]:
-        return lambda x, _: normalized(x, added, xp)
-
-    def unbiased(x: Array, epsilon: float) -> Array:
-        share = 1 - 1 / max(x.shape[-1], 2)
-        return share**0.5 * normalized(x, epsilon * share, xp)
-
-    def of_deviation(x: Array, epsilon: float) -> Array:
-        d = x - xp.mean(x, axis=-1, keepdims=True)
-        return d / (xp.sqrt(xp.mean(d * d, axis=-1, keepdims=True)) + epsilon)
-
-    def of_squares(x: Array, epsilon: float) -> Array:
-        return x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + epsilon)
-
-    ways = {f"epsilon {e:g}": by(e) for e in (0.0, *EPSILONS)} | {
-        "the variance divided by n - 1": unbiased,
-        "epsilon added to the deviation": of_deviation,
-        "the mean not taken off": of_squares,
-        "left out": lambda x, _: x,
-    }
-    for words, way in ways.items():
-        yield from _by_words(case, _Other(normalize=way), f": {words}")
-
-
-def _activations_inside(case: Case) -> Candidates:
-    """Activations of layers inside of layers; those around them are `_activations`."""
-    found: dict[str, None] = {}
-    noted = _Other(activate=lambda _, activation: found.setdefault(activation.name))
-    for i, layer in enumerate(case.layers):
-        layer.preactivation(case.some.input(i), noted)
-    for own, (name, function) in itertools.product(found, _other_functions().items()):
-        if name != own:
-
-            def other(
-                x: Array, activation: Activation, own: str = own, function: Change = function
-            ) -> Array | None:
-                return function(x) if activation.name == own else None
-
-            yield from _by_words(case, _Other(activate=other), f": {name} in place of {own} inside")
-
-
-def _not_added(case: Case) -> Candidates:
-    yield from _by_words(case, _Other(add=lambda _, y: y))
-
-
-def _missing(of: Callable[[Part], Plain]) -> Callable[[Case], Candidates]:
-    """Every bias or scale, of layers inside of layers one alone, too."""
-
-    def run(case: Case) -> Candidates:
-        yield from _by_words(case, of(lambda _: None))
-        for layer in case.layers:
-            for name, array in layer.arrays.items():
-                if "." in name:
-
-                    def without(a: Array | None, array: Array = array) -> Array | None:
-                        return None if a is array else a
-
-                    yield from _by_words(case, of(without), f": {name}")
-
-    return run
-
-
-def _times_bias(case: Case) -> Candidates:
-    for times, words in ((2.0, ": twice"), (-1.0, ": subtracted")):
-
-        def multiplied(a: Array | None, times: float = times) -> Array | None:
-            return None if a is None else times * a
-
-        yield from _by_words(case, _Other(bias=multiplied), words)
 
 
 def _transposed(case: Case) -> Candidates:
@@ -460,10 +318,10 @@ FAULTS: dict[str, Callable[[Case], Candidates]] = {
     "rows in another order": _other_rows,
     "softmax over the wrong axis": _wrong_axis,
     "an epsilon": _epsilon,
-    "a missing bias": _missing(lambda part: _Other(bias=part)),
-    "a missing scale": _missing(lambda part: _Other(scale=part)),
-    "an input that is not added": _not_added,
-    "another bias": _times_bias,
+    "a missing bias": missing(lambda part: Other(bias=part)),
+    "a missing scale": missing(lambda part: Other(scale=part)),
+    "an input that is not added": not_added,
+    "another bias": times_bias,
     "a transposed weight": _transposed,
     "a weight read in the other memory order": _other_order,
     "layers swapped:": _swapped,
@@ -473,9 +331,9 @@ FAULTS: dict[str, Callable[[Case], Candidates]] = {
     "another slope of leaky_relu": _other_slope,
     "another alpha": _other_alpha,
     "another beta of softplus": _other_beta,
-    "rows normalized in another way": _other_rows_normalized,
+    "rows normalized in another way": other_rows_normalized,
     "another activation": _activations,
-    "an activation": _activations_inside,
+    "an activation": activations_inside,
     **PRECISION,
     "normalisation": _normalised,
 }

@@ -4,8 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xpnn._arrays.installed import backends
-from xpnn._convert.load import MAX_BYTES, find, load
-from xpnn._files import model_file
+from xpnn._convert.load import find, load, metadata_of
 from xpnn.cli._text import print_line, print_table
 
 
@@ -30,7 +29,7 @@ def show_model(model: str, console: Console) -> None:
     ]
     if network.classes is not None:
         lines.append(("classes", ", ".join(map(str, network.classes))))
-    lines.extend(model_file.read(path, max_bytes=MAX_BYTES).metadata.items())
+    lines.extend(metadata_of(path).items())
     for name, value in lines:
         print_line(console, f"{name}: {value}")
 

@@ -1,0 +1,241 @@
+"""The graph that each format becomes: values made of values by operations, what is constant among them computed.
+
+A reader makes one `Graph` of what it reads, in the order in which it computes; `rules` makes layers of a value
+of it. There are rows in the first axis of all that is not constant, as many as in the input: `ROWS`, or as
+many as the file has fixed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xpnn._activations.table import RECORDS
+from xpnn.errors import XpnnError, XpnnValueError
+
+ROWS = 97
+"""Rows where a file leaves them open: a number that nobody gives an axis of a sample."""
+MOST = 2**25
+"""Numbers in what an operation makes of some rows, and in all that is computed of constants together."""
+
+Numbers = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """What an operation gives; the same operation on the same values is the same object."""
+
+    number: int
+    """Later than those of all that it is made of."""
+    op: str
+    args: "tuple[Value, ...]"
+    options: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: str
+    array: Numbers | None
+    """Of a constant."""
+    where: str
+    """What its node is called, for people."""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether nothing in it depends on the input."""
+        return self.array is not None
+
+
+def _where(condition: Numbers, a: Numbers, b: Numbers) -> Numbers:
+    return np.where(condition.astype(bool), a, b)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (
+        *(
+            np.add,
+            np.subtract,
+            np.multiply,
+            np.divide,
+            np.negative,
+            np.abs,
+            np.exp,
+            np.log,
+            np.log1p,
+        ),
+        *(np.expm1, np.sqrt, np.reciprocal, np.sign, np.floor, np.ceil, np.maximum, np.minimum),
+        *(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.logical_not),
+        *(
+            np.logical_and,
+            np.logical_or,
+            np.isnan,
+            np.isinf,
+            np.rint,
+            np.sinh,
+            np.cosh,
+            np.sin,
+            np.cos,
+        ),
+        *(np.matmul, np.transpose, np.broadcast_to),
+    )
+} | {
+    "abs": np.abs,
+    "pow": np.power,
+    "where": _where,
+    "astype": lambda x, *, dtype: x.astype(dtype),
+    "reshape": lambda x, *, shape: np.reshape(x, shape),
+    "concat": lambda *arrays, axis: np.concatenate(arrays, axis=axis),
+    "take": lambda x, *, indices, axis: np.take(x, indices, axis=axis),
+    "sum": lambda x, *, axis: np.sum(x, axis=axis, keepdims=True),
+    "mean": lambda x, *, axis: np.mean(x, axis=axis, keepdims=True),
+    "max": lambda x, *, axis: np.max(x, axis=axis, keepdims=True),
+    # What has a layer of its own; here its shape counts.
+    "batch_norm": lambda x, *_, **__: x,
+    "normalize": lambda x, **_: x,
+    "prelu": lambda x, slope: np.where(x < 0, slope * x, x),
+}
+"""What the operations of a graph compute. Every activation of the table is one, too, with its options."""
+
+OF_ONE = frozenset(
+    """
+    add subtract multiply divide negative abs exp log log1p expm1 sqrt reciprocal sign floor ceil
+    maximum minimum greater greater_equal less less_equal equal logical_not logical_and logical_or
+    isnan isinf rint sinh cosh sin cos pow where astype
+    """.split()
+) | {name for name, record in RECORDS.items() if not record.of_rows}
+"""The operations that go element by element."""
+OF_ROWS = frozenset(["sum", "mean", "max"]) | (RECORDS.keys() - OF_ONE)
+"""The operations that put the elements of a row together."""
+
+
+def operation(name: str) -> Callable[..., Any]:
+    """Return what an operation computes, of arrays of NumPy."""
+    return OPERATIONS[name] if name in OPERATIONS else RECORDS[name].function
+
+
+class Graph:
+    """Values that are made of one input."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Value] = {}
+        self._count = self._computed = 0
+
+    def _add(
+        self,
+        op: str,
+        args: tuple[Value, ...],
+        options: dict[str, Any],
+        found: Numbers,
+        where: str,
+        *,
+        keep: bool,
+    ) -> Value:
+        self._count += 1
+        array = found if keep else None
+        return Value(self._count, op, args, options, found.shape, found.dtype.name, array, where)
+
+    def input(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
+        """Return the input, whose first axis are rows."""
+        return self._add("input", (), {}, _zeros(shape, dtype), name, keep=False)
+
+    def constant(self, array: Any, where: str) -> Value:
+        """Return a constant."""
+        array = np.asarray(array)
+        key = ("constant", array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = self._add("constant", (), {}, array, where, keep=True)
+        return self._known[key]
+
+    def refused(self, words: str, where: str) -> Value:
+        """Return what nobody may ask for, which the words say of its node."""
+        return Value(0, "refused", (), {"words": words}, (), "", None, where)
+
+    def make(self, op: str, *args: Value, where: str, **options: Any) -> Value:
+        """Return what an operation gives of values."""
+        for a in args:
+            if a.op == "refused":
+                return a
+        key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
+        if key not in self._known:
+            given = [_zeros(a.shape, a.dtype) if a.array is None else a.array for a in args]
+            try:
+                _check_size(op, given, options)
+                with np.errstate(all="ignore"):
+                    found = np.asarray(operation(op)(*given, **options))
+            except (ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:
+                if isinstance(error, XpnnError):
+                    raise
+                return self.refused(str(error), where)
+            keep = all(a.is_constant for a in args)
+            self._computed += found.size if keep else 0
+            if self._computed > MOST:
+                return self.refused(f"more than {MOST} numbers are made of constants", where)
+            self._known[key] = self._add(op, args, options, found, where, keep=keep)
+        return self._known[key]
+
+
+def _zeros(shape: tuple[int, ...], dtype: str) -> Numbers:
+    """Return zeros that take no memory, of which an operation tells the shape of its result."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _check_size(op: str, given: list[Numbers], options: dict[str, Any]) -> None:
+    """Raise ValueError before an operation takes memory beyond reason."""
+    shapes = [a.shape for a in given]
+    if op == "matmul":
+        size = int(np.prod(shapes[0][:-1], dtype=float) * np.prod(shapes[1][-1:], dtype=float))
+    elif op in {"broadcast_to", "reshape"}:
+        size = int(np.prod([max(n, 1) for n in options["shape"]], dtype=float))
+    elif op == "concat":
+        size = sum(a.size for a in given)
+    elif op == "take":
+        size = given[0].size * max(np.size(options["indices"]), 1)
+    else:
+        size = int(np.prod(np.broadcast_shapes(*shapes), dtype=float))
+    if size > MOST:
+        raise XpnnValueError(f"expected at most {MOST} numbers in one array, got {size} of {op}")
+
+
+def values_below(value: Value) -> Iterator[Value]:
+    """Yield the values that one is made of and that are not constant, the latest first; itself among them."""
+    waiting, seen = {value.number: value}, set()
+    while waiting:
+        number = max(waiting)
+        one = waiting.pop(number)
+        if number not in seen:
+            seen.add(number)
+            yield one
+            waiting |= {a.number: a for a in one.args if not a.is_constant}
+
+
+def evaluated(value: Value, given: dict[Value, Numbers]) -> Numbers:
+    """Return a value where others are given, in binary64 and with constants in it."""
+    found = dict(given)
+    for one in reversed([v for v in _until(value, given) if v not in given]):
+        args = [found[a] if a.array is None else _wide(a.array) for a in one.args]
+        options = {**one.options, **({"dtype": "float64"} if one.op == "astype" else {})}
+        with np.errstate(all="ignore"):
+            found[one] = operation(one.op)(*args, **options)
+    return found[value]
+
+
+def _until(value: Value, given: dict[Value, Numbers]) -> Iterator[Value]:
+    waiting, seen = {value.number: value}, set()
+    while waiting:
+        number = max(waiting)
+        one = waiting.pop(number)
+        if number not in seen:
+            seen.add(number)
+            yield one
+            if one not in given:
+                waiting |= {a.number: a for a in one.args if not a.is_constant}
+
+
+def number(array: Numbers) -> float:
+    """Return a constant of one entry as people write it: 0.01 for its neighbour in float32."""
+    return float(str(array.reshape(())))
+
+
+def _wide(array: Numbers) -> Numbers:
+    if array.size == 1 and array.dtype.kind == "f":
+        return np.full(array.shape, number(array))
+    return array.astype("float64") if array.dtype.kind in "iuf" else array

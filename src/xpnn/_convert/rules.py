@@ -1,0 +1,412 @@
+"""What the values of a graph are in layers: one table of rules, from the last value back to the input.
+
+A rule takes a value and says of which earlier one it is made by which layers, or that it is none of its business.
+Functions of one value (sums, products and choices with numbers, activations) are not told apart by how they are
+written: what is computed between two values is known by its results, as the activation of the table that gives
+the same. So x * sigmoid(x) is silu, whichever way an exporter takes it apart, and an activation that is new in the
+table is known as well.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnn._activations.activation import Activation
+from xpnn._activations.table import RECORDS
+from xpnn._arrays.arguments import Choice, Number, options_of
+from xpnn._convert.graph import OF_ONE, OF_ROWS, Numbers, Value, evaluated, number, values_below
+from xpnn._network.layers.affine import Affine
+from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.flatten import Flatten
+from xpnn._network.layers.layer import Layer
+from xpnn._network.layers.normalization import LayerNorm, normalized
+from xpnn._network.layers.prelu import PReLU
+from xpnn._network.layers.residual import Residual
+from xpnn.errors import XpnnValueError
+
+Found = tuple[Value, list[Layer]]
+"""The value that a rule goes back to, and the layers from there."""
+
+_LONGEST = 150
+"""Values that one function may be made of."""
+_MOST_NUMBERS = 8
+"""Numbers in a function that an option may be; formulas with more are of polynomials, not of options."""
+_NEAR = {"float64": 1e-12}
+"""How near a function's results are to those of an activation, in parts of 1 + |x|; of narrow dtypes `_COARSE`."""
+_COARSE = 1e-6
+
+
+def layers_of(value: Value, start: Value) -> list[Layer]:
+    """Return the layers that make a value of an earlier one; XpnnValueError names what is none."""
+    *_, (_, layers) = trail(value, start)
+    return joined(layers) or [Affine(np.ones(value.shape[-1], value.dtype))]
+
+
+def trail(value: Value, start: Value) -> Iterator[Found]:
+    """Yield earlier and earlier values, and the layers that make the given one of them."""
+    found: list[Layer] = []
+    yield value, found
+    while value is not start:
+        if value.op == "refused":
+            raise XpnnValueError(f"{value.where}: {value.options['words']}")
+        made = next((m for m in (rule(value, start) for rule in RULES) if m is not None), None)
+        if made is None:
+            raise XpnnValueError(
+                f"{value.where}: {value.op} of what comes before it is not among the layers that "
+                "xpnn has"
+            )
+        value, layers = made
+        found = layers + found
+        yield value, found
+
+
+def joined(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers of the same steps, as few as there can be: a bias, a shift, an activation becomes part."""
+    done: list[Layer] = []
+    for layer in layers:
+        last = done[-1] if done else None
+        new = None
+        if isinstance(layer, Affine) and last is not None and last.activate.name == "identity":
+            new = _with(last, layer)
+        if new is None:
+            done.append(layer)
+        else:
+            done[-1] = new
+    return done
+
+
+def _with(last: Layer, layer: Affine) -> Layer | None:
+    """Return a layer that ends in what comes after it, where the steps stay the same."""
+    shift, activation = layer.shift, layer.activation
+    if layer.scale is not None and not isinstance(last, LayerNorm):
+        return None
+    if isinstance(last, Dense) and (shift is None or last.bias is None):
+        return Dense(last.weight, last.bias if shift is None else shift, activation)
+    if isinstance(last, Affine) and (shift is None or last.shift is None):
+        return Affine(last.scale, last.shift if shift is None else shift, activation=activation)
+    if isinstance(last, LayerNorm) and activation == "identity" and last.bias is None:
+        ones = bool(np.all(np.asarray(last.weight) == 1))
+        if layer.scale is None or ones:
+            return LayerNorm(
+                last.weight if layer.scale is None else layer.scale, shift, last.epsilon
+            )
+    return None
+
+
+# Functions of one value, known by their results
+
+
+def _named(value: Value, _: Value) -> Found | None:
+    """A function of an earlier value alone, the longest that has a name."""
+    if value.op not in OF_ONE | OF_ROWS:
+        return None
+    for cut, numbers in reversed(list(_cuts(value))):
+        layers = _layers_between(value, cut, numbers)
+        if layers is not None:
+            return cut, layers
+    return None
+
+
+def _cuts(value: Value) -> Iterator[tuple[Value, tuple[float, ...]]]:
+    """Yield the values of which alone, and of numbers, one is made element by element or row by row.
+
+    The nearest first, each with the numbers that are in between.
+    """
+    open_values, numbers = {value}, dict[float, None]()
+    below = itertools.islice(values_below(value), _LONGEST)
+    for one in below:
+        if len(open_values) == 1 and one is not value and one in open_values:
+            yield one, tuple(numbers)
+        if one.op not in OF_ONE | OF_ROWS or one not in open_values:
+            return
+        if one.op in OF_ROWS and not _is_of_rows(one):
+            return
+        open_values.discard(one)
+        for a in one.args:
+            if a.array is None:
+                open_values.add(a)
+            elif a.array.size == 1:
+                numbers[number(a.array)] = None
+            else:
+                return
+        numbers |= dict.fromkeys(v for v in one.options.values() if isinstance(v, float))
+
+
+def _is_of_rows(value: Value) -> bool:
+    axis = value.options.get("axis", -1)
+    return len(value.shape) == 2 and axis in (-1, 1, (-1,), (1,))
+
+
+def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> list[Layer] | None:
+    """Return the activation or normalization that gives a value of an earlier one; None if none does."""
+    if value.shape != cut.shape:
+        return None
+    width = value.shape[-1] if value.shape else 1
+    x = _probes(numbers, width)
+    try:
+        y = np.asarray(evaluated(value, {cut: x}))
+    except (TypeError, ValueError):
+        return None
+    if y.dtype != np.float64 or y.shape != x.shape:
+        return None
+    near = _NEAR.get(value.dtype, _COARSE)
+    rows = any(one.op in OF_ROWS for one in _between(value, cut))
+    for name, options in _candidates(numbers, of_rows=rows):
+        if _alike(y, _values(name, options, x), x, near):
+            activation = str(Activation(name, dict(options)))
+            return [] if name == "identity" else [Affine(activation=activation)]
+    if rows and width > 1:
+        for epsilon in numbers:
+            if epsilon >= 0 and _alike(y, normalized(x, epsilon, np), x, near):
+                return [LayerNorm(np.ones(width, value.dtype), epsilon=epsilon)]
+    return None
+
+
+def _between(value: Value, cut: Value) -> Iterator[Value]:
+    return itertools.takewhile(lambda one: one is not cut, values_below(value))
+
+
+@functools.lru_cache(maxsize=64)
+def _probes(numbers: tuple[float, ...], width: int) -> Numbers:
+    """Return rows of numbers at which functions are told apart: everywhere, and beside the kinks."""
+    kinks = np.asarray([0.0, *numbers, *(-n for n in numbers)])
+    kinks = kinks[np.abs(kinks) < 1e3]
+    beside = [kinks, *(kinks + d for d in (1e-3, -1e-3, 0.3, -0.3))]
+    spread = np.linspace(-40, 40, 801), np.random.default_rng(0).normal(size=400) * 3
+    every = np.concatenate([*beside, *spread])
+    order = np.random.default_rng(1).permutation(every.size)
+    return np.resize(every[order], (max(-(-every.size // width), 8), width))
+
+
+def _alike(y: Numbers, z: Numbers, x: Numbers, near: float) -> bool:
+    """Whether results are the same where both are finite, and where a plain formula does not overflow."""
+    finite = np.isfinite(y) & np.isfinite(z)
+    if not bool(np.all(finite[np.abs(x) < 20])):
+        return False
+    return bool(np.all(np.abs(y - z)[finite] <= (near * (1 + np.abs(x) + np.abs(z)))[finite]))
+
+
+def _candidates(
+    numbers: tuple[float, ...], *, of_rows: bool
+) -> Iterator[tuple[str, tuple[tuple[str, Any], ...]]]:
+    """Yield activations, and the options that the numbers in a function may be: the fewest first."""
+    numbers = numbers if len(numbers) <= _MOST_NUMBERS else ()
+    for name, record in RECORDS.items():
+        if record.of_rows == of_rows:
+            choices = []
+            for option, known in options_of(name).items():
+                kind = known.kind
+                fit: list[Any] = [known.default]
+                if isinstance(kind, Number):
+                    fit += [v for v in numbers if kind.allows(v)]
+                elif isinstance(kind, Choice):
+                    fit += kind.names
+                choices.append([(option, v) for v in dict.fromkeys(fit)])
+            yield from ((name, options) for options in itertools.product(*choices))
+
+
+@functools.lru_cache(maxsize=512)
+def _cached(name: str, options: tuple[tuple[str, Any], ...], x: bytes, width: int) -> Numbers:
+    rows = np.frombuffer(x).reshape(-1, width)
+    found: Numbers = RECORDS[name].function(rows, **dict(options))
+    return found
+
+
+def _values(name: str, options: tuple[tuple[str, Any], ...], x: Numbers) -> Numbers:
+    return _cached(name, options, x.tobytes(), x.shape[-1])
+
+
+# Products, sums and scales
+
+
+def _product(value: Value, _: Value) -> Found | None:
+    if value.op != "matmul" or not value.args[1].is_constant or len(value.args[1].shape) != 2:
+        return None
+    return value.args[0], [Dense(value.args[1].array)]
+
+
+def _columns(constant: Value, value: Value) -> Numbers | None:
+    """Return a constant as one number a column; None if it is more."""
+    array = constant.array
+    assert array is not None  # noqa: S101 -- it is constant
+    one_each = {value.shape[-1:], (1, *value.shape[-1:])}
+    if len(value.shape) != 2 or (array.size != 1 and array.shape not in one_each):
+        return None
+    return np.broadcast_to(array.reshape(-1).astype(value.dtype), value.shape[-1:])
+
+
+_SCALED: dict[tuple[str, bool], Callable[[Numbers], tuple[Numbers | None, Numbers | None]]] = {
+    ("add", True): lambda c: (None, c),
+    ("add", False): lambda c: (None, c),
+    ("subtract", True): lambda c: (None, -c),
+    ("subtract", False): lambda c: (np.full_like(c, -1), c),
+    ("multiply", True): lambda c: (c, None),
+    ("multiply", False): lambda c: (c, None),
+    ("divide", True): lambda c: (1 / c, None),
+}
+"""Scale and shift of x + c, c + x, x - c, c - x and so on: by the operation, and whether x stands first."""
+
+
+def _scaled(value: Value, _: Value) -> Found | None:
+    """A sum, difference, product or quotient of columns and one number each; or the negative of them."""
+    if value.op == "negative":
+        return value.args[0], [Affine(np.full(value.shape[-1], -1, value.dtype))]
+    a, b = value.args if len(value.args) == 2 else (value, value)
+    x, c = (b, a) if a.is_constant else (a, b)
+    made = _SCALED.get((value.op, x is a))
+    numbers = _columns(c, value) if c.is_constant and x.shape == value.shape else None
+    if made is None or numbers is None:
+        return None
+    return x, [Affine(*made(numbers))]
+
+
+def _batch_normalized(value: Value, _: Value) -> Found | None:
+    """(x - mean) / sqrt(variance + epsilon) * scale + shift, with numbers of a training for each column."""
+    if value.op != "batch_norm" or not all(a.is_constant for a in value.args[1:]):
+        return None
+    x, *given = value.args
+    scale, mean, variance = (np.asarray(given[i].array, "float64") for i in (0, 2, 3))
+    factor = scale / np.sqrt(variance + value.options["epsilon"])
+    # The shift stays apart, so that the bound is that of (x - mean) * factor + shift as well.
+    made = (a.astype(value.dtype) for a in (factor, -mean * factor))
+    return x, [Affine(*made, rounded=value.dtype), Affine(None, _columns(given[1], value))]
+
+
+def _normalized_rows(value: Value, _: Value) -> Found | None:
+    if value.op != "normalize":
+        return None
+    ones = np.ones(value.shape[-1], value.dtype)
+    return value.args[0], [LayerNorm(ones, epsilon=value.options["epsilon"])]
+
+
+def _prelu(value: Value, _: Value) -> Found | None:
+    slope = _columns(value.args[1], value) if value.op == "prelu" else None
+    return None if slope is None else (value.args[0], [PReLU(slope)])
+
+
+def _residual(value: Value, _: Value) -> Found | None:
+    """x + f(x)."""
+    if value.op != "add" or any(a.is_constant for a in value.args):
+        return None
+    a, b = sorted(value.args, key=lambda v: v.number)
+    later = itertools.takewhile(lambda v: v.number >= a.number, values_below(b))
+    if a.shape != b.shape or not any(v is a for v in later):
+        return None
+    return a, [Residual(tuple(layers_of(b, a)))]
+
+
+# Axes
+
+
+def _flat(value: Value, start: Value) -> Found | None:
+    """The axes of a sample as one; or axes of one entry that come and go."""
+    if value.op != "reshape":
+        return None
+    (x,) = value.args
+    while x.op == "reshape":
+        (x,) = x.args
+    rows, width = x.shape[0] if x.shape else 0, math.prod(x.shape[1:])
+    if value.shape == x.shape:
+        return x, []
+    if len(x.shape) > 2 and value.shape == (rows, width):
+        return (x, [Flatten(x.shape[1:])]) if x is start else None
+    return None
+
+
+def _is_by_column(layer: Layer) -> bool:
+    """Whether each column of the result is made of that of the input alone."""
+    return isinstance(layer, Affine) and not layer.activate.record.of_rows
+
+
+def _back_to_a_product(value: Value, start: Value) -> Found | None:
+    """Return the product that a value is made by, column by column, and all that comes after it."""
+    for x, layers in trail(value, start):
+        if layers and isinstance(layers[0], Dense):
+            return x, layers
+        if not all(map(_is_by_column, layers)):
+            break
+    return None
+
+
+def _taken(value: Value, start: Value) -> Found | None:
+    """Some of the columns."""
+    if value.op != "take" or len(value.shape) != 2 or value.options["axis"] != 1:
+        return None
+    (x,), indices = value.args, list(value.options["indices"])
+    found = _back_to_a_product(x, start)
+    if found is None:
+        return x, [Dense(np.eye(x.shape[-1], dtype=value.dtype)[:, indices])]
+    return found[0], [_selected(layer, indices) for layer in found[1]]
+
+
+def _selected(layer: Any, indices: list[int]) -> Layer:
+    """Return a layer that gives some of the columns alone."""
+    scale, shift = (
+        (layer.weight[:, indices], layer.bias)
+        if isinstance(layer, Dense)
+        else (None if layer.scale is None else layer.scale[indices], layer.shift)
+    )
+    shift = None if shift is None else shift[indices]
+    return type(layer)(scale, shift, activation=layer.activation, rounded=layer.rounded)
+
+
+def _beside(value: Value, start: Value) -> Found | None:
+    """Columns of several products beside each other; 1 - p beside p."""
+    if value.op != "concat" or len(value.shape) != 2 or value.options["axis"] not in {1, -1}:
+        return None
+    two = _two_classes(value, start)
+    if two is not None:
+        return two
+    trails = [dict(trail(a, start)) for a in value.args]
+    meet = next((v for v in trails[0] if all(v in other for other in trails[1:])), None)
+    heads = [] if meet is None else [joined(found[meet]) for found in trails]
+    dense = [h[0] for h in heads if len(h) == 1 and isinstance(h[0], Dense)]
+    same = {layer.activation for layer in dense}
+    if (
+        meet is None
+        or len(dense) < len(trails)
+        or len(same) > 1
+        or dense[0].activate.record.of_rows
+    ):
+        return None
+    biases = [np.zeros(h.weight.shape[1], value.dtype) if h.bias is None else h.bias for h in dense]
+    weight = np.concatenate([h.weight for h in dense], axis=1)
+    return meet, [Dense(weight, np.concatenate(biases), same.pop())]
+
+
+def _two_classes(value: Value, start: Value) -> Found | None:
+    """1 - sigmoid(z) beside sigmoid(z): softmax of (0, z)."""
+    rest, p = value.args if len(value.args) == 2 else (value, value)
+    scaled = _scaled(rest, start) if rest.op == "subtract" else None
+    if scaled is None or scaled[0] is not p or p.shape[-1] != 1:
+        return None
+    one = scaled[1][0]
+    found = _back_to_a_product(p, start)
+    layers = [] if found is None else joined(found[1])
+    if found is None or len(layers) > 1 or layers[0].activate.name != "sigmoid":
+        return None
+    if not isinstance(one, Affine) or one.shift is None or one.shift.tolist() != [1.0]:
+        return None
+    made: Any = layers[0]
+    bias = np.zeros(1, made.weight.dtype) if made.bias is None else made.bias
+    weight = np.concatenate([0 * made.weight, made.weight], axis=1)
+    return found[0], [Dense(weight, np.concatenate([0 * bias, bias]), "softmax")]
+
+
+def _transparent(value: Value, _: Value) -> Found | None:
+    """What changes nothing: a conversion to another floating dtype."""
+    floats = {"float16", "float32", "float64"}
+    if value.op == "astype" and value.dtype in floats and value.args[0].dtype in floats:
+        return value.args[0], []
+    return None
+
+
+RULES: tuple[Callable[[Value, Value], Found | None], ...] = (
+    *(_transparent, _named, _product, _scaled, _batch_normalized, _normalized_rows, _prelu),
+    *(_residual, _flat, _taken, _beside),
+)
+"""In the order in which they are tried."""

@@ -1,0 +1,362 @@
+"""ONNX models: what exporters write, operator by operator, and what nobody may take."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._activations.table import RECORDS
+from xpnn._arrays.transfer import to_numpy
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper
+
+from xpnn._convert.onnx_operators import OPERATORS
+
+FOLDER = Path(__file__).parent / "onnx"
+OUTPUTS = dict(np.load(FOLDER / "outputs.npz"))
+pytestmark = pytest.mark.libraries
+
+
+def rows(network):
+    shape = network.layers[0].takes or (5,)
+    return (np.random.default_rng(0).normal(size=(20, *shape)) * 3).astype("float32")
+
+
+@pytest.mark.parametrize("file", OUTPUTS)
+def test_what_exporters_write(file):
+    """The numbers of ONNX Runtime, inside the bound."""
+    network = xpnn.load(FOLDER / file)
+    x = rows(network)
+    bound = xpnn.error_bound(network, x)
+    assert np.all(np.abs(network(x) - OUTPUTS[file]) <= bound)
+    assert np.max(bound) < 1e-3 * (1 + np.max(np.abs(OUTPUTS[file])))
+
+
+@pytest.mark.parametrize("file", sorted(f for f in OUTPUTS if f.split(".")[0] in RECORDS))
+def test_an_activation_that_was_taken_apart_is_one_again(file):
+    assert xpnn.load(FOLDER / file).layers[-1].activate.name == file.split(".")[0]
+
+
+def test_files_are_of_every_activation():
+    """Of those that are not, the test below makes models."""
+    there = {f.split(".")[0] for f in OUTPUTS}
+    assert set(RECORDS) - there == {"identity"}
+
+
+def test_on_every_backend(backend):
+    for file in ("residual.dynamo.onnx", "flatten.script.onnx", "two_classes.dynamo.onnx"):
+        network = xpnn.load(FOLDER / file)
+        x = rows(network)
+        y = to_numpy(network(backend.asarray(x)))
+        assert np.all(np.abs(y - OUTPUTS[file]) <= xpnn.error_bound(network, x))
+
+
+@pytest.mark.filterwarnings("ignore:.*is not implemented for .float64. in onnxruntime:UserWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [n for n, r in RECORDS.items() if not r.of_rows])
+def test_formulas_are_known_by_what_they_compute(name, dtype):
+    """Those of xpnn itself, operation by operation, as ndonnx writes them down."""
+    ndx = pytest.importorskip("ndonnx")
+    x = ndx.argument(shape=("N", 4), dtype=getattr(ndx, dtype))
+    model = ndx.build({"x": x}, {"y": RECORDS[name].function(x, xp=ndx)})
+    (layer,) = _loaded(model).layers
+    assert str(layer.activate) == {"celu": "elu"}.get(name, name)  # the same where alpha is 1
+
+
+def _loaded(model, **options):
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        file.write_bytes(model.SerializeToString())
+        return xpnn.load(file, **options)
+
+
+# Operators
+
+
+def model(
+    *nodes, constants=None, shape=("N", 4), outputs=("y",), opset=21, dtype=TensorProto.FLOAT
+):
+    """A model of nodes of x, with constants by name."""
+    given = [helper.make_tensor_value_info("x", dtype, shape)]
+    made = [helper.make_tensor_value_info(n, dtype, None) for n in outputs]
+    for i, one in enumerate(nodes):
+        one.name += f"_{i}" * (one.name in {n.name for n in nodes[:i]})
+    tensors = [onnx.numpy_helper.from_array(a, n) for n, a in (constants or {}).items()]
+    graph = helper.make_graph(nodes, "g", given, made, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+
+
+def node(op, inputs, outputs="y", **attributes):
+    return helper.make_node(op, inputs.split(), outputs.split(), name=f"/{op}", **attributes)
+
+
+W = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
+B = np.float32([0.5, -1, 2, 3])
+INDICES = np.int64([2, 0])
+CASES = {
+    "Gemm": (node("Gemm", "x w b", transB=1, alpha=2.0, beta=0.5), {"w": W, "b": B}),
+    "Gemm alone": (node("Gemm", "x w"), {"w": W}),
+    "MatMul": (node("MatMul", "x w"), {"w": W}),
+    "Sum": (node("Sum", "x b b"), {"b": B}),
+    "Clip": (node("Clip", "x low"), {"low": np.float32(0)}),
+    "Clip to 6": (node("Clip", "x low high"), {"low": np.float32(0), "high": np.float32(6)}),
+    "Max": (node("Max", "x zero"), {"zero": np.float32(0)}),
+    "Div": (node("Div", "x b"), {"b": B}),
+    "Sub from": (node("Sub", "b x"), {"b": B}),
+    "Neg": (node("Neg", "x"), {}),
+    "Swish": (node("Swish", "x"), {}),
+    "HardSigmoid": (node("HardSigmoid", "x", alpha=1 / 6), {}),
+    "ThresholdedRelu": (node("ThresholdedRelu", "x", alpha=1.5), {}),
+    "Shrink": (node("Shrink", "x", lambd=0.5, bias=0.5), {}),
+    "Selu": (node("Selu", "x"), {}),
+    "Gather": (node("Gather", "x i", axis=1), {"i": INDICES}),
+    "Slice": (
+        node("Slice", "x start end axes"),
+        {"start": np.int64([1]), "end": np.int64([2**40]), "axes": np.int64([1])},
+    ),
+    "Reshape": (node("Reshape", "x s"), {"s": np.int64([-1, 4])}),
+    "Reshape by 0": (node("Reshape", "x s"), {"s": np.int64([0, -1])}),
+    "Flatten": (node("Flatten", "x"), {}),
+    "Identity": (node("Identity", "x"), {}),
+    "PRelu": (node("PRelu", "x b"), {"b": B}),
+    "LayerNormalization": (node("LayerNormalization", "x b w", epsilon=0.1), {"b": B, "w": B}),
+    "BatchNormalization": (
+        node("BatchNormalization", "x b w m v"),
+        {"b": B, "w": B, "m": B, "v": B * B + 1},
+    ),
+    "choices": (
+        [
+            node("Greater", "x zero", "g"),
+            node("GreaterOrEqual", "zero x", "l"),
+            node("Not", "l", "n"),
+            node("LessOrEqual", "zero x", "m"),
+            node("And", "n m", "a"),
+            node("Or", "a g", "o"),
+            node("Equal", "x zero", "e"),
+            node("Where", "e zero x", "z"),
+            node("Where", "o z zero", "p"),
+            node("Min", "p p"),
+        ],
+        {"zero": np.float32(0)},
+    ),
+    "softsign": (
+        [
+            node("Mul", "x x", "s"),
+            node("Sqrt", "s", "a"),
+            node("Abs", "a", "b"),
+            node("Exp", "zero", "one"),
+            node("Add", "b one", "c"),
+            node("Reciprocal", "c", "d"),
+            node("Mul", "d x"),
+        ],
+        {"zero": np.float32(0)},
+    ),
+    "relu by sign": (
+        [
+            node("Sign", "x", "s"),
+            node("Add", "s one", "t"),
+            node("Mul", "t x", "u"),
+            node("Constant", "", "half", value_float=0.5),
+            node("Mul", "u half"),
+        ],
+        {"one": np.float32(1)},
+    ),
+    "softmax": (
+        [
+            node("ReduceMax", "x axes", "m"),
+            node("Sub", "x m", "d"),
+            node("Exp", "d", "e"),
+            node("ReduceSum", "e axes", "s"),
+            node("Log", "s", "l"),
+            node("Sub", "d l"),
+        ],
+        {"axes": np.int64([1])},
+    ),
+    "axes": (
+        [
+            node("Unsqueeze", "x one", "a"),
+            node("Squeeze", "a one", "b"),
+            node("Shape", "b", "s"),
+            node("Expand", "v s", "w"),
+            node("ConstantOfShape", "four", "c"),
+            node("Add", "w c", "z"),
+            node("Cast", "b", "d", to=TensorProto.DOUBLE),
+            node("Cast", "d", "f", to=TensorProto.FLOAT),
+            node("Split", "f", "g h", axis=1, num_outputs=2),
+            node("Concat", "g h", "i", axis=1),
+            node("Slice", "z zero one zero", "k"),
+            node("Add", "i k"),
+        ],
+        {
+            "one": np.int64([1]),
+            "zero": np.int64([0]),
+            "four": np.int64([1, 4]),
+            "v": np.float32([[1, 2, 3, 4]]),
+        },
+    ),
+    "Transpose": (
+        [node("Transpose", "w", "v"), node("MatMul", "x v", "z"), node("Dropout", "z")],
+        {"w": W},
+    ),
+    "Softsign": (node("Softsign", "x"), {}),
+    "Softmax": (node("Softmax", "x"), {}),
+    "LogSoftmax": (node("LogSoftmax", "x", axis=1), {}),
+}
+
+
+def _listed(nodes):
+    return nodes if isinstance(nodes, list) else [nodes]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_operators(name, tmp_path):
+    """As ONNX Runtime computes them."""
+    runtime = pytest.importorskip("onnxruntime")
+    nodes, constants = CASES[name]
+    given = model(*_listed(nodes), constants=constants, opset=24 if name == "Swish" else 21)
+    network = _loaded(given)
+    x = (np.random.default_rng(1).normal(size=(30, 4)) * 3).astype("float32")
+    if name == "Swish":  # newer than the runtime
+        expected = x / (1 + np.exp(-x))
+    else:
+        session = runtime.InferenceSession(given.SerializeToString())
+        (expected,) = session.run(None, {"x": x})
+    wrong = np.abs(network(x) - expected)
+    assert np.all(wrong <= xpnn.error_bound(network, x) + 1e-6 * (name == "Swish"))
+
+
+def test_one_of_several_outputs():
+    two = model(
+        node("MatMul", "x w", "a"),
+        node("Conv", "a w", "z"),
+        node("Relu", "a", "y"),
+        constants={"w": W},
+        outputs=("z", "y"),
+    )
+    assert _loaded(two, output="y").layers[0].activation == "relu"
+    with pytest.raises(xpnn.XpnnValueError, match=r"output to be one of 'z', 'y', got None"):
+        _loaded(two)
+    with pytest.raises(xpnn.XpnnValueError, match=r"node /Conv: Conv is not among the operations"):
+        _loaded(two, output="z")
+
+
+@pytest.mark.parametrize("leading", [1, 7, 0, None, "batch"])
+def test_rows_may_be_fixed(leading):
+    """And are any number then."""
+    shape = np.int64([leading if leading in {1, 7} else -1, 4])
+    reshaped = node("Reshape", "x s", "z")
+    fixed = model(
+        reshaped, node("MatMul", "z w"), constants={"s": shape, "w": W}, shape=(leading, 4)
+    )
+    (layer,) = _loaded(fixed).layers
+    assert layer.weight.shape == (4, 4)
+
+
+BAD = {
+    "expected an ONNX model": b"no model",
+    "opset 7 or newer, got 6": model(node("Relu", "x"), opset=6),
+    "expected one input, got none": model(node("Relu", "x"), constants={"x": W}),
+    r"floating rows.* shape \(4\)": model(node("Relu", "x"), shape=(4,)),
+    r"floating rows.* shape \(\?, \?\)": model(node("Relu", "x"), shape=("N", None)),
+    "floating rows.*int64": model(node("Relu", "x"), dtype=TensorProto.INT64),
+    "made before it, got 'z'": model(node("Add", "x z"), node("Relu", "y", "z")),
+    "two values named 'y'": model(node("Relu", "x"), node("Tanh", "x")),
+    "node that makes the output 'y'": model(node("Relu", "x", "z")),
+    "Loop is not among": model(node("Loop", "x x x")),
+    "If is not among": model(node("If", "x")),
+    "node /Add: ": model(node("Add", "x b"), constants={"b": np.zeros((5, 9), "float32")}),
+    "node /Softmax: Softmax: expected the last axis": model(node("Softmax", "x", axis=0)),
+    "node /Pow: pow of": model(node("Pow", "x b"), constants={"b": np.float32(3.5)}),
+    "at most .* numbers": model(
+        node("ConstantOfShape", "s", "c"),
+        node("Add", "x c"),
+        constants={"s": np.int64([2**20, 2**20])},
+    ),
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_what_is_refused(words, tmp_path):
+    given = BAD[words]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(given if isinstance(given, bytes) else given.SerializeToString())
+    with pytest.raises(xpnn.XpnnValueError, match=words) as error:
+        xpnn.load(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_domains_of_others_are_named():
+    other = helper.make_node("Gelu", ["x"], ["y"], name="/g", domain="com.microsoft")
+    with pytest.raises(xpnn.XpnnValueError, match=r"node /g: com.microsoft:Gelu is not among"):
+        _loaded(model(other))
+
+
+def test_constants_that_double_are_stopped():
+    nodes = [node("Concat", "w w", "c0", axis=0)]
+    nodes += [node("Concat", f"c{i} c{i}", f"c{i + 1}", axis=0) for i in range(40)]
+    with pytest.raises(xpnn.XpnnValueError, match="numbers"):
+        _loaded(model(*nodes, node("MatMul", "x c40"), constants={"w": W}))
+
+
+def external(folder, location, **entries):
+    """A model whose weight stands in a file beside it."""
+    given = model(node("MatMul", "x w"), constants={"w": W})
+    (tensor,) = given.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    path = folder / "model.onnx"
+    path.write_bytes(given.SerializeToString())
+    return path
+
+
+def test_numbers_beside_the_file(tmp_path):
+    (tmp_path / "weights").write_bytes(b"1234" + W.tobytes())
+    path = external(tmp_path, "weights", offset=4, length=64)
+    np.testing.assert_array_equal(xpnn.load(path).layers[0].weight, W)
+
+
+@pytest.mark.parametrize(
+    ("location", "entries"),
+    [
+        ("../secret", {}),
+        ("/etc/passwd", {}),
+        ("link", {}),
+        ("", {}),
+        (".", {}),
+        ("a\0b", {}),
+        ("nothing", {}),
+        ("short", {}),
+        ("short", {"offset": -4}),
+        ("short", {"length": 10**18}),
+        ("short", {"offset": "x"}),
+    ],
+)
+def test_no_file_outside_the_folder_is_read(location, entries, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(W.tobytes())
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "short").write_bytes(W.tobytes()[:-1])
+    with pytest.raises(xpnn.XpnnValueError, match="tensor 'w': expected"):
+        xpnn.load(external(folder, location, **entries))
+
+
+def test_without_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "xpnn._convert.onnx_file")
+    monkeypatch.delattr("xpnn._convert.onnx_file")
+    with pytest.raises(xpnn.XpnnError, match=r"ONNX files need onnx; .*'xpnn\[onnx\]'"):
+        xpnn.load(FOLDER / "relu.dynamo.onnx")
+
+
+def test_every_operator_is_in_a_test():
+    written = {n.op_type for f in FOLDER.glob("*.onnx") for n in onnx.load(f).graph.node}
+    made = {one.op_type for nodes, _ in CASES.values() for one in _listed(nodes)}
+    formulas = set("Ceil Floor Round IsInf IsNaN Sinh Cosh Sin Cos".split())
+    assert set(OPERATORS) - written - made - formulas == set()
