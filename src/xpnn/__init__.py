@@ -24,7 +24,7 @@ from xpnn.errors import (
 
 if _typing.TYPE_CHECKING:
     from xpnn._arrays.installed import Backend, backends
-    from xpnn._convert.load import load
+    from xpnn._network.load import load
     from xpnn._parity.error_bound import error_bound, expected_error
     from xpnn._parity.parity import explain, parity
     from xpnn._reproducible import reproducible
@@ -64,7 +64,7 @@ _WHEN_ASKED_FOR = {
     "error_bound": "_parity.error_bound",
     "expected_error": "_parity.error_bound",
     "explain": "_parity.parity",
-    "load": "_convert.load",
+    "load": "_network.load",
     "parity": "_parity.parity",
     "reproducible": "_reproducible",
 }

@@ -17,13 +17,13 @@ from xpnn._arrays.installed import open_backend
 from xpnn._arrays.library import library
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array, Namespace
-from xpnn._convert.load import find, load
 from xpnn._files.csv_rows import text_of
 from xpnn._files.npy_rows import Numbers, Rows, rows_of
 from xpnn._files.rows import read_rows
 from xpnn._files.streams import is_standard
 from xpnn._files.written_rows import output_format, write_rows
 from xpnn._network.layers.layer import as_samples, first_array, taken_by
+from xpnn._network.load import find, load
 from xpnn._network.network import Network
 from xpnn._reproducible import GUARANTEE, reproducible
 from xpnn.cli import _files, _receipt
