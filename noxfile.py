@@ -132,11 +132,14 @@ def types(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build wheel and sdist; install each and try it from an empty folder."""
-    session.install(*PIP, "build")
+    session.install(*PIP, "build", "pytest")
     folder = Path(session.create_tmp())
     session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
     empty = folder / "empty"
     empty.mkdir(exist_ok=True)
+    (empty / "test_installed.py").write_text(
+        "from xpnn import *\n\ndef test_it(): load('digits')\n"
+    )
     constraints = str(Path("constraints.txt").resolve())
     for pattern in ("*.whl", "*.tar.gz"):
         (package,) = (folder / "dist").resolve().glob(pattern)
@@ -144,6 +147,8 @@ def build(session: nox.Session) -> None:
         with session.chdir(empty):
             session.run("xpnn", "predict")
             session.run("xpnn", "info")
+            # pytest rewrites the package of a plugin that is installed, which no editable one shows.
+            session.run("python", "-m", "pytest", "-q", "test_installed.py")
         package.unlink()
 
 

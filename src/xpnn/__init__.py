@@ -55,7 +55,8 @@ __all__ = [
     "parity",
     "reproducible",
 ]
-__all__ += [name for name in vars(_names) if not name.startswith("_")]
+# pytest puts names such as "@py_builtins" into the modules that it rewrites: those of plugins' packages.
+__all__ += [name for name in vars(_names) if name.isidentifier() and not name.startswith("_")]
 __all__.sort()
 
 _WHEN_ASKED_FOR = {

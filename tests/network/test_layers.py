@@ -221,6 +221,36 @@ def test_every_kind_of_layer_is_here():
     assert set(Layer.kinds) - {"dense"} <= set(KINDS)
 
 
+def normalized(x, weight, bias):
+    d = x - x.mean(-1, keepdims=True)
+    return d / np.sqrt((d * d).mean(-1, keepdims=True) + 1e-5) * weight + bias
+
+
+FORMULAS = {
+    "affine": lambda layer, x: x * layer.scale + layer.shift,
+    "affine with an activation": lambda layer, x: (
+        (a := x * layer.scale + layer.shift) / (1 + np.exp(-a))
+    ),
+    "activation": lambda _, x: np.where(x > 0, x, 1.5 * np.expm1(x)),
+    "flatten": lambda _, x: x.reshape(-1, 5),
+    "layer_norm": lambda layer, x: normalized(x, layer.weight, layer.bias),
+    "prelu": lambda layer, x: np.where(x < 0, layer.slope * x, x),
+    "residual": lambda layer, x: (
+        x + np.tanh(x * layer.layers[0].scale @ layer.layers[1].weight + layer.layers[1].bias)
+    ),
+    "function": lambda _, x: x / (1 + np.abs(x)),
+}
+"""What each kind of layer is, written by hand: the words of a layer cannot vouch for themselves."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_are_what_their_formulas_say(kind):
+    (layer, *_), x = layered(kind, "float64").layers, samples(kind, rows(7, "float64"))
+    np.testing.assert_allclose(
+        xpnn.Network([layer])(x), FORMULAS[kind](layer, x), rtol=1e-12, atol=1e-13
+    )
+
+
 @pytest.mark.parametrize("kind", STORED)
 def test_files(kind, tmp_path):
     network = layered(kind, "float32")

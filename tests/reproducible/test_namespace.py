@@ -4,6 +4,7 @@ On values for which NumPy's results are exact, so that every correct function ha
 """
 
 import copy
+import inspect
 import math
 import operator
 
@@ -12,6 +13,7 @@ import pytest
 
 import xpnn
 from xpnn._arrays.transfer import to_numpy
+from xpnn._reproducible.operations import OPERATIONS
 
 NAN = math.nan
 X = np.asarray([[3.0, -1.5, 2.0], [0.5, 4.0, -2.0]])
@@ -195,6 +197,15 @@ DIFFERENTIABLE = {
     "negative": lambda xp, x: (-x - 2.0) * x,
     "index": lambda xp, x: xp.flip(x, axis=1) * x,
 }
+OF_TWO = [
+    name
+    for name, operation in OPERATIONS.items()
+    if list(inspect.signature(operation.kernel).parameters)[2:3] == ["single"] and name != "matmul"
+]
+for _name in OF_TWO:
+    DIFFERENTIABLE[f"{_name} of two"] = lambda xp, x, name=_name: getattr(xp, name)(
+        x, x[:1, :] * 0.5 + 3.0
+    )
 
 
 @pytest.mark.slow

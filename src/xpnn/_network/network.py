@@ -28,7 +28,7 @@ from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
 from xpnn._network.layers.dense import dense_layers
 from xpnn._network.layers.layer import Layer, Layers, first_array
-from xpnn.errors import XpnnValueError
+from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -86,8 +86,9 @@ class Network:
     _plans: PlanCache[passes.Pass] = field(init=False)
 
     def __init__(self, layers: Iterable[Layer], classes: Sequence[Class] | None = None) -> None:
-        layers = tuple(layers)
-        layers = check_layers(layers)
+        if isinstance(layers, Layer):
+            raise XpnnTypeError(f"Network: expected a sequence of layers, got one: [{layers!r}]")
+        layers = check_layers(tuple(layers))
         self._set(layers, None if classes is None else check_classes(classes, layers))
         if self.follows:
             object.__setattr__(self, "_float_names", layer_dtypes(layers))

@@ -226,6 +226,9 @@ def _places(
     """Return where to compute, and what is not there."""
     known = {b.name: b for b in all_backends()}
     left_out = []
+    backends, devices = (
+        [names] if isinstance(names, str) else names for names in (backends, devices)
+    )
     if backends is None:
         backends = [name for name, b in known.items() if b.why is None]
         left_out = [f"{b.name} {b.why}" for b in known.values() if b.why is not None]

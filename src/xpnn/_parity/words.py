@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable
 
 from xpnn._activations.activation import Activation
-from xpnn._activations.table import ELEMENTWISE
+from xpnn._activations.table import ELEMENTWISE, RECORDS
 from xpnn._arrays.types import Array
 from xpnn._network.interpreters.values import Plain
 from xpnn._network.layers.normalization import normalized
@@ -119,7 +119,12 @@ def other_rows_normalized(case: Case) -> Candidates:
 def activations_inside(case: Case) -> Candidates:
     """Activations of layers inside of layers; those around them are `_activations`."""
     found: dict[str, None] = {}
-    noted = Other(activate=lambda _, activation: found.setdefault(activation.name))
+
+    def note(_: Array, activation: Activation) -> None:
+        if activation.name in RECORDS:  # a Function has one that is its own
+            found[activation.name] = None
+
+    noted = Other(activate=note)
     for i, layer in enumerate(case.layers):
         layer.preactivation(case.some.input(i), noted)
     for own, (name, function) in itertools.product(found, other_functions().items()):
