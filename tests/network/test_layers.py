@@ -252,6 +252,15 @@ def test_layers_are_what_their_formulas_say(kind):
 
 
 @pytest.mark.parametrize("kind", STORED)
+def test_fields_that_nobody_knows_are_refused(kind):
+    layer = layered(kind, "float32").layers[0]
+    given = layer.fields()
+    for wrong in ({"foo": 1}, {"epsilons": 3}):
+        with pytest.raises(xpnn.XpnnValueError, match=f"{layer.kind}|{next(iter(wrong))}"):
+            type(layer).from_fields({**given, **wrong}, layer.arrays)
+
+
+@pytest.mark.parametrize("kind", STORED)
 def test_files(kind, tmp_path):
     network = layered(kind, "float32")
     network.save(tmp_path / "a.safetensors", metadata={"from": "here"})
@@ -449,3 +458,18 @@ def test_flatten_of_no_shape(shape):
 def test_flatten_of_no_length():
     with pytest.raises(xpnn.XpnnTypeError, match="Flatten: expected each length in shape to be an"):
         xpnn.Flatten((2, None))
+
+
+def test_layers_inside_of_layers_take_no_time():
+    """Each level asked the one inside twice: 30 levels took hours."""
+    layer = xpnn.Dense(np.eye(2, dtype="float32"), activation="relu")
+    for _ in range(50):
+        layer = xpnn.Residual([layer])
+    network = xpnn.Network([layer])
+    x = np.ones((1, 2), "float32")
+    assert np.isfinite(xpnn.error_bound(network, x)).all()
+    assert network(x)[0, 0] == 51
+    with pytest.raises(
+        xpnn.XpnnValueError, match="at most 50 of them inside of each other, got 51"
+    ):
+        xpnn.Residual([layer])

@@ -10,6 +10,7 @@ from networks import random_network
 
 import xpnn
 import xpnn.models
+from xpnn._arrays.transfer import to_numpy
 from xpnn._parity import parity
 from xpnn._parity.case import rounded
 
@@ -490,3 +491,21 @@ def test_bad_options(options, error, words):
 def test_bad_results(y, error, words):
     with pytest.raises(error, match=words):
         xpnn.explain(*gated(), y)
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [
+        "threshold(threshold=0.1, value=20)",
+        "threshold(threshold=-0.7, value=-0.3)",
+        "hard_shrink(lambd=0.1)",
+        "softshrink(lambd=0.1)",
+        "step",
+    ],
+)
+def test_numbers_at_a_limit_that_float32_rounds(activation, backend):
+    """The number beside 0.1 in float32 is above 0.1, and equal to it once that is rounded."""
+    network = xpnn.Network([xpnn.Dense(np.eye(4, dtype="float32"), activation=activation)])
+    x = (np.arange(-12, 12).reshape(6, 4) / np.float32(10)).astype("float32")
+    assert xpnn.parity(network, x, **backend.alone).passed
+    assert xpnn.explain(network, x, to_numpy(network(backend.asarray(x)))).passed

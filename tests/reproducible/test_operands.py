@@ -167,7 +167,7 @@ def test_no_fraction_is_written_into_integers(value, torch):
 SAID = {
     "a - True": (lambda xp, a: a - True, "subtract: expected a Python number of the kind"),
     "vecdot of other lengths": (lambda xp, a: xp.vecdot(a, a[:1]), "vecdot: expected as many"),
-    "vecdot of numbers": (lambda xp, a: xp.vecdot(1, 2), "vecdot: expected two arrays"),
+    "vecdot of numbers": (lambda xp, a: xp.vecdot(1, 2), "vecdot: expected arrays, got int"),
     "no such axes": (lambda xp, a: xp.tensordot(a, a, axes=3), "tensordot: expected axis between"),
     "axes of one alone": (
         lambda xp, a: xp.tensordot(a, a, axes=((0,), ())),
@@ -183,6 +183,30 @@ SAID = {
     "correction": (lambda xp, a: xp.var(a, correction="x"), "var: expected correction"),
     "no such axis": (lambda xp, a: xp.flip(a, axis=4), "flip: "),
     "another size": (lambda xp, a: xp.reshape(a, (3,)), "reshape: "),
+    "a list": (lambda xp, a: xp.mean([1.0, 2.0]), "mean: expected an array, got list"),
+    "a list to flip": (lambda xp, a: xp.flip([1.0, 2.0]), "flip: expected an array, got list"),
+    "a number to add up": (lambda xp, a: xp.sum(1.0), "sum: expected an array, got float"),
+    "no condition": (lambda xp, a: xp.where(True, a, a), "where: expected a condition"),
+    "part of a shift": (
+        lambda xp, a: xp.roll(a, 1.5),
+        "roll: expected each shift to be an integer",
+    ),
+    "shifts without axes": (lambda xp, a: xp.roll(a, (1, 2)), "roll: expected as many shifts"),
+    "less than what is left": (lambda xp, a: xp.reshape(a, (-2, 1)), "reshape: expected shape"),
+    "a length for a shape": (
+        lambda xp, a: xp.reshape(a, 2),
+        "reshape: expected shape to be a tuple",
+    ),
+    "a number for a tuple": (
+        lambda xp, a: xp.tile(a, 2),
+        "tile: expected repetitions to be a tuple",
+    ),
+    "products of no axis": (
+        lambda xp, a: xp.vecdot(a[0], a[0]),
+        "vecdot: expected arrays of one axis",
+    ),
+    "no axis to count": (lambda xp, a: xp.count_nonzero(a, axis=7), "count_nonzero: expected axis"),
+    "numbers without end": (lambda xp, a: xp.arange(0, 1e30, 1), "arange: expected fewer"),
     "other shapes": (lambda xp, a: a + xp.asarray([1.0, 2.0, 3.0]), "add: "),
 }
 

@@ -23,18 +23,22 @@ def _outside(lower: Array, upper: Array, xp: Namespace, *, lambd: float) -> Arra
     return xp.maximum(below, within(lower, upper, lambd, math.inf, xp))
 
 
+_NEAR = 2.0**-20
+"""How near to a limit, in parts of it, the limit that float32 makes of it may be."""
+
+
 def _close_to(limit: float, lower: Array, upper: Array, xp: Namespace) -> Array:
     """Return 1 where which side of the limit an argument is on may be open, otherwise 0.
 
     In float32 the limit itself is rounded.
     """
-    near = 2.0**-20 * abs(limit)
+    near = _NEAR * abs(limit)
     return xp.astype((lower <= limit + near) & (upper >= limit - near), lower.dtype)
 
 
 def _hard_shrink_jump(lower: Array, upper: Array, xp: Namespace, *, lambd: float) -> Array:
     ends = (_close_to(end, lower, upper, xp) for end in (-lambd, lambd))
-    return lambd * xp.maximum(*ends)
+    return (1 + _NEAR) * lambd * xp.maximum(*ends)
 
 
 @record(
@@ -136,7 +140,9 @@ def _threshold_slope(
 def _threshold_jump(
     lower: Array, upper: Array, xp: Namespace, *, threshold: float, value: float
 ) -> Array:
-    return abs(value - threshold) * _close_to(threshold, lower, upper, xp)
+    return (abs(value - threshold) + _NEAR * abs(threshold)) * _close_to(
+        threshold, lower, upper, xp
+    )
 
 
 @record(

@@ -106,7 +106,7 @@ def other_rows_normalized(case: Case) -> Candidates:
     def of_squares(x: Array, epsilon: float) -> Array:
         return x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + epsilon)
 
-    ways = {f"epsilon {e:g}": by(e) for e in (0.0, *EPSILONS)} | {
+    ways = {f"epsilon {e:g}": by(e) for e in (*EPSILONS, 0.0)} | {
         "the variance divided by n - 1": unbiased,
         "epsilon added to the deviation": of_deviation,
         "the mean not taken off": of_squares,
@@ -127,7 +127,13 @@ def activations_inside(case: Case) -> Candidates:
     noted = Other(activate=note)
     for i, layer in enumerate(case.layers):
         layer.preactivation(case.some.input(i), noted)
-    for own, (name, function) in itertools.product(found, other_functions().items()):
+    forms: dict[str, Change] = {
+        f"gelu(approximate={form!r})": functools.partial(
+            RECORDS["gelu"].function, approximate=form, xp=host().xp
+        )
+        for form in ("tanh", "none")
+    }
+    for own, (name, function) in itertools.product(found, (other_functions() | forms).items()):
         if name != own:
 
             def other(

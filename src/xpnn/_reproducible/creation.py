@@ -131,6 +131,11 @@ def arange(
             f"{xp.__name__}.arange: expected a step that is not 0 and a numeric dtype, got "
             f"{step} and {dtype}"
         )
+    count = max(math.ceil((stop - start) / step), 0)
+    if count >= 2**31:
+        raise XpnnValueError(
+            f"{xp.__name__}.arange: expected fewer than 2**31 numbers, got {count}"
+        )
     floats = any(isinstance(v, float) for v in (start, stop, step))
     if not floats and (dtype is None or dtype_name(dtype) not in FLOATS):
         own = xp.native_namespace
@@ -140,7 +145,6 @@ def arange(
         for end in (numbers[0], numbers[-1]) if numbers else ():
             check_fits(f"{xp.__name__}.arange", end, dtype_name(dtype))
         return xp.Array(own.arange(start, stop, step, dtype=dtype, device=device))
-    count = max(math.ceil((stop - start) / step), 0)
     return _floats(xp, [start + i * step for i in range(count)], dtype, device)
 
 

@@ -4,12 +4,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, computing_float, dtype_name
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._reproducible.arithmetic.conversions import choose
 from xpnn._reproducible.array import ReproducibleArray
-from xpnn._reproducible.operands import are_of_a_kind, check_operands, common_dtype
+from xpnn._reproducible.operands import are_of_a_kind, check_arrays, check_operands, common_dtype
 from xpnn.errors import XpnnIndexError, XpnnTypeError, XpnnValueError
 
 # Indices, which count from the end where they are negative and never point beyond
@@ -181,6 +182,8 @@ def _natives_of_one_dtype(xp: Namespace, *given: Any) -> list[Array]:
 
 def count_nonzero(xp: Namespace, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """How many entries are not 0."""
+    check_arrays(xp, "count_nonzero", x)
+    axis = slices_of(f"{xp.__name__}.count_nonzero", axis, tuple(x.shape)).axes
     own, a = xp.native_namespace, xp.boundary.native_of(x)
     found = own.astype(a if dtype_name(a.dtype) == "bool" else a != 0, xp.boundary.index_dtype)
     return xp.boundary.result(own.sum(found, axis=axis, dtype=found.dtype, keepdims=keepdims), (x,))

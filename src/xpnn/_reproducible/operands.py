@@ -49,10 +49,7 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
     args = plain_numbers(xp, args)
     arrays = [xp.boundary.wrap(a) for a in args if xp.boundary.is_array(a)]
     if not arrays:
-        raise XpnnTypeError(
-            f"{xp.__name__}.{name}: expected an array, got {type(args[0]).__qualname__}; "
-            "make one with asarray"
-        )
+        check_arrays(xp, name, args[0])
     names = {dtype_name(a.dtype) for a in arrays}
     if not names <= FLOATS.keys():
         raise XpnnTypeError(
@@ -71,10 +68,14 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
     return result
 
 
-def check_arrays(xp: Namespace, name: str, x1: Any, x2: Any) -> None:
-    """Raise TypeError unless both are arrays."""
-    if not (xp.boundary.is_array(x1) and xp.boundary.is_array(x2)):
-        raise XpnnTypeError(f"{xp.__name__}.{name}: expected two arrays, got {x1!r} and {x2!r}")
+def check_arrays(xp: Namespace, name: str, *arrays: Any) -> None:
+    """Raise TypeError unless all are arrays."""
+    for a in arrays:
+        if not xp.boundary.is_array(a):
+            raise XpnnTypeError(
+                f"{xp.__name__}.{name}: expected {'an array' if len(arrays) == 1 else 'arrays'}, got "
+                f"{type(a).__qualname__}; make one with asarray"
+            )
 
 
 def plain_numbers(xp: Namespace, operands: Sequence[Any]) -> list[Any]:
@@ -108,8 +109,15 @@ _TAKES = {name: kinds.split() for kinds, names in _KINDS.items() for name in nam
 """The kinds of dtypes that a function takes by the standard; those that are not here take all."""
 _UNIQUE = ("unique_all", "unique_counts", "unique_inverse", "unique_values")
 _OF_ALL = frozenset([*_TAKES, *_UNIQUE, "equal", "not_equal"])
+_OF_MANY = frozenset(["where", "concat", "stack", "broadcast_arrays", "meshgrid"])
 """Functions all of whose arguments are operands; those of `where` follow the condition."""
 _SHIFTS = frozenset(["bitwise_left_shift", "bitwise_right_shift"])
+
+
+def check_first(xp: Namespace, name: str, args: Sequence[Any]) -> None:
+    """Raise TypeError where a function of an array is given something else; operands are checked apart."""
+    if name not in _OF_ALL | _OF_MANY:
+        check_arrays(xp, name, *args[:1])
 
 
 def change_operands(
@@ -156,6 +164,8 @@ def check_operands(
     _check_axes(called, name, args, options)
     if name == "repeat":
         _check_repeats(xp, called, options.get("repeats", args[-1]))
+    if name == "roll":
+        _check_roll(called, options.get("shift", args[-1]), options.get("axis"))
     wrong = kinds - set(_TAKES.get(name, kinds))
     if wrong:
         raise XpnnTypeError(
@@ -207,9 +217,9 @@ def _check_operand(xp: Namespace, called: str, a: Any) -> None:
 def _check_condition(called: str, name: str, args: Sequence[Any], arrays: Sequence[Any]) -> None:
     if name != "where":
         return
-    dtype = dtype_name(args[0].dtype)
-    if dtype != "bool":
-        raise XpnnTypeError(f"{called}: expected a condition of dtype bool, got {dtype}")
+    dtype = dtype_name(args[0].dtype) if hasattr(args[0], "dtype") else type(args[0]).__name__
+    if dtype != "bool" or not hasattr(args[0], "dtype"):
+        raise XpnnTypeError(f"{called}: expected a condition, an array of dtype bool, got {dtype}")
     if not arrays:
         raise XpnnTypeError(
             f"{called}: expected an array to choose from, got two numbers, to which libraries give "
@@ -231,9 +241,19 @@ def _check_repeats(xp: Namespace, called: str, repeats: Any) -> None:
         )
 
 
+def _check_roll(called: str, shift: Any, axis: Any) -> None:
+    """Refuse fractions, and as many shifts as axes alone are taken everywhere."""
+    shifts = shift if isinstance(shift, tuple) else (shift,)
+    for one in shifts:
+        Option(0, Count(-(2**62))).taken(f"{called}: expected each shift", one)
+    if isinstance(shift, tuple) and len(shifts) != (len(axis) if isinstance(axis, tuple) else 1):
+        raise XpnnValueError(f"{called}: expected as many shifts as axes, got {shift} and {axis}")
+
+
 _OF_SOME = frozenset(["max", "min", "argmax", "argmin"])
 """Functions that have no result where there is nothing."""
-_LENGTHS = {"broadcast_to": "shape", "tile": "repetitions"}
+_LENGTHS = {"broadcast_to": ("shape", 0), "tile": ("repetitions", 0), "reshape": ("shape", -1)}
+"""The option of a function that is a tuple of lengths, and the least of them; -1 is what is left."""
 _LEAST_AXES = {"sort": 1, "argsort": 1, "tril": 2, "triu": 2}
 
 
@@ -255,9 +275,12 @@ def _check_axes(called: str, name: str, args: Sequence[Any], options: Mapping[st
             f"{[tuple(a.shape) for a in args]} and dtypes {[dtype_name(a.dtype) for a in args]}"
         )
     if name in _LENGTHS:
-        lengths = options.get(_LENGTHS[name], args[-1])
-        if any(n < 0 for n in lengths):
-            raise XpnnValueError(f"{called}: expected lengths of 0 or more, got {lengths}")
+        option, least = _LENGTHS[name]
+        lengths = options.get(option, args[-1])
+        if not isinstance(lengths, Sequence) or any(n < least for n in lengths):
+            raise XpnnValueError(
+                f"{called}: expected {option} to be a tuple of lengths of {least} or more, got {lengths}"
+            )
 
 
 def common_dtype(dtypes: set[str]) -> str:

@@ -10,6 +10,7 @@ from xpnn._arrays.types import Device, DType, Namespace
 from xpnn._reproducible.arithmetic.conversions import choose
 from xpnn._reproducible.operands import (
     change_operands,
+    check_first,
     check_operands,
     common_dtype,
     natively,
@@ -43,6 +44,7 @@ def passed_through(xp: Namespace, name: str, found: Callable[..., Any]) -> Calla
 
     @functools.wraps(found)
     def function(*args: Any, **options: Any) -> Any:
+        check_first(xp, name, args)
         operands = plain_numbers(xp, operands_of(name, args, options))
         check_operands(xp, name, args, options, operands)
         taken, common = _of_the_library(xp, name, operands)

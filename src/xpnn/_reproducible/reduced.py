@@ -16,6 +16,7 @@ from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 def _reduce(xp: Namespace, name: str, x: Any, axis: Any, keepdims: bool, **options: Any) -> Any:
+    check_arrays(xp, name, x)
     slices = slices_of(f"{xp.__name__}.{name}", axis, tuple(x.shape))
     y = call(xp, name, x, axes=slices.axes, **options)
     return xp.reshape(y, slices.kept) if keepdims else y
@@ -32,6 +33,7 @@ def sum(
 ) -> Any:
     """Sum of the terms on a grid, exactly, rounded once."""
     axis = python_number(axis)
+    check_arrays(xp, "sum", x)
     check_operands(xp, "sum", (x,))
     slices = slices_of(f"{xp.__name__}.sum", axis, tuple(x.shape))
     if are_integers(xp, x) and (dtype is None or dtype_name(dtype) not in FLOATS):
@@ -101,6 +103,7 @@ def cumulative_sum(
     include_initial: bool = False,
 ) -> Any:
     """Sums of the first entries along an axis."""
+    check_arrays(xp, "cumulative_sum", x)
     if axis is None and x.ndim != 1:
         raise XpnnValueError(f"{xp.__name__}.cumulative_sum: expected an axis")
     axis = 0 if axis is None else axis
@@ -164,6 +167,8 @@ def vecdot(xp: Namespace, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     called = f"{xp.__name__}.vecdot"
     check_arrays(xp, "vecdot", x1, x2)
     for x in (x1, x2):
+        if x.ndim == 0:
+            raise XpnnValueError(f"{called}: expected arrays of one axis or more, got shape ()")
         slices_of(called, axis, tuple(x.shape))
     if x1.shape[axis] != x2.shape[axis]:
         raise XpnnValueError(
@@ -193,7 +198,7 @@ def _axes_of_both(called: str, x1: Any, x2: Any, axes: Any) -> tuple[tuple[int, 
     """Return the axes that are added over, of each: of as many entries, pair by pair."""
     shapes = tuple(x1.shape), tuple(x2.shape)
     if isinstance(axes, Sequence):
-        pair = tuple(map(tuple, axes))
+        pair = tuple(tuple(one) if isinstance(one, Sequence) else (one,) for one in axes)
     else:
         count = Option(2, Count()).taken(f"{called}: expected axes", axes)
         pair = tuple(range(-count, 0)), tuple(range(count))

@@ -68,6 +68,10 @@ class Slope(NamedTuple):
         steepest = self.steepest(lower, upper, xp, **options) * SLACK + 2.0**-1000
         jump = 0.0 if self.jump is None else self.jump(lower, upper, xp, **options)
         carried = xp.where(s.errors > 0, steepest * s.errors + jump, 0.0)
+        if self.jump is not None:
+            # An argument without an error, too, is compared with what the dtype makes of an option.
+            computed = xp.maximum(carried[1, ...], jump)
+            carried = xp.stack([carried[0, ...], computed])
         carried = xp.where(carried > self.span, self.span, carried)
         argument = xp.abs(s.centre) + s.reach
         size = xp.abs(y) * SLACK + carried[0, ...] + carried[1, ...]
@@ -89,7 +93,8 @@ class Slope(NamedTuple):
         lower, upper = s.centre - far, s.centre + far
         steepest = self.steepest(lower, upper, xp, **options)
         own = unit * self.roundings(xp.abs(s.centre), xp.abs(y), **options) / FACTOR
-        jump = 0.0 if self.jump is None or not reach else self.jump(lower, upper, xp, **options)
+        # Also where the argument is known: what it is compared with may be rounded.
+        jump = 0.0 if self.jump is None else self.jump(lower, upper, xp, **options)
         return Expectation(y, steepest**2 * s.variance + own**2 + jump**2)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+from xpnn._arrays.arguments import check_known
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import (
@@ -20,6 +21,9 @@ from xpnn._network.layers.layer import (
 )
 from xpnn.errors import XpnnValueError
 
+_DEEPEST = 50
+"""Python's own stack holds some hundred calls of calls."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Residual(Layer):
@@ -35,8 +39,8 @@ class Residual(Layer):
     TypeError
         If one is no layer, or the layers' arrays are of different libraries.
     ValueError
-        If there is no layer, neighbours do not fit, or the last gives another width than the first
-        takes.
+        If there is no layer, neighbours do not fit, the last gives another width than the first takes, or
+        more than 50 are inside of each other.
 
     Notes
     -----
@@ -60,10 +64,12 @@ class Residual(Layer):
     formula = "x + layers(x)"
 
     layers: Layers
+    _takes: ClassVar[Shape | None]
 
     def __post_init__(self) -> None:
         layers = tuple(self.layers)
         check_chain("Residual", layers)
+        self._check_depth(layers)
         arrays = {f"layer {i}": a for i, la in enumerate(layers) for a in la.arrays.values()}
         if arrays:
             common_library("Residual", None, arrays)
@@ -79,6 +85,14 @@ class Residual(Layer):
             )
         self._set((), (layers,))
 
+    def _check_depth(self, layers: Layers) -> None:
+        depth = 1 + max(getattr(layer, "_depth", 0) for layer in layers)
+        if depth > _DEEPEST:
+            raise XpnnValueError(
+                f"Residual: expected at most {_DEEPEST} of them inside of each other, got {depth}"
+            )
+        object.__setattr__(self, "_depth", depth)
+
     def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return x + layers(x), as the interpreter has it."""
         y = x
@@ -88,8 +102,10 @@ class Residual(Layer):
 
     @property
     def takes(self) -> Shape | None:
-        """What the first of the layers takes."""
-        return taken_by(self.layers)
+        """What the first of the layers takes; found once, or layers inside of layers would take time without end."""
+        if not hasattr(self, "_takes"):
+            object.__setattr__(self, "_takes", taken_by(self.layers))
+        return self._takes
 
     def gives(self, sample: Shape | None, /) -> Shape | None:
         """Return the shape of the input."""
@@ -107,4 +123,5 @@ class Residual(Layer):
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], tensors: Mapping[str, Array]) -> Self:
         """Make it of the fields and tensors of a model file."""
+        check_known(cls.kind, fields, ("layers",), XpnnValueError)
         return cls(from_fields(fields.get("layers"), tensors))
