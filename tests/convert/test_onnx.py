@@ -6,9 +6,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from golden_cases import LAYERED, layered, samples
 
 import xpnn
+from xpnn._activations.activation import Activation
 from xpnn._activations.table import RECORDS
+from xpnn._arrays.arguments import options_of
 from xpnn._arrays.transfer import to_numpy
 
 onnx = pytest.importorskip("onnx")
@@ -347,11 +350,84 @@ def test_no_file_outside_the_folder_is_read(location, entries, tmp_path):
         xpnn.load(external(folder, location, **entries))
 
 
+# The way out
+
+
+def exported(network, folder):
+    path = folder / "exported.onnx"
+    network.to_onnx(path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in LAYERED if kind not in {"function", "activation"}]
+)
+def test_layers_go_out_and_come_back(kind, dtype, tmp_path):
+    """ONNX Runtime computes them within the bound; they come back as they were."""
+    runtime = pytest.importorskip("onnxruntime")
+    network = layered(kind, dtype)
+    x = samples(kind, (np.random.default_rng(2).normal(size=(20, 5)) * 3).astype(dtype))
+    path = exported(network, tmp_path)
+    if (kind, dtype) != ("prelu", "float64"):  # which ONNX Runtime has not
+        (y,) = runtime.InferenceSession(path).run(None, {"x": x})
+        assert np.all(np.abs(y - network(x)) <= 2 * xpnn.error_bound(network, x))
+    back = xpnn.load(path)
+    assert [layer.words for layer in back.layers] == [layer.words for layer in network.layers]
+    if dtype != "float16":
+        rxp = xpnn.reproducible(np)
+        assert back(x, xp=rxp).tobytes() == network(x, xp=rxp).tobytes()
+
+
+# Of binary64 that ONNX Runtime has not.
+NO_FLOAT64 = {"elu", "selu", "celu", "erf", "gelu", "mish", "softplus", "log_sigmoid"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", RECORDS)
+def test_activations_go_out_and_come_back(name, dtype, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(3)
+    weight, bias = rng.normal(size=(5, 4)).astype(dtype), rng.normal(size=4).astype(dtype)
+    for options in ({}, *OPTIONS.get(name, ())):
+        activation = str(Activation(name, options))
+        network = xpnn.Network([xpnn.Dense(weight, bias, activation)])
+        path = exported(network, tmp_path)
+        (layer,) = xpnn.load(path).layers
+        assert layer.activation == {"celu": "elu"}.get(activation, activation)
+        if dtype == "float32" or name not in NO_FLOAT64:
+            x = rng.normal(size=(50, 5)).astype(dtype)
+            (y,) = runtime.InferenceSession(path).run(None, {"x": x})
+            assert np.all(np.abs(y - network(x)) <= 2 * xpnn.error_bound(network, x))
+
+
+OPTIONS = {
+    "leaky_relu": [{"negative_slope": 0.1}],
+    "elu": [{"alpha": 0.7}],
+    "celu": [{"alpha": 1.7}],
+    "gelu": [{"approximate": "tanh"}],
+    "softplus": [{"beta": 0.3}, {"beta": 2.0, "threshold": 5.0}],
+    "hard_shrink": [{"lambd": 0.1}],
+    "softshrink": [{"lambd": 0.3}],
+    "threshold": [{"threshold": 0.1, "value": -3.0}],
+}
+
+
+def test_every_option_is_tried():
+    assert {name for name in RECORDS if options_of(name)} == set(OPTIONS)
+
+
+def test_code_does_not_go_out(tmp_path):
+    with pytest.raises(xpnn.XpnnValueError, match="to_onnx: expected .* got a Function"):
+        layered("function", "float32").to_onnx(tmp_path / "no.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.delitem(sys.modules, "xpnn._convert.onnx_file")
     monkeypatch.delattr("xpnn._convert.onnx_file")
-    with pytest.raises(xpnn.XpnnError, match=r"ONNX files need onnx; .*'xpnn\[onnx\]'"):
+    with pytest.raises(xpnn.XpnnError, match=r"onnx needs the package onnx; .*'xpnn\[onnx\]'"):
         xpnn.load(FOLDER / "relu.dynamo.onnx")
 
 

@@ -307,7 +307,7 @@ def _flat(value: Value, start: Value) -> Found | None:
     if value.op != "reshape":
         return None
     (x,) = value.args
-    while x.op == "reshape":
+    while x.op in {"reshape", "astype"}:
         (x,) = x.args
     rows, width = x.shape[0] if x.shape else 0, math.prod(x.shape[1:])
     if value.shape == x.shape:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from xpnn import models
 from xpnn._arrays.arguments import Count, Option
+from xpnn._convert.extras import needing
 from xpnn._files import model_file
 from xpnn._network.network import Network
 from xpnn._network.stored import network_of
-from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
+from xpnn.errors import XpnnTypeError, XpnnValueError
 
 MAX_BYTES = 2**32
 
@@ -39,14 +40,10 @@ def metadata_of(path: Path) -> dict[str, str]:
 
 
 def _of_onnx(path: Path, output: str | None) -> Network:
-    try:
-        from xpnn._convert import onnx_file, rules
-    except ModuleNotFoundError as error:
-        raise XpnnError(
-            f"ONNX files need {error.name}; get it with: pip install 'xpnn[onnx]'"
-        ) from None
-    start, value = onnx_file.read(path.read_bytes(), path.parent, output)
-    return Network(rules.layers_of(value, start))
+    start, value = needing("onnx", "onnx_file").read(path.read_bytes(), path.parent, output)
+    from xpnn._convert.rules import layers_of
+
+    return Network(layers_of(value, start))
 
 
 def _of_xpnn(path: Path, output: str | None) -> Network:

@@ -24,6 +24,7 @@ from xpnn._network import passes
 from xpnn._network.checks import Class, check_classes, check_input, check_layers, laid_out
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
+from xpnn._network.exchange import Exchange
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
 from xpnn._network.layers.dense import dense_layers
@@ -32,7 +33,7 @@ from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
-class Network:
+class Network(Exchange):
     """Layers one after the other: the output of each is the input of the next.
 
     Parameters

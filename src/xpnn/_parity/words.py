@@ -121,7 +121,7 @@ def activations_inside(case: Case) -> Candidates:
     found: dict[str, None] = {}
 
     def note(_: Array, activation: Activation) -> None:
-        if activation.name in RECORDS:  # a Function has one that is its own
+        if type(activation) is Activation:  # a Function has one that is its own
             found[activation.name] = None
 
     noted = Other(activate=note)
@@ -139,7 +139,8 @@ def activations_inside(case: Case) -> Candidates:
             def other(
                 x: Array, activation: Activation, own: str = own, function: Change = function
             ) -> Array | None:
-                return function(x) if activation.name == own else None
+                is_own = type(activation) is Activation and activation.name == own
+                return function(x) if is_own else None
 
             yield from _by_words(case, Other(activate=other), f": {name} in place of {own} inside")
 
