@@ -106,14 +106,22 @@ def other_rows_normalized(case: Case) -> Candidates:
     def of_squares(x: Array, epsilon: float) -> Array:
         return x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + epsilon)
 
-    ways = {f"epsilon {e:g}": by(e) for e in (*EPSILONS, 0.0)} | {
+    ways = {f"epsilon {e:g}": by(e) for e in (0.0, *EPSILONS)} | {
         "the variance divided by n - 1": unbiased,
         "epsilon added to the deviation": of_deviation,
         "the mean not taken off": of_squares,
         "left out": lambda x, _: x,
     }
-    for words, way in ways.items():
-        yield from _by_words(case, Other(normalize=way), f": {words}")
+    found = [
+        one
+        for words, way in ways.items()
+        for one in _by_words(case, Other(normalize=way), f": {words}")
+    ]
+    # Small epsilons differ by little: the nearest is named, of those that are as near the first.
+    left = [case.left(y) for _, y in found]
+    near = 1.1 * min(left, default=0.0)
+    order = sorted(range(len(found)), key=lambda i: max(left[i], near))
+    yield from (found[i] for i in order)
 
 
 def activations_inside(case: Case) -> Candidates:
