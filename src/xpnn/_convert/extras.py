@@ -1,16 +1,25 @@
-"""Files of this room that need packages which not everybody has."""
+"""Readers and writers that need packages which not everybody has."""
 
 import importlib
 from typing import Any
 
 from xpnn.errors import XpnnError
 
+_EXTRAS = {
+    "onnx_file": "onnx",
+    "onnx_export": "onnx",
+    "torch_program": "torch",
+    "jax_function": "jax",
+}
+"""The extra of each file of this room that needs one."""
 
-def needing(extra: str, file: str) -> Any:
+
+def needing(file: str) -> Any:
     """Return a file of this room; XpnnError says what to install for it."""
     try:
         return importlib.import_module(f"xpnn._convert.{file}")
     except ModuleNotFoundError as error:
+        extra = _EXTRAS[file]
         raise XpnnError(
             f"{extra} needs the package {error.name}; get it with: pip install 'xpnn[{extra}]'"
         ) from None

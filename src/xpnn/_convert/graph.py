@@ -1,10 +1,11 @@
 """The graph that each format becomes: values made of values by operations, what is constant among them computed.
 
 A reader makes one `Graph` of what it reads, in the order in which it computes; `rules` makes layers of a value
-of it. There are rows in the first axis of all that is not constant, as many as in the input: `ROWS`, or as
-many as the file has fixed.
+of it. There are rows in the first axis of all that is not constant, as many as in the input: a number that no other
+axis has, so that it tells rows from the rest.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,8 @@ import numpy as np
 from xpnn._activations.table import RECORDS
 from xpnn.errors import XpnnError, XpnnValueError
 
-ROWS = 97
-"""Rows where a file leaves them open: a number that nobody gives an axis of a sample."""
+ROWS = (97, 101, 103, 107)
+"""Numbers of rows to try, until one is that of no other axis."""
 MOST = 2**25
 """Numbers in what an operation makes of some rows, and in all that is computed of constants together."""
 
@@ -79,10 +80,14 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     )
 } | {
     "abs": np.abs,
+    "erfc": lambda x: np.vectorize(math.erfc, otypes=[x.dtype])(x),
     "pow": np.power,
     "where": _where,
     "astype": lambda x, *, dtype: x.astype(dtype),
     "reshape": lambda x, *, shape: np.reshape(x, shape),
+    # An axis of one entry at the end, without it and with it again: whatever the number of rows.
+    "drop": lambda x: x[..., 0],
+    "keep": lambda x: x[..., None],
     "concat": lambda *arrays, axis: np.concatenate(arrays, axis=axis),
     "take": lambda x, *, indices, axis: np.take(x, indices, axis=axis),
     "sum": lambda x, *, axis: np.sum(x, axis=axis, keepdims=True),
@@ -99,11 +104,11 @@ OF_ONE = frozenset(
     """
     add subtract multiply divide negative abs exp log log1p expm1 sqrt reciprocal sign floor ceil
     maximum minimum greater greater_equal less less_equal equal logical_not logical_and logical_or
-    isnan isinf rint sinh cosh sin cos pow where astype
+    erfc isnan isinf rint sinh cosh sin cos pow where astype
     """.split()
 ) | {name for name, record in RECORDS.items() if not record.of_rows}
 """The operations that go element by element."""
-OF_ROWS = frozenset(["sum", "mean", "max"]) | (RECORDS.keys() - OF_ONE)
+OF_ROWS = frozenset(["sum", "mean", "max", "drop", "keep"]) | (RECORDS.keys() - OF_ONE)
 """The operations that put the elements of a row together."""
 
 
@@ -113,9 +118,12 @@ def operation(name: str) -> Callable[..., Any]:
 
 
 class Graph:
-    """Values that are made of one input."""
+    """Values that are made of one input, of so many rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.lengths: set[int] = set()
+        """Of all axes but those of rows."""
         self._known: dict[Any, Value] = {}
         self._count = self._computed = 0
 
@@ -134,8 +142,9 @@ class Graph:
         return Value(self._count, op, args, options, found.shape, found.dtype.name, array, where)
 
     def input(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
-        """Return the input, whose first axis are rows."""
-        return self._add("input", (), {}, _zeros(shape, dtype), name, keep=False)
+        """Return the input, of rows of this shape."""
+        self.lengths.update(shape)
+        return self._add("input", (), {}, _zeros((self.rows, *shape), dtype), name, keep=False)
 
     def constant(self, array: Any, where: str) -> Value:
         """Return a constant."""
@@ -143,6 +152,7 @@ class Graph:
         key = ("constant", array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
             self._known[key] = self._add("constant", (), {}, array, where, keep=True)
+            self.lengths.update(array.shape)
         return self._known[key]
 
     def refused(self, words: str, where: str) -> Value:
@@ -154,6 +164,10 @@ class Graph:
         for a in args:
             if a.op == "refused":
                 return a
+        if op == "reshape":
+            op, options = _last_axis(args[0].shape, options["shape"])
+        if op == "keep" and args[0].op == "drop":
+            return args[0].args[0]
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
         if key not in self._known:
             given = [_zeros(a.shape, a.dtype) if a.array is None else a.array for a in args]
@@ -167,10 +181,32 @@ class Graph:
                 return self.refused(str(error), where)
             keep = all(a.is_constant for a in args)
             self._computed += found.size if keep else 0
+            self.lengths.update(() if keep else found.shape[1:])
             if self._computed > MOST:
                 return self.refused(f"more than {MOST} numbers are made of constants", where)
             self._known[key] = self._add(op, args, options, found, where, keep=keep)
         return self._known[key]
+
+
+def of_any_rows(read: Callable[[Graph], tuple[Value, Value]]) -> tuple[Value, Value]:
+    """Return the input and the output that a reader finds, with a number of rows that says what is a row."""
+    for rows in ROWS:
+        graph = Graph(rows)
+        start, value = read(graph)
+        if rows not in graph.lengths:
+            return start, value
+    raise XpnnValueError(
+        "expected operations on any number of rows, got constants of as many entries as there are rows"
+    )
+
+
+def _last_axis(
+    given: tuple[int, ...], asked: tuple[int, ...]
+) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """Return how an array gets a shape: by its last axis alone, if that does."""
+    if given == (*asked, 1):
+        return "drop", {}
+    return ("keep", {}) if asked == (*given, 1) else ("reshape", {"shape": asked})
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Numbers:

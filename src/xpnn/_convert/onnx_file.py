@@ -13,16 +13,18 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from xpnn._convert.graph import ROWS, Graph, Numbers, Value
+from xpnn._convert.graph import Graph, Numbers, Value, of_any_rows
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
+from xpnn._convert.rules import layers_of
+from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnValueError
 
 _LEAST = 7
 """The first opset in which operators broadcast as NumPy does."""
 
 
-def read(content: bytes, folder: Path, output: str | None = None) -> tuple[Value, Value]:
-    """Return the input and an output of an ONNX model; XpnnValueError if it is none that can be taken."""
+def read(content: bytes, folder: Path, output: str | None = None) -> list[Layer]:
+    """Return the layers of an ONNX model; XpnnValueError if it is none that can be taken."""
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
@@ -31,11 +33,14 @@ def read(content: bytes, folder: Path, output: str | None = None) -> tuple[Value
     opset = opsets.get("ai.onnx", 0)
     if opset < _LEAST:
         raise XpnnValueError(f"expected opset {_LEAST} or newer, got {opset}")
-    return _graph_of(model.graph, opset, folder, output)
+    start, value = of_any_rows(lambda graph: _values(model.graph, graph, opset, folder, output))
+    return layers_of(value, start)
 
 
-def _graph_of(given: Any, opset: int, folder: Path, output: str | None) -> tuple[Value, Value]:
-    graph = Graph()
+def _values(
+    given: Any, graph: Graph, opset: int, folder: Path, output: str | None
+) -> tuple[Value, Value]:
+    """Return the input and an output."""
     values: dict[str, Value] = {}
     for tensor in given.initializer:
         _keep(values, tensor.name, graph.constant(_array(tensor, folder), tensor.name))
@@ -82,7 +87,7 @@ def _input(given: Any, graph: Graph, values: dict[str, Value]) -> tuple[Value, i
             f"expected an input of floating rows, (rows, n), got {one.name!r} of shape ({shown}) and "
             f"dtype {dtype}"
         )
-    value = graph.input(one.name, (ROWS, *[int(n or 0) for n in dims[1:]]), np.dtype(dtype).name)
+    value = graph.input(one.name, tuple(int(n or 0) for n in dims[1:]), np.dtype(dtype).name)
     _keep(values, one.name, value)
     return value, dims[0] or None
 

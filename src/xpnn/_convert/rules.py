@@ -137,6 +137,8 @@ def _cuts(value: Value) -> Iterator[tuple[Value, tuple[float, ...]]]:
 
 
 def _is_of_rows(value: Value) -> bool:
+    if value.op in {"drop", "keep"}:
+        return True
     axis = value.options.get("axis", -1)
     return len(value.shape) == 2 and axis in (-1, 1, (-1,), (1,))
 
@@ -302,12 +304,17 @@ def _residual(value: Value, _: Value) -> Found | None:
 # Axes
 
 
+_SHAPES = {"reshape", "keep", "drop"}
+
+
 def _flat(value: Value, start: Value) -> Found | None:
     """The axes of a sample as one; or axes of one entry that come and go."""
-    if value.op != "reshape":
+    if value.op not in _SHAPES:
         return None
     (x,) = value.args
-    while x.op in {"reshape", "astype"}:
+    if value.op == "drop" and len(x.shape) == 2:
+        return x, []  # one output is a column here
+    while x.op in _SHAPES | {"astype"}:
         (x,) = x.args
     rows, width = x.shape[0] if x.shape else 0, math.prod(x.shape[1:])
     if value.shape == x.shape:
@@ -345,13 +352,9 @@ def _taken(value: Value, start: Value) -> Found | None:
 
 def _selected(layer: Any, indices: list[int]) -> Layer:
     """Return a layer that gives some of the columns alone."""
-    scale, shift = (
-        (layer.weight[:, indices], layer.bias)
-        if isinstance(layer, Dense)
-        else (None if layer.scale is None else layer.scale[indices], layer.shift)
-    )
-    shift = None if shift is None else shift[indices]
-    return type(layer)(scale, shift, activation=layer.activation, rounded=layer.rounded)
+    chosen = (None if a is None else a[..., indices] for a in _numbers_of(layer))
+    made: Layer = type(layer)(*chosen, activation=layer.activation, rounded=layer.rounded)
+    return made
 
 
 def _beside(value: Value, start: Value) -> Found | None:
@@ -387,14 +390,32 @@ def _two_classes(value: Value, start: Value) -> Found | None:
     one = scaled[1][0]
     found = _back_to_a_product(p, start)
     layers = [] if found is None else joined(found[1])
-    if found is None or len(layers) > 1 or layers[0].activate.name != "sigmoid":
+    names = [layer.activate.name for layer in layers]
+    if found is None or names != ["identity"] * (len(names) - 1) + ["sigmoid"]:
         return None
     if not isinstance(one, Affine) or one.shift is None or one.shift.tolist() != [1.0]:
         return None
-    made: Any = layers[0]
-    bias = np.zeros(1, made.weight.dtype) if made.bias is None else made.bias
-    weight = np.concatenate([0 * made.weight, made.weight], axis=1)
-    return found[0], [Dense(weight, np.concatenate([0 * bias, bias]), "softmax")]
+    *first, last = [_beside_nothing(layer) for layer in layers]
+    return found[0], [*first, type(last)(*_numbers_of(last), activation="softmax")]
+
+
+def _numbers_of(layer: Any) -> tuple[Numbers | None, Numbers | None]:
+    """Return the weight or scale, and the bias or shift."""
+    if isinstance(layer, Dense):
+        return layer.weight, layer.bias
+    return layer.scale, layer.shift
+
+
+def _beside_nothing(layer: Layer) -> Any:
+    """Return a layer of one column with a column of zeros before it."""
+    factor, shift = _numbers_of(layer)
+    if isinstance(layer, Dense) and factor is not None:
+        shift = np.zeros(1, factor.dtype) if shift is None else shift
+        factor = np.concatenate([0 * factor, factor], axis=1)
+    elif factor is not None:
+        factor = np.concatenate([0 * factor + 1, factor])
+    shift = None if shift is None else np.concatenate([0 * shift, shift])
+    return type(layer)(factor, shift)  # type: ignore[call-arg]
 
 
 def _transparent(value: Value, _: Value) -> Found | None:

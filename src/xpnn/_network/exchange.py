@@ -1,7 +1,10 @@
 """Networks to and from the programs of others."""
 
+from collections.abc import Callable
 from os import PathLike
+from typing import Any, Self
 
+from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
 from xpnn._files.model_file import replacing
 from xpnn._network.layers.layer import Layers
@@ -11,6 +14,91 @@ class Exchange:
     """What a network has for others."""
 
     layers: Layers
+
+    @classmethod
+    def from_torch(cls, module: Any, example: Array | None = None) -> Self:
+        """Make a network of a module of PyTorch, whichever way it is written.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            That takes rows and gives rows. It is left as it is, and read as in `eval` mode.
+        example : tensor, shape (rows, ...), optional
+            What the module takes, of any values and any number of rows. By default as many columns as
+            its first `Linear` has inputs.
+
+        Returns
+        -------
+        Network
+            With NumPy copies of the weights, in their dtype.
+
+        Raises
+        ------
+        TypeError
+            If it is no module, or nothing says how many columns there are.
+        ValueError
+            If an operation is no part of a layer, which is named; if weights are bfloat16; if there are
+            several outputs.
+
+        Notes
+        -----
+        The module is read by torch.export, and each operation of ATen on the way from the input to the
+        output has to be part of a layer. What is written out in operations is known by what it computes.
+        Results are the module's own within `error_bound`.
+
+        Examples
+        --------
+        >>> import torch, xpnn  # doctest: +SKIP
+        >>> xpnn.Network.from_torch(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.SiLU()))  # doctest: +SKIP
+        Network of 1 layer, 9 parameters, float32, numpy weights that follow the input
+          0  2 -> 3, bias, silu
+        """
+        network: Any = cls
+        made: Self = network(needing("torch_program").read(module, example))
+        return made
+
+    @classmethod
+    def from_jax(cls, function: Callable[[Any], Any], example: Array) -> Self:
+        """Make a network of a function of JAX: a forward pass, or the module of Flax or Equinox that is one.
+
+        Parameters
+        ----------
+        function : callable
+            That takes rows and gives rows: ``lambda x: model.apply(params, x)`` of Flax,
+            ``jax.vmap(model)`` of Equinox.
+        example : array, shape (rows, ...)
+            What it takes, of any values and any number of rows.
+
+        Returns
+        -------
+        Network
+            With NumPy copies of the weights, in their dtype.
+
+        Raises
+        ------
+        TypeError
+            If it is no function, or the example has no rows.
+        ValueError
+            If a primitive is no part of a layer, which is named; if there are several outputs.
+
+        Notes
+        -----
+        The function is traced, as by ``jax.jit``, and each primitive on the way from the input to the
+        output has to be part of a layer. What is written out in operations is known by what it computes:
+        `jax.nn.gelu` is the tanh form unless it is told otherwise. Results are the function's own within
+        `error_bound`, but where it loses digits that a network here keeps, as 1 - p beside p does.
+
+        Examples
+        --------
+        >>> import jax, xpnn  # doctest: +SKIP
+        >>> weight = jax.numpy.ones((2, 3))  # doctest: +SKIP
+        >>> xpnn.Network.from_jax(lambda x: jax.nn.silu(x @ weight), jax.numpy.ones((1, 2)))  # doctest: +SKIP
+        Network of 1 layer, 6 parameters, float32, numpy weights that follow the input
+          0  2 -> 3, silu
+        """
+        network: Any = cls
+        made: Self = network(needing("jax_function").read(function, example))
+        return made
 
     def to_onnx(self, path: str | PathLike[str]) -> None:
         """Write the network as an ONNX model, in the standard's own operators.
@@ -40,6 +128,6 @@ class Exchange:
         >>> import xpnn
         >>> xpnn.load("digits").to_onnx("digits.onnx")  # doctest: +SKIP
         """
-        content = needing("onnx", "onnx_export").model_of(self.layers)
+        content = needing("onnx_export").model_of(self.layers)
         with replacing(path) as file:
             file.write(content)

@@ -40,10 +40,8 @@ def metadata_of(path: Path) -> dict[str, str]:
 
 
 def _of_onnx(path: Path, output: str | None) -> Network:
-    start, value = needing("onnx", "onnx_file").read(path.read_bytes(), path.parent, output)
-    from xpnn._convert.rules import layers_of
-
-    return Network(layers_of(value, start))
+    content = path.read_bytes()
+    return Network(needing("onnx_file").read(content, path.parent, output))
 
 
 def _of_xpnn(path: Path, output: str | None) -> Network:

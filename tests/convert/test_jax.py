@@ -1,0 +1,100 @@
+"""Functions of JAX, through their jaxpr."""
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._activations.table import RECORDS
+
+RNG = np.random.default_rng(0)
+W, B = RNG.normal(size=(5, 8)).astype("float32"), RNG.normal(size=8).astype("float32")
+V = RNG.normal(size=(8, 8)).astype("float32")
+
+
+def two_classes(jax, x):
+    p = jax.nn.sigmoid(x @ V[:, :1] / 4)
+    return jax.numpy.concatenate([1 - p, p], -1)
+
+
+FUNCTIONS = {
+    "relu": lambda jax, x: jax.nn.relu(x),
+    "relu6": lambda jax, x: jax.nn.relu6(x),
+    "silu": lambda jax, x: jax.nn.silu(x),
+    "gelu": lambda jax, x: jax.nn.gelu(x, approximate=False),
+    "gelu, tanh": lambda jax, x: jax.nn.gelu(x),
+    "sigmoid": lambda jax, x: jax.nn.sigmoid(x),
+    "softplus": lambda jax, x: jax.nn.softplus(x),
+    "softsign": lambda jax, x: jax.nn.soft_sign(x),
+    "elu": lambda jax, x: jax.nn.elu(x, 0.7),
+    "selu": lambda jax, x: jax.nn.selu(x),
+    "celu": lambda jax, x: jax.nn.celu(x, 0.7),
+    "leaky_relu": lambda jax, x: jax.nn.leaky_relu(x, 0.2),
+    "hard_tanh": lambda jax, x: jax.nn.hard_tanh(x),
+    "hard_sigmoid": lambda jax, x: jax.nn.hard_sigmoid(x),
+    "hard_swish": lambda jax, x: jax.nn.hard_swish(x),
+    "mish": lambda jax, x: jax.nn.mish(x),
+    "log_sigmoid": lambda jax, x: jax.nn.log_sigmoid(x),
+    "softmax": lambda jax, x: jax.nn.softmax(x),
+    "log_softmax": lambda jax, x: jax.nn.log_softmax(x),
+    "tanh": lambda jax, x: jax.numpy.tanh(x),
+    "erf": lambda jax, x: jax.scipy.special.erf(x),
+    "exp": lambda jax, x: jax.numpy.exp(x / 8),
+    "silu by hand": lambda jax, x: x / (1 + jax.numpy.exp(-x)),
+    "softmax by hand": lambda jax, x: (
+        jax.numpy.exp(x - x.max(-1, keepdims=True))
+        / jax.numpy.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)
+    ),
+    "standardize": lambda jax, x: jax.nn.standardize(x) * B + 1,
+    "residual": lambda jax, x: jax.nn.relu(x + jax.numpy.tanh(x @ V)),
+    "scaled": lambda _, x: (x - 0.5) / 0.25,
+    "power": lambda jax, x: jax.numpy.sign(x) * jax.numpy.sqrt(x**2),
+    "columns": lambda _, x: x[:, 2:5],
+    "split": lambda jax, x: jax.numpy.split(x, 2, -1)[1],
+    "beside": lambda jax, x: jax.numpy.concatenate([x @ V, x @ V[:, :2]], -1),
+    "two classes": two_classes,
+}
+OF_ALL_ROWS = {"columns", "split", "beside", "two classes", "softmax by hand"}
+
+
+@pytest.mark.parametrize("batched", ["rows", "vmap", "jit"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name, batched, jax):
+    """Their own numbers, inside the bound; an activation is one, however it is written."""
+
+    def function(x):
+        return FUNCTIONS[name](jax, x @ W + B)
+
+    if batched == "vmap":
+        if name in OF_ALL_ROWS:
+            pytest.skip("it is written for rows")
+        function = jax.vmap(function)
+    function = jax.jit(function) if batched == "jit" else function
+    x = (np.random.default_rng(1).normal(size=(20, 5)) * 2).astype("float32")
+    network = xpnn.Network.from_jax(function, x[:1])
+    wrong = np.abs(network(x) - np.asarray(function(x)))
+    assert np.all(wrong <= xpnn.error_bound(network, x) + 2e-7 * (name == "two classes"))
+    if name in RECORDS:
+        assert network.layers[-1].activate.name == name
+
+
+def test_widths_that_are_numbers_of_rows(jax):
+    """97 rows are tried first: a width of that many is no row."""
+    weight = np.ones((97, 97), "float32")
+    network = xpnn.Network.from_jax(lambda x: jax.nn.softmax(x @ weight), weight[:1])
+    assert [str(layer.activate) for layer in network.layers] == ["softmax"]
+
+
+def test_what_is_refused(jax):
+    convert, x = xpnn.Network.from_jax, np.ones((1, 2), "float32")
+    with pytest.raises(xpnn.XpnnTypeError, match="from_jax: expected a function, got dict"):
+        convert({}, x)
+    with pytest.raises(xpnn.XpnnTypeError, match="expected an example of shape"):
+        convert(jax.nn.relu, x[0])
+    with pytest.raises(
+        xpnn.XpnnValueError, match="cumsum is not among the primitives that xpnn has"
+    ):
+        convert(lambda x: jax.numpy.cumsum(x, axis=-1), x)
+    with pytest.raises(xpnn.XpnnValueError, match="sin of what comes before it is not among"):
+        convert(jax.numpy.sin, x)
+    with pytest.raises(xpnn.XpnnValueError, match="expected one output, got 2"):
+        convert(lambda x: (x, x), x)
