@@ -19,6 +19,8 @@ def needing(file: str) -> Any:
     try:
         return importlib.import_module(f"xpnn._convert.{file}")
     except ModuleNotFoundError as error:
+        if file not in _EXTRAS:
+            raise
         extra = _EXTRAS[file]
         raise XpnnError(
             f"{extra} needs the package {error.name}; get it with: pip install 'xpnn[{extra}]'"

@@ -100,6 +100,48 @@ class Exchange:
         made: Self = network(needing("jax_function").read(function, example))
         return made
 
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """Make a network of a fitted estimator of scikit-learn.
+
+        Parameters
+        ----------
+        estimator : object
+            MLPClassifier, MLPRegressor, LogisticRegression, LinearRegression, Ridge; a Pipeline of scalers
+            (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler) and one of them; or a
+            TransformedTargetRegressor with a scaler.
+
+        Returns
+        -------
+        Network
+            That gives `predict_proba` of a classifier, whose labels are its classes, and `predict` of a
+            regressor, with a column for each target. Weights in the dtype that they were trained in.
+
+        Raises
+        ------
+        TypeError
+            If it is another estimator.
+        ValueError
+            If it was not fitted, or does what no layer does: a scaler that clips, one class against all
+            others.
+
+        Notes
+        -----
+        Of two classes there are two columns, softmax of (0, z), for the 1 - p and p of scikit-learn.
+        Nothing of scikit-learn is imported. Scalers stay layers of their own; `fold` makes them part of
+        the first one.
+
+        Examples
+        --------
+        >>> from sklearn.linear_model import LinearRegression  # doctest: +SKIP
+        >>> xpnn.Network.from_sklearn(LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0]))  # doctest: +SKIP
+        Network of 1 layer, 2 parameters, float64, numpy weights that follow the input
+          0  1 -> 1, bias, identity
+        """
+        network: Any = cls
+        made: Self = network(*needing("sklearn_estimator").read(estimator))
+        return made
+
     def to_onnx(self, path: str | PathLike[str]) -> None:
         """Write the network as an ONNX model, in the standard's own operators.
 

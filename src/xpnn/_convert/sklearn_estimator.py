@@ -1,0 +1,147 @@
+"""Estimators of scikit-learn, by what they have learnt: nothing of scikit-learn is imported."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn._convert.rules import joined
+from xpnn._network.layers.affine import Affine
+from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.layer import Layer
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+
+class Found(NamedTuple):
+    """What an estimator is here."""
+
+    layers: list[Layer]
+    classes: list[Any] | None = None
+
+
+_ACTIVATIONS = {"logistic": "sigmoid", "relu": "relu", "tanh": "tanh", "identity": "identity"}
+_OUTPUTS = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity", "exp": "exp"}
+
+
+def _plain(classes: Any) -> list[Any]:
+    """Return class labels as Python's own."""
+    return [c.item() if hasattr(c, "item") else c for c in classes]
+
+
+def _of_two(layer: Dense) -> Dense:
+    """Return softmax of (0, z) for a layer that gives sigmoid(z), the probability of the second class."""
+    bias: Any = layer.bias
+    weight = np.concatenate([0 * layer.weight, layer.weight], axis=1)
+    return Dense(weight, np.concatenate([0 * bias, bias]), "softmax")
+
+
+def _mlp(one: Any) -> Found:
+    hidden, output = _ACTIVATIONS[one.activation], _OUTPUTS[one.out_activation_]
+    pairs = list(zip(one.coefs_, one.intercepts_, strict=True))
+    layers = [
+        Dense(w, b, output if i == len(pairs) - 1 else hidden) for i, (w, b) in enumerate(pairs)
+    ]
+    classes = getattr(one, "classes_", None)
+    if classes is None:
+        return Found(list(layers))
+    if output == "sigmoid" and layers[-1].weight.shape[1] == 1:
+        return Found([*layers[:-1], _of_two(layers[-1])], _plain(classes))
+    # Several labels at once: each has a probability of its own, and there is no one class.
+    return Found(list(layers), _plain(classes) if output == "softmax" else None)
+
+
+def _logistic(one: Any) -> Found:
+    classes = _plain(one.classes_)
+    weight, bias = np.asarray(one.coef_).T, np.broadcast_to(one.intercept_, len(one.coef_))
+    if weight.shape[1] == 1:
+        return Found([_of_two(Dense(weight, np.array(bias), "sigmoid"))], classes)
+    if getattr(one, "solver", "") == "liblinear" or getattr(one, "multi_class", "") == "ovr":
+        raise XpnnValueError(
+            "from_sklearn: expected softmax of the classes, got one class against all others"
+        )
+    return Found([Dense(weight, np.array(bias), "softmax")], classes)
+
+
+def _linear(one: Any) -> Found:
+    weight = np.atleast_2d(one.coef_).T
+    bias = np.broadcast_to(np.asarray(one.intercept_, weight.dtype), weight.shape[1])
+    return Found([Dense(weight, np.array(bias))])
+
+
+def _less_and_divided(centre: str) -> Callable[[Any], Found]:
+    def found(one: Any) -> Found:
+        shift, scale = getattr(one, centre, None), one.scale_
+        less = [] if shift is None else [Affine(None, -np.asarray(shift))]
+        divided = [] if scale is None else [Affine(1 / np.asarray(scale))]
+        return Found([*less, *divided])
+
+    return found
+
+
+def _min_max(one: Any) -> Found:
+    if one.clip:
+        raise XpnnValueError(
+            "from_sklearn: expected a MinMaxScaler that does not clip, got clip=True"
+        )
+    return Found([Affine(one.scale_), Affine(None, one.min_)])
+
+
+def _inverse(scaler: Any) -> list[Layer]:
+    """Return what a scaler of targets does backwards."""
+    name = type(scaler).__name__
+    if name == "MinMaxScaler":
+        return [Affine(None, -scaler.min_), Affine(1 / scaler.scale_)]
+    if name not in {"StandardScaler", "MaxAbsScaler", "RobustScaler"}:
+        raise XpnnValueError(f"from_sklearn: expected a scaler of the targets, got {name}")
+    shift = getattr(scaler, "mean_", getattr(scaler, "center_", None))
+    scaled = [] if scaler.scale_ is None else [Affine(scaler.scale_)]
+    return [*scaled, *([] if shift is None else [Affine(None, shift)])]
+
+
+def _pipeline(one: Any) -> Found:
+    layers, classes = list[Layer](), None
+    for _, step in one.steps:
+        if step not in (None, "passthrough"):
+            found = _found(step)
+            layers, classes = layers + found.layers, found.classes
+    return Found(layers, classes)
+
+
+def _of_targets(one: Any) -> Found:
+    return Found([*_found(one.regressor_).layers, *_inverse(one.transformer_)])
+
+
+ESTIMATORS: dict[str, Callable[[Any], Found]] = {
+    "MLPClassifier": _mlp,
+    "MLPRegressor": _mlp,
+    "LogisticRegression": _logistic,
+    "LinearRegression": _linear,
+    "Ridge": _linear,
+    "StandardScaler": _less_and_divided("mean_"),
+    "RobustScaler": _less_and_divided("center_"),
+    "MaxAbsScaler": _less_and_divided(""),
+    "MinMaxScaler": _min_max,
+    "Pipeline": _pipeline,
+    "TransformedTargetRegressor": _of_targets,
+}
+"""What each estimator of scikit-learn is, by the name of its class."""
+
+
+def _found(estimator: Any) -> Found:
+    name = next((c.__name__ for c in type(estimator).__mro__ if c.__name__ in ESTIMATORS), None)
+    if name is None:
+        raise XpnnTypeError(
+            f"from_sklearn: expected one of {', '.join(ESTIMATORS)}, got {type(estimator).__qualname__}"
+        )
+    try:
+        return ESTIMATORS[name](estimator)
+    except AttributeError as error:
+        raise XpnnValueError(f"from_sklearn: expected a {name} that was fitted: {error}") from None
+    except KeyError as error:
+        raise XpnnValueError(f"from_sklearn: {name}: there is no activation {error}") from None
+
+
+def read(estimator: Any) -> tuple[Sequence[Layer], list[Any] | None]:
+    """Return the layers of a fitted estimator, and its classes."""
+    found = _found(estimator)
+    return joined(found.layers), found.classes
