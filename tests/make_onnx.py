@@ -1,4 +1,4 @@
-"""Writes tests/convert/onnx: small models as PyTorch's exporters write them, and what ONNX Runtime makes of them.
+"""Writes tests/convert/models: small models as PyTorch's exporters write them, and what ONNX Runtime makes of them.
 
     python tests/make_onnx.py    # needs torch, onnxscript and onnxruntime
 
@@ -19,7 +19,7 @@ import onnx
 import onnxruntime
 import torch
 
-FOLDER = Path(__file__).parent / "convert" / "onnx"
+FOLDER = Path(__file__).parent / "convert" / "models"
 
 
 def export(network, x, *, dynamo):

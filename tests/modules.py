@@ -96,4 +96,8 @@ def networks():
     """Networks by name, and the shape of their samples."""
     torch.manual_seed(0)
     found = {name: (nn.Sequential(nn.Linear(5, 8), one), (5,)) for name, one in modules().items()}
-    return found | {"flatten": (nn.Sequential(nn.Flatten(), nn.Linear(20, 3)), (4, 5))}
+    pixels = Of(lambda x: torch.relu(x / 255 - 0.001))
+    return found | {
+        "flatten": (nn.Sequential(nn.Flatten(), nn.Linear(20, 3)), (4, 5)),
+        "pixels": (nn.Sequential(pixels, nn.Flatten(), nn.Linear(20, 3)), (4, 5)),
+    }

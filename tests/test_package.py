@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn._convert.extras import EXTRAS
 
 pytestmark = pytest.mark.libraries
 
@@ -112,9 +113,11 @@ def test_the_test_of_imports_can_fail():
 
 
 def module_names():
-    """Every module but those of the command, and adapters of libraries that are not here."""
+    """Every module but those of the command, and those of libraries that are not here."""
     adapters = ROOT / "src" / "xpnn" / "_arrays" / "backends"
     missing = {adapters / f"{name}.py" for name in ("jax", "mlx", "torch") if not find_spec(name)}
+    readers = ROOT / "src" / "xpnn" / "_convert"
+    missing |= {readers / f"{file}.py" for file, extra in EXTRAS.items() if not find_spec(extra)}
     paths = [p for p in rooms.files() if "cli" not in p.parts and p not in missing]
     return ["xpnn", *(f"xpnn.{rooms.module_of(p)}" for p in paths)]
 

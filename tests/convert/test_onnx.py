@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from xpnn._convert.onnx_operators import OPERATORS
 
-FOLDER = Path(__file__).parent / "onnx"
+FOLDER = Path(__file__).parent / "models"
 OUTPUTS = dict(np.load(FOLDER / "outputs.npz"))
 pytestmark = pytest.mark.libraries
 
@@ -257,6 +257,29 @@ def test_rows_may_be_fixed(leading):
     )
     (layer,) = _loaded(fixed).layers
     assert layer.weight.shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("op", "number", "kept"),
+    [
+        ("Add", 1e-7, "shift"),
+        ("Mul", 1 + 2.0**-23, "scale"),
+        ("Mul", 1 - 2.0**-24, "scale"),
+        ("Sub", 2.0**-40, "shift"),
+    ],
+)
+def test_small_numbers_are_not_left_out(op, number, kept):
+    """What is nearly nothing is something."""
+    near = model(node(op, "x c"), constants={"c": np.float32(number)})
+    (layer,) = _loaded(near).layers
+    assert list(layer.arrays) == [kept]
+    after = model(node("Softmax", "x", "p"), node("Add", "p c"), constants={"c": np.float32(1e-7)})
+    assert len(_loaded(after).layers) == 2
+
+
+def test_a_value_and_itself():
+    (layer,) = _loaded(model(node("Add", "x x"))).layers
+    assert layer.scale.tolist() == [2, 2, 2, 2]
 
 
 BAD = {

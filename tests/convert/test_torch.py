@@ -11,7 +11,7 @@ NAMES = """
     log_sigmoid tanh softplus softplus_beta softsign tanhshrink softshrink hard_shrink threshold prelu softmax
     log_softmax exp erf step batch_norm layer_norm layer_norm_plain layer_norm_by_hand softmax_by_hand
     sigmoid_by_hand silu_by_hand relu_by_clamp scaled negative chunk columns cat two_classes residual
-    residual_norm dropout flatten
+    residual_norm dropout flatten pixels
 """.split()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from xpnn.errors import XpnnError
 
-_EXTRAS = {
+EXTRAS = {
     "onnx_file": "onnx",
     "onnx_export": "onnx",
     "torch_program": "torch",
@@ -19,9 +19,9 @@ def needing(file: str) -> Any:
     try:
         return importlib.import_module(f"xpnn._convert.{file}")
     except ModuleNotFoundError as error:
-        if file not in _EXTRAS:
+        if file not in EXTRAS:
             raise
-        extra = _EXTRAS[file]
+        extra = EXTRAS[file]
         raise XpnnError(
             f"{extra} needs the package {error.name}; get it with: pip install 'xpnn[{extra}]'"
         ) from None

@@ -35,9 +35,13 @@ _LONGEST = 150
 """Values that one function may be made of."""
 _MOST_NUMBERS = 8
 """Numbers in a function that an option may be; formulas with more are of polynomials, not of options."""
-_NEAR = {"float64": 1e-12}
-"""How near a function's results are to those of an activation, in parts of 1 + |x|; of narrow dtypes `_COARSE`."""
-_COARSE = 1e-6
+_NEAR = {"float64": 1e-13, "float32": 5e-8, "float16": 3e-4}
+"""How near a function's results are to those of an activation, in parts of |x| + |y|: as its numbers are rounded.
+
+A factor that is one unit in the last place from 1 is another function.
+"""
+_ROUNDED = 1e-14
+"""What binary64 leaves of sums that are 0."""
 
 
 def layers_of(value: Value, start: Value) -> list[Layer]:
@@ -65,8 +69,14 @@ def trail(value: Value, start: Value) -> Iterator[Found]:
 
 
 def joined(layers: Sequence[Layer]) -> list[Layer]:
-    """Return layers of the same steps, as few as there can be: a bias, a shift, an activation becomes part."""
+    """Return layers of the same steps, as few as there can be: a bias, a shift, an activation becomes part.
+
+    The axes of a sample are made one first: what goes element by element does not see them.
+    """
     done: list[Layer] = []
+    first = next((i for i, layer in enumerate(layers) if isinstance(layer, Flatten)), 0)
+    if first and all(map(_is_by_column, layers[:first])):
+        layers = [layers[first], *layers[:first], *layers[first + 1 :]]
     for layer in layers:
         last = done[-1] if done else None
         new = None
@@ -155,7 +165,7 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
         return None
     if y.dtype != np.float64 or y.shape != x.shape:
         return None
-    near = _NEAR.get(value.dtype, _COARSE)
+    near = _NEAR.get(value.dtype, 0.0)
     rows = any(one.op in OF_ROWS for one in _between(value, cut))
     for name, options in _candidates(numbers, of_rows=rows):
         if _alike(y, _values(name, options, x), x, near):
@@ -189,7 +199,8 @@ def _alike(y: Numbers, z: Numbers, x: Numbers, near: float) -> bool:
     finite = np.isfinite(y) & np.isfinite(z)
     if not bool(np.all(finite[np.abs(x) < 20])):
         return False
-    return bool(np.all(np.abs(y - z)[finite] <= (near * (1 + np.abs(x) + np.abs(z)))[finite]))
+    near_enough = np.abs(y - z) <= near * (np.abs(x) + np.abs(z)) + _ROUNDED
+    return bool(np.all(near_enough[finite]))
 
 
 def _candidates(
@@ -235,10 +246,10 @@ def _columns(constant: Value, value: Value) -> Numbers | None:
     """Return a constant as one number a column; None if it is more."""
     array = constant.array
     assert array is not None  # noqa: S101 -- it is constant
-    one_each = {value.shape[-1:], (1, *value.shape[-1:])}
-    if len(value.shape) != 2 or (array.size != 1 and array.shape not in one_each):
+    sample = value.shape[1:]
+    if array.size != 1 and array.shape not in {sample, (1, *sample)}:
         return None
-    return np.broadcast_to(array.reshape(-1).astype(value.dtype), value.shape[-1:])
+    return np.broadcast_to(array.reshape(-1).astype(value.dtype), (math.prod(sample),))
 
 
 _SCALED: dict[tuple[str, bool], Callable[[Numbers], tuple[Numbers | None, Numbers | None]]] = {
@@ -256,7 +267,7 @@ _SCALED: dict[tuple[str, bool], Callable[[Numbers], tuple[Numbers | None, Number
 def _scaled(value: Value, _: Value) -> Found | None:
     """A sum, difference, product or quotient of columns and one number each; or the negative of them."""
     if value.op == "negative":
-        return value.args[0], [Affine(np.full(value.shape[-1], -1, value.dtype))]
+        return value.args[0], [Affine(np.full(math.prod(value.shape[1:]), -1, value.dtype))]
     a, b = value.args if len(value.args) == 2 else (value, value)
     x, c = (b, a) if a.is_constant else (a, b)
     made = _SCALED.get((value.op, x is a))
@@ -295,6 +306,8 @@ def _residual(value: Value, _: Value) -> Found | None:
     if value.op != "add" or any(a.is_constant for a in value.args):
         return None
     a, b = sorted(value.args, key=lambda v: v.number)
+    if a is b:
+        return a, [Affine(np.full(math.prod(value.shape[1:]), 2, value.dtype))]
     later = itertools.takewhile(lambda v: v.number >= a.number, values_below(b))
     if a.shape != b.shape or not any(v is a for v in later):
         return None
@@ -307,7 +320,7 @@ def _residual(value: Value, _: Value) -> Found | None:
 _SHAPES = {"reshape", "keep", "drop"}
 
 
-def _flat(value: Value, start: Value) -> Found | None:
+def _flat(value: Value, _: Value) -> Found | None:
     """The axes of a sample as one; or axes of one entry that come and go."""
     if value.op not in _SHAPES:
         return None
@@ -320,7 +333,7 @@ def _flat(value: Value, start: Value) -> Found | None:
     if value.shape == x.shape:
         return x, []
     if len(x.shape) > 2 and value.shape == (rows, width):
-        return (x, [Flatten(x.shape[1:])]) if x is start else None
+        return x, [Flatten(x.shape[1:])]
     return None
 
 
