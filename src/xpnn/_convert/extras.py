@@ -7,6 +7,7 @@ from xpnn.errors import XpnnError
 
 EXTRAS = {
     "onnx_file": "onnx",
+    "onnx_operators": "onnx",
     "onnx_export": "onnx",
     "torch_program": "torch",
     "jax_function": "jax",
