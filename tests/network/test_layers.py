@@ -287,6 +287,7 @@ def test_under_jit_grad_and_vmap(kind, jax):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_under_torch_compile_and_grad(kind, torch):
+    torch.compiler.reset()  # each kind is a function of its own, of which there may be eight
     network = layered(kind, "float32")
     x = torch.asarray(samples(kind, rows(3, "float32")))
     compiled = torch.compile(network, backend="eager", fullgraph=True)
