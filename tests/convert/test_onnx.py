@@ -90,7 +90,8 @@ def model(
         one.name += f"_{i}" * (one.name in {n.name for n in nodes[:i]})
     tensors = [onnx.numpy_helper.from_array(a, n) for n, a in (constants or {}).items()]
     graph = helper.make_graph(nodes, "g", given, made, tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
 def node(op, inputs, outputs="y", **attributes):
