@@ -278,6 +278,19 @@ def test_small_numbers_are_not_left_out(op, number, kept):
     assert len(_loaded(after).layers) == 2
 
 
+def test_a_conversion_that_rounds_is_something():
+    """It may stand at the ends alone."""
+    narrow, wide = TensorProto.FLOAT16, TensorProto.FLOAT
+    nodes = [node("Cast", "x", "n", to=narrow), node("Relu", "n", "r"), node("Cast", "r", to=wide)]
+    with pytest.raises(xpnn.XpnnValueError, match="node /Cast: astype of what comes before it"):
+        _loaded(model(*nodes))
+    wider = [node("Cast", "x", "d", to=TensorProto.DOUBLE), node("Relu", "d", "r")]
+    (layer,) = _loaded(model(*wider, node("Cast", "r", to=wide))).layers
+    assert layer.activation == "relu"
+    entry = model(node("Cast", "x", "s", to=wide), node("Relu", "s"), dtype=TensorProto.DOUBLE)
+    assert len(_loaded(entry).layers) == 1
+
+
 def test_a_value_and_itself():
     (layer,) = _loaded(model(node("Add", "x x"))).layers
     assert layer.scale.tolist() == [2, 2, 2, 2]

@@ -133,7 +133,7 @@ def _cuts(value: Value) -> Iterator[tuple[Value, tuple[float, ...]]]:
             yield one, tuple(numbers)
         if one.op not in OF_ONE | OF_ROWS or one not in open_values:
             return
-        if one.op in OF_ROWS and not _is_of_rows(one):
+        if (one.op in OF_ROWS and not _is_of_rows(one)) or _narrows(one):
             return
         open_values.discard(one)
         for a in one.args:
@@ -237,6 +237,7 @@ def _values(name: str, options: tuple[tuple[str, Any], ...], x: Numbers) -> Numb
 
 
 def _product(value: Value, _: Value) -> Found | None:
+    """A product with a constant matrix."""
     if value.op != "matmul" or not value.args[1].is_constant or len(value.args[1].shape) != 2:
         return None
     return value.args[0], [Dense(value.args[1].array)]
@@ -290,6 +291,7 @@ def _batch_normalized(value: Value, _: Value) -> Found | None:
 
 
 def _normalized_rows(value: Value, _: Value) -> Found | None:
+    """Rows less their mean, divided by their deviation."""
     if value.op != "normalize":
         return None
     ones = np.ones(value.shape[-1], value.dtype)
@@ -297,6 +299,7 @@ def _normalized_rows(value: Value, _: Value) -> Found | None:
 
 
 def _prelu(value: Value, _: Value) -> Found | None:
+    """What is below 0 times one number a column."""
     slope = _columns(value.args[1], value) if value.op == "prelu" else None
     return None if slope is None else (value.args[0], [PReLU(slope)])
 
@@ -431,12 +434,22 @@ def _beside_nothing(layer: Layer) -> Any:
     return type(layer)(factor, shift)  # type: ignore[call-arg]
 
 
-def _transparent(value: Value, _: Value) -> Found | None:
-    """What changes nothing: a conversion to another floating dtype."""
-    floats = {"float16", "float32", "float64"}
-    if value.op == "astype" and value.dtype in floats and value.args[0].dtype in floats:
-        return value.args[0], []
-    return None
+def _narrows(value: Value) -> bool:
+    """Whether it is a conversion to a floating dtype of fewer digits, which rounds."""
+    if value.op != "astype" or not value.dtype.startswith("float"):
+        return False
+    given = np.dtype(value.args[0].dtype)
+    return given.kind == "f" and given.itemsize > np.dtype(value.dtype).itemsize
+
+
+def _transparent(value: Value, start: Value) -> Found | None:
+    """A conversion of floating values that rounds nothing: to a wider dtype; at the ends, that of the network."""
+    (x,) = value.args if value.op == "astype" else (value,)
+    if value is x or not (x.dtype.startswith("float") and value.dtype.startswith("float")):
+        return None
+    fine = not _narrows(value) or value.dtype == start.dtype
+    entry = x is start and value.dtype == "float32"
+    return (x, []) if fine or entry else None
 
 
 RULES: tuple[Callable[[Value, Value], Found | None], ...] = (

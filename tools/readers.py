@@ -1,0 +1,118 @@
+"""Writes docs/networks.md: what comes from where, and what goes out, from the tables of the readers and the rules.
+
+python tools/readers.py          # prints the page; needs onnx, torch and jax
+python tools/readers.py --write
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from xpnn._activations.table import RECORDS
+from xpnn._convert import (
+    jax_function,
+    onnx_export,
+    onnx_operators,
+    sklearn_estimator,
+    torch_program,
+)
+from xpnn._convert.graph import OPERATIONS
+from xpnn._convert.rules import RULES
+from xpnn._network.load import READERS
+
+PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
+
+TEXT = """\
+# Networks from elsewhere, and for others
+
+Written by `python tools/readers.py --write`, from the tables of the code.
+
+| from | how | what is read |
+| --- | --- | --- |
+| a model file of xpnn | `xpnn.load("mine.safetensors")` | docs/format.md |
+| an ONNX model, opset 7 to the newest | `xpnn.load("model.onnx", output=None)`; `pip install 'xpnn[onnx]'` | \
+{onnx} operators |
+| a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
+| a function of JAX, a module of Flax or Equinox | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
+| weights and biases | `Network.from_weights(weights, biases)` | |
+
+| to | how |
+| --- | --- |
+| a model file of xpnn | `network.save("mine.safetensors")` |
+| ONNX, opset {opset} | `network.to_onnx("model.onnx")` |
+
+Endings of files that `load` knows beside its own: {endings}.
+
+## One graph, one table of rules
+
+Each reader turns what it reads into the same graph: values made of values by {operations} operations of NumPy, and by the \
+{activations}
+activations of xpnn. What is constant in it is computed. From the output back to the input, a table of rules says what is a
+layer:
+
+{rules}
+
+**Functions are known by what they compute.** Between two values that depend on nothing else but numbers, whatever stands there is
+compared with every activation of the table, at numbers on either side of every kink and far from it: x * sigmoid(x), x / (1 + exp(-x))
+and `Swish` are all `silu`; a softmax written out in five operations is `softmax`. It must be the same to the last place that the
+numbers in it leave; a factor that is one unit in the last place from 1 stays a factor. An activation that is new in the table is
+known by that. A stable function takes the place of one that overflows: -log(1 + exp(-x)) is `log_sigmoid`.
+
+**What is kept.** Weights and their dtype, bit for bit. A batch normalization becomes two `Affine` layers, so that the bound holds for
+the ways in which frameworks compute it; `network.fold()` makes them part of a `Dense`. 1 - p beside p becomes softmax of (0, z), which
+has digits that 1 - p has lost. An output of one number a row is a column here.
+
+**What is refused** says so: the operation, the node that it stands in, and what is expected. What an output that was not asked for
+needs is left out. Nothing in a file runs, constants are computed up to a limit, and data beside an ONNX file is read from its own
+folder alone.
+
+## Operators of ONNX
+
+{onnx_names}
+
+Written: what of these the activations are, and Gemm, Mul, Add, LayerNormalization, PRelu, Flatten, Cast.
+
+## Operations of PyTorch
+
+{torch_names}
+
+## Primitives of JAX
+
+{jax_names}
+"""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as text, in lines of no more than 130 characters."""
+    lines = [""]
+    for name in sorted(names, key=str.lower):
+        if len(lines[-1]) + len(name) > 126:
+            lines.append("")
+        lines[-1] += f"`{name}` "
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def page() -> str:
+    """Return the page."""
+    return TEXT.format(
+        onnx=len(onnx_operators.OPERATORS),
+        torch=len(torch_program.OPERATIONS),
+        jax=len(jax_function.PRIMITIVES),
+        sklearn=", ".join(sklearn_estimator.ESTIMATORS),
+        opset=onnx_export.OPSET,
+        endings=", ".join(f"`{ending}`" for ending in READERS),
+        operations=len(OPERATIONS),
+        activations=len(RECORDS),
+        rules="\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in RULES),
+        onnx_names=listed(onnx_operators.OPERATORS),
+        torch_names=listed(torch_program.OPERATIONS),
+        jax_names=listed(jax_function.PRIMITIVES),
+    )
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        PAGE.write_text(page(), encoding="utf-8")
+    else:
+        print(page())
