@@ -64,6 +64,8 @@ def test_on_every_backend(backend):
 def test_formulas_are_known_by_what_they_compute(name, dtype):
     """Those of xpnn itself, operation by operation, as ndonnx writes them down."""
     ndx = pytest.importorskip("ndonnx")
+    if (name, dtype) == ("tanhshrink", "float64"):
+        pytest.skip("ndonnx writes cosh in float32, which is another function")
     x = ndx.argument(shape=("N", 4), dtype=getattr(ndx, dtype))
     model = ndx.build({"x": x}, {"y": RECORDS[name].function(x, xp=ndx)})
     (layer,) = _loaded(model).layers
@@ -306,6 +308,12 @@ BAD = {
     "made before it, got 'z'": model(node("Add", "x z"), node("Relu", "y", "z")),
     "two values named 'y'": model(node("Relu", "x"), node("Tanh", "x")),
     "node that makes the output 'y'": model(node("Relu", "x", "z")),
+    "rows of at most": model(node("Relu", "x"), shape=("N", 2**40)),
+    "and 8 axes": model(node("Relu", "x"), shape=("N", *[1] * 40)),
+    "Unsqueeze: expected different axes": model(
+        node("Unsqueeze", "x a"), constants={"a": np.int64([1, 1])}
+    ),
+    "node /PRelu: prelu of": model(node("PRelu", "x x")),
     "Loop is not among": model(node("Loop", "x x x")),
     "If is not among": model(node("If", "x")),
     "node /Add: ": model(node("Add", "x b"), constants={"b": np.zeros((5, 9), "float32")}),

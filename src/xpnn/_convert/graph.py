@@ -17,6 +17,8 @@ from xpnn.errors import XpnnError, XpnnValueError
 
 ROWS = (97, 101, 103, 107)
 """Numbers of rows to try, until one is that of no other axis."""
+_MOST_AXES = 8
+"""Of a sample."""
 MOST = 2**25
 """Numbers in what an operation makes of some rows, and in all that is computed of constants together."""
 
@@ -117,6 +119,13 @@ def operation(name: str) -> Callable[..., Any]:
     return OPERATIONS[name] if name in OPERATIONS else RECORDS[name].function
 
 
+REFUSALS = (
+    *(ArithmeticError, IndexError, KeyError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""How NumPy, and a reader, refuse what does not fit."""
+
+
 class Graph:
     """Values that are made of one input, of so many rows."""
 
@@ -143,6 +152,11 @@ class Graph:
 
     def input(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
         """Return the input, of rows of this shape."""
+        if len(shape) > _MOST_AXES or self.rows * math.prod(shape) > MOST:
+            raise XpnnValueError(
+                f"expected rows of at most {MOST // self.rows} numbers and {_MOST_AXES} axes, got an "
+                f"input of shape {shape[: _MOST_AXES + 1]}"
+            )
         self.lengths.update(shape)
         return self._add("input", (), {}, _zeros((self.rows, *shape), dtype), name, keep=False)
 
@@ -170,12 +184,12 @@ class Graph:
             return args[0].args[0]
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
         if key not in self._known:
-            given = [_zeros(a.shape, a.dtype) if a.array is None else a.array for a in args]
             try:
+                given = [_zeros(a.shape, a.dtype) if a.array is None else a.array for a in args]
                 _check_size(op, given, options)
                 with np.errstate(all="ignore"):
                     found = np.asarray(operation(op)(*given, **options))
-            except (ArithmeticError, IndexError, MemoryError, TypeError, ValueError) as error:
+            except REFUSALS as error:
                 if isinstance(error, XpnnError):
                     raise
                 return self.refused(str(error), where)
@@ -268,7 +282,8 @@ def _until(value: Value, given: dict[Value, Numbers]) -> Iterator[Value]:
 
 def number(array: Numbers) -> float:
     """Return a constant of one entry as people write it: 0.01 for its neighbour in float32."""
-    return float(str(array.reshape(())))
+    one = array.reshape(())
+    return float(str(one)) if array.dtype.kind == "f" else float(one)
 
 
 def _wide(array: Numbers) -> Numbers:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from xpnn._convert.graph import Graph, Value, of_any_rows
+from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows
 from xpnn._convert.rules import layers_of
 from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -253,6 +253,6 @@ def _results(graph: Graph, equation: Any, inputs: Sequence[Value]) -> Sequence[V
     shape = tuple(equation.outvars[0].aval.shape)
     try:
         made = PRIMITIVES[name](_Equation(graph, where, inputs, params, shape))
-    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+    except REFUSALS as error:
         return [graph.refused(str(error), where)] * count
     return [made] if isinstance(made, Value) else made

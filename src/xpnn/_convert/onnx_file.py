@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from xpnn._convert.graph import Graph, Numbers, Value, of_any_rows
+from xpnn._convert.graph import REFUSALS, Graph, Numbers, Value, of_any_rows
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
 from xpnn._convert.rules import layers_of
 from xpnn._network.layers.layer import Layer
@@ -78,18 +78,26 @@ def _input(given: Any, graph: Graph, values: dict[str, Value]) -> tuple[Value, i
         raise XpnnValueError(f"expected one input, got {names}")
     (one,) = inputs
     tensor = one.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type) if tensor.elem_type else None
+    dtype = _dtype(tensor.elem_type)
     dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
     unknown = not dims or any(n is None or n < 1 for n in dims[1:])
-    if dtype is None or np.dtype(dtype).name not in FLOATS or unknown or len(dims) < 2:
+    if dtype is None or dtype.name not in FLOATS or unknown or len(dims) < 2:
         shown = ", ".join("?" if n is None else str(n) for n in dims)
         raise XpnnValueError(
             f"expected an input of floating rows, (rows, n), got {one.name!r} of shape ({shown}) and "
             f"dtype {dtype}"
         )
-    value = graph.input(one.name, tuple(int(n or 0) for n in dims[1:]), np.dtype(dtype).name)
+    value = graph.input(one.name, tuple(int(n or 0) for n in dims[1:]), dtype.name)
     _keep(values, one.name, value)
     return value, dims[0] or None
+
+
+def _dtype(kind: int) -> np.dtype[Any] | None:
+    """Return what NumPy has for a data type of ONNX; None if it is none."""
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _outputs(node: Any, where: str, context: Context, values: dict[str, Value]) -> Sequence[Value]:
@@ -111,7 +119,7 @@ def _outputs(node: Any, where: str, context: Context, values: dict[str, Value]) 
     try:
         attributes = {a.name: _attribute(a, context.folder) for a in node.attribute}
         made = OPERATORS[name](Node(context, where, inputs, attributes, count))
-    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+    except REFUSALS as error:
         return [refused(f"{name}: {error}", where)] * count
     return [made] if isinstance(made, Value) else made
 
@@ -136,11 +144,8 @@ _TAKEN = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "u
 def _array(tensor: Any, folder: Path) -> Numbers:
     """Return the numbers of a tensor, which stand in the file or beside it."""
     where = f"tensor {tensor.name!r}"
-    try:
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
-    except (KeyError, TypeError, ValueError):
-        dtype = np.dtype(object)
-    if dtype.name not in _TAKEN:
+    dtype = _dtype(tensor.data_type)
+    if dtype is None or dtype.name not in _TAKEN:
         raise XpnnValueError(f"{where}: expected numbers, got data type {tensor.data_type}")
     shape = tuple(tensor.dims)
     if any(n < 0 for n in shape):

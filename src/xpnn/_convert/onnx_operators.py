@@ -237,6 +237,8 @@ def _unsqueeze(node: Node) -> Made:
     count = len(x.shape) + len(axes)
     rest = iter(x.shape)
     places = {a % count for a in axes}
+    if len(places) < len(axes):
+        raise XpnnValueError(f"expected different axes, got {axes}")
     return node.make(
         "reshape", x, shape=tuple(1 if i in places else next(rest) for i in range(count))
     )

@@ -155,7 +155,7 @@ def _is_of_rows(value: Value) -> bool:
 
 def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> list[Layer] | None:
     """Return the activation or normalization that gives a value of an earlier one; None if none does."""
-    if value.shape != cut.shape:
+    if value.shape != cut.shape or 0 in value.shape:
         return None
     width = value.shape[-1] if value.shape else 1
     x = _probes(numbers, width)
@@ -245,9 +245,9 @@ def _product(value: Value, _: Value) -> Found | None:
 
 def _columns(constant: Value, value: Value) -> Numbers | None:
     """Return a constant as one number a column; None if it is more."""
-    array = constant.array
-    assert array is not None  # noqa: S101 -- it is constant
-    sample = value.shape[1:]
+    array, sample = constant.array, value.shape[1:]
+    if array is None:
+        return None
     if array.size != 1 and array.shape not in {sample, (1, *sample)}:
         return None
     return np.broadcast_to(array.reshape(-1).astype(value.dtype), (math.prod(sample),))

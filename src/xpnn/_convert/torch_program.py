@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from xpnn._convert.graph import Graph, Value, of_any_rows
+from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows
 from xpnn._convert.rules import layers_of
 from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -424,6 +424,6 @@ def _value_of(node: Any, graph: Graph, values: dict[str, Any]) -> Any:
         return graph.refused(f"{name} is not among the operations that xpnn has: {known}", where)
     try:
         made = OPERATIONS[name](_Call(graph, where, given))
-    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+    except REFUSALS as error:
         return graph.refused(f"{name}: {error}", where)
     return made
