@@ -286,6 +286,9 @@ def test_a_conversion_that_rounds_is_something():
     nodes = [node("Cast", "x", "n", to=narrow), node("Relu", "n", "r"), node("Cast", "r", to=wide)]
     with pytest.raises(xpnn.XpnnValueError, match="node /Cast: astype of what comes before it"):
         _loaded(model(*nodes))
+    whole = [node("Cast", "x", "n", to=TensorProto.INT64), node("Cast", "n", to=wide)]
+    with pytest.raises(xpnn.XpnnValueError, match="astype of what comes before it"):
+        _loaded(model(*whole))
     wider = [node("Cast", "x", "d", to=TensorProto.DOUBLE), node("Relu", "d", "r")]
     (layer,) = _loaded(model(*wider, node("Cast", "r", to=wide))).layers
     assert layer.activation == "relu"

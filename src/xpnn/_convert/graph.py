@@ -6,7 +6,7 @@ axis has, so that it tells rows from the rest.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,8 +245,11 @@ def _check_size(op: str, given: list[Numbers], options: dict[str, Any]) -> None:
         raise XpnnValueError(f"expected at most {MOST} numbers in one array, got {size} of {op}")
 
 
-def values_below(value: Value) -> Iterator[Value]:
-    """Yield the values that one is made of and that are not constant, the latest first; itself among them."""
+def values_below(value: Value, until: Collection[Value] = ()) -> Iterator[Value]:
+    """Yield the values that one is made of and that are not constant, the latest first; itself among them.
+
+    What those in `until` are made of is left out.
+    """
     waiting, seen = {value.number: value}, set()
     while waiting:
         number = max(waiting)
@@ -254,30 +257,21 @@ def values_below(value: Value) -> Iterator[Value]:
         if number not in seen:
             seen.add(number)
             yield one
-            waiting |= {a.number: a for a in one.args if not a.is_constant}
+            if one not in until:
+                waiting |= {a.number: a for a in one.args if not a.is_constant}
 
 
 def evaluated(value: Value, given: dict[Value, Numbers]) -> Numbers:
     """Return a value where others are given, in binary64 and with constants in it."""
     found = dict(given)
-    for one in reversed([v for v in _until(value, given) if v not in given]):
+    for one in reversed([v for v in values_below(value, given) if v not in given]):
         args = [found[a] if a.array is None else _wide(a.array) for a in one.args]
-        options = {**one.options, **({"dtype": "float64"} if one.op == "astype" else {})}
+        options = dict(one.options)
+        if one.op == "astype" and one.dtype.startswith("float"):
+            options["dtype"] = "float64"
         with np.errstate(all="ignore"):
             found[one] = operation(one.op)(*args, **options)
     return found[value]
-
-
-def _until(value: Value, given: dict[Value, Numbers]) -> Iterator[Value]:
-    waiting, seen = {value.number: value}, set()
-    while waiting:
-        number = max(waiting)
-        one = waiting.pop(number)
-        if number not in seen:
-            seen.add(number)
-            yield one
-            if one not in given:
-                waiting |= {a.number: a for a in one.args if not a.is_constant}
 
 
 def number(array: Numbers) -> float:
