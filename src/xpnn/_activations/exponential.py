@@ -65,7 +65,7 @@ def elu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
 
 _SELU = "1.0507009873554804934193349852946", "1.6732632423543772848170429916717"
 """The scale and the alpha with which mean 0 and variance 1 are a fixed point."""
-_SCALE, _ALPHA = map(float, _SELU)
+SELU_SCALE, SELU_ALPHA = map(float, _SELU)
 
 
 def _exact_selu(mp: Any, x: Exact) -> Exact:
@@ -74,7 +74,7 @@ def _exact_selu(mp: Any, x: Exact) -> Exact:
 
 
 def _selu_slope(lower: Array, upper: Array, xp: Namespace) -> Array:
-    return _SCALE * _elu_slope(lower, upper, xp, alpha=_ALPHA)
+    return SELU_SCALE * _elu_slope(lower, upper, xp, alpha=SELU_ALPHA)
 
 
 @record(
@@ -113,7 +113,7 @@ def selu(x: Array, /, *, xp: Namespace = None) -> Array:
     >>> xpnn.selu(np.asarray([-2.0, 0.0, 2.0]))
     array([-1.52016647,  0.        ,  2.10140197])
     """
-    return _SCALE * elu(x, alpha=_ALPHA, xp=xp)
+    return SELU_SCALE * elu(x, alpha=SELU_ALPHA, xp=xp)
 
 
 def _celu_slope(lower: Array, upper: Array, xp: Namespace, *, alpha: float) -> Array:

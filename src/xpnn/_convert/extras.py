@@ -20,8 +20,6 @@ def needing(file: str) -> Any:
     try:
         return importlib.import_module(f"xpnn._convert.{file}")
     except ModuleNotFoundError as error:
-        if file not in EXTRAS:
-            raise
         extra = EXTRAS[file]
         raise XpnnError(
             f"{extra} needs the package {error.name}; get it with: pip install 'xpnn[{extra}]'"

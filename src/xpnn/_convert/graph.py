@@ -5,8 +5,9 @@ of it. There are rows in the first axis of all that is not constant, as many as 
 axis has, so that it tells rows from the rest.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
             np.multiply,
             np.divide,
             np.negative,
-            np.abs,
             np.exp,
             np.log,
             np.log1p,
@@ -173,6 +173,13 @@ class Graph:
         """Return what nobody may ask for, which the words say of its node."""
         return Value(0, "refused", (), {"words": words}, (), "", None, where)
 
+    def take(self, x: Value, indices: Iterable[int], axis: int, where: str) -> Value:
+        """Return some of the entries along an axis; the value itself where they are all of them."""
+        axis, chosen = axis % len(x.shape), tuple(int(i) for i in indices)
+        if chosen == tuple(range(x.shape[axis])):
+            return x
+        return self.make("take", x, indices=chosen, axis=axis, where=where)
+
     def make(self, op: str, *args: Value, where: str, **options: Any) -> Value:
         """Return what an operation gives of values."""
         for a in args:
@@ -221,6 +228,12 @@ def _last_axis(
     if given == (*asked, 1):
         return "drop", {}
     return ("keep", {}) if asked == (*given, 1) else ("reshape", {"shape": asked})
+
+
+def pieces(lengths: Iterable[int]) -> list[range]:
+    """Return the indices of parts of these lengths, one after the other."""
+    ends = [0, *itertools.accumulate(lengths)]
+    return [range(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Numbers:

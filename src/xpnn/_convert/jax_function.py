@@ -1,13 +1,12 @@
 """Functions of JAX, and the modules of Flax and Equinox that are some: the primitives of a jaxpr as values of a graph."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows
+from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows, pieces
 from xpnn._convert.rules import layers_of
 from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -107,21 +106,14 @@ def _sliced(one: _Equation) -> Made:
     for axis, (start, end, step) in enumerate(
         zip(one.params["start_indices"], one.params["limit_indices"], strides, strict=True)
     ):
-        x = _taken(one, x, range(start, end, step), axis)
+        x = one.graph.take(x, range(start, end, step), axis, one.where)
     return x
-
-
-def _taken(one: _Equation, x: Value, indices: Sequence[int], axis: int) -> Value:
-    chosen = tuple(int(i) for i in indices)
-    if chosen == tuple(range(x.shape[axis])):
-        return x
-    return one.make("take", x, indices=chosen, axis=axis)
 
 
 def _split(one: _Equation) -> Made:
     (x,), axis = one.given, one.params["axis"]
-    ends = np.cumsum([0, *one.params["sizes"]]).tolist()
-    return [_taken(one, x, range(a, b), axis) for a, b in itertools.pairwise(ends)]
+    parts = pieces(one.params["sizes"])
+    return [one.graph.take(x, part, axis, one.where) for part in parts]
 
 
 def _converted(one: _Equation) -> Made:

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper
 
 from xpnn._activations.activation import Activation
+from xpnn._activations.exponential import SELU_ALPHA, SELU_SCALE
 from xpnn._arrays.dtypes import computing_float, promote
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
@@ -144,7 +145,7 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
     "softplus": lambda by, x, beta, threshold: by.softplus(x, beta, threshold),
     "softsign": lambda by, x: by.node("Div", x, by.by("Add", by.node("Abs", x), 1.0)),
     "elu": lambda by, x, alpha: by.exponential(x, alpha),
-    "selu": lambda by, x: by.by("Mul", by.exponential(x, 1.6732632423543772), 1.0507009873554805),
+    "selu": lambda by, x: by.by("Mul", by.exponential(x, SELU_ALPHA), SELU_SCALE),
     "celu": lambda by, x, alpha: by.exponential(x, alpha, alpha),
     "exp": _operator("Exp"),
     "gelu": lambda by, x, approximate: by.node("Gelu", x, approximate=approximate),

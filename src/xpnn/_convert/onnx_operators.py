@@ -1,15 +1,15 @@
 """The operators of ONNX, each in operations of a graph: one table."""
 
-import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 
-from xpnn._convert.graph import Graph, Value
+from xpnn._activations.exponential import SELU_ALPHA, SELU_SCALE
+from xpnn._convert.graph import Graph, Value, pieces
 from xpnn.errors import XpnnValueError
 
 Made = Value | Sequence[Value]
@@ -45,6 +45,10 @@ class Node(NamedTuple):
 
     def make(self, op: str, *args: Value, **options: Any) -> Value:
         return self.graph.make(op, *args, where=self.where, **options)
+
+    def take(self, x: Value, indices: Iterable[int], axis: int) -> Value:
+        """Return some of the entries along an axis."""
+        return self.graph.take(x, indices, axis, self.where)
 
     def number(self, number: float, like: Value) -> Value:
         dtype = like.dtype if like.dtype in FLOATS else "float32"
@@ -131,8 +135,8 @@ def _hard_sigmoid(node: Node) -> Made:
 
 def _selu(node: Node) -> Made:
     x = node.input(0)
-    y = node.make("elu", x, alpha=float(node.attribute("alpha", 1.6732632423543772)))
-    return node.make("multiply", y, node.number(node.attribute("gamma", 1.0507009873554805), x))
+    y = node.make("elu", x, alpha=node.attribute("alpha", SELU_ALPHA))
+    return node.make("multiply", y, node.number(node.attribute("gamma", SELU_SCALE), x))
 
 
 def _thresholded(node: Node) -> Made:
@@ -258,21 +262,13 @@ def _concat(node: Node) -> Made:
     return node.make("concat", *(a for a in node.inputs if a is not None), axis=axis)
 
 
-def _taken(node: Node, x: Value, indices: Sequence[int], axis: int) -> Value:
-    axis, indices = axis % len(x.shape), tuple(int(i) for i in indices)
-    if indices == tuple(range(x.shape[axis])):
-        return x
-    return node.make("take", x, indices=indices, axis=axis)
-
-
 def _split(node: Node) -> Made:
     x, axis = node.input(0), node.attribute("axis", 0)
     lengths, n = node.integers(1, "split"), x.shape[axis]
     if lengths is None:
         each = -(-n // node.outputs)
         lengths = [max(min(each, n - i * each), 0) for i in range(node.outputs)]
-    starts = np.cumsum([0, *lengths])
-    return [_taken(node, x, range(a, b), axis) for a, b in itertools.pairwise(starts)]
+    return [node.take(x, part, axis) for part in pieces(lengths)]
 
 
 def _slice(node: Node) -> Made:
@@ -284,7 +280,7 @@ def _slice(node: Node) -> Made:
         indices = range(x.shape[axis])[
             slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
         ]
-        x = _taken(node, x, indices, axis)
+        x = node.take(x, indices, axis)
     return x
 
 
@@ -292,7 +288,7 @@ def _gather(node: Node) -> Made:
     x, axis, given = node.input(0), node.attribute("axis", 0), node.input(1)
     if given.array is None:
         raise XpnnValueError("expected constant indices")
-    y = _taken(node, x, given.array.reshape(-1).tolist(), axis)
+    y = node.take(x, given.array.reshape(-1).tolist(), axis)
     axis = axis % len(x.shape)
     return node.make(
         "reshape", y, shape=(*x.shape[:axis], *given.array.shape, *x.shape[axis + 1 :])

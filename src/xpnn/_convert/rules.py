@@ -7,7 +7,6 @@ the same. So x * sigmoid(x) is silu, whichever way an exporter takes it apart, a
 table is known as well.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,39 +14,32 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._activations.activation import Activation
-from xpnn._activations.table import RECORDS
-from xpnn._arrays.arguments import Choice, Number, options_of
-from xpnn._convert.graph import OF_ONE, OF_ROWS, Numbers, Value, evaluated, number, values_below
+from xpnn._convert.functions import Found, named, narrows
+from xpnn._convert.graph import Numbers, Value, values_below
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
 from xpnn._network.layers.layer import Layer
-from xpnn._network.layers.normalization import LayerNorm, normalized
+from xpnn._network.layers.normalization import LayerNorm
 from xpnn._network.layers.prelu import PReLU
 from xpnn._network.layers.residual import Residual
 from xpnn.errors import XpnnValueError
 
-Found = tuple[Value, list[Layer]]
-"""The value that a rule goes back to, and the layers from there."""
-
-_LONGEST = 150
-"""Values that one function may be made of."""
-_MOST_NUMBERS = 8
-"""Numbers in a function that an option may be; formulas with more are of polynomials, not of options."""
-_NEAR = {"float64": 1e-13, "float32": 5e-8, "float16": 3e-4}
-"""How near a function's results are to those of an activation, in parts of |x| + |y|: as its numbers are rounded.
-
-A factor that is one unit in the last place from 1 is another function.
-"""
-_ROUNDED = 1e-14
-"""What binary64 leaves of sums that are 0."""
-
 
 def layers_of(value: Value, start: Value) -> list[Layer]:
     """Return the layers that make a value of an earlier one; XpnnValueError names what is none."""
+    try:
+        layers = _between_ends(value, start)
+    except RecursionError:
+        raise XpnnValueError(
+            "expected fewer sums of a value and what is made of it inside of each other"
+        ) from None
+    return layers or [Affine(np.ones(math.prod(value.shape[1:]), value.dtype))]
+
+
+def _between_ends(value: Value, start: Value) -> list[Layer]:
     *_, (_, layers) = trail(value, start)
-    return joined(layers) or [Affine(np.ones(value.shape[-1], value.dtype))]
+    return joined(layers)
 
 
 def trail(value: Value, start: Value) -> Iterator[Found]:
@@ -92,12 +84,14 @@ def joined(layers: Sequence[Layer]) -> list[Layer]:
 def _with(last: Layer, layer: Affine) -> Layer | None:
     """Return a layer that ends in what comes after it, where the steps stay the same."""
     shift, activation = layer.shift, layer.activation
-    if layer.scale is not None and not isinstance(last, LayerNorm):
+    if layer.rounded is not None or (layer.scale is not None and not isinstance(last, LayerNorm)):
         return None
     if isinstance(last, Dense) and (shift is None or last.bias is None):
-        return Dense(last.weight, last.bias if shift is None else shift, activation)
+        bias = last.bias if shift is None else shift
+        return Dense(last.weight, bias, activation, rounded=last.rounded)
     if isinstance(last, Affine) and (shift is None or last.shift is None):
-        return Affine(last.scale, last.shift if shift is None else shift, activation=activation)
+        shift = last.shift if shift is None else shift
+        return Affine(last.scale, shift, activation=activation, rounded=last.rounded)
     if isinstance(last, LayerNorm) and activation == "identity" and last.bias is None:
         ones = bool(np.all(np.asarray(last.weight) == 1))
         if layer.scale is None or ones:
@@ -105,132 +99,6 @@ def _with(last: Layer, layer: Affine) -> Layer | None:
                 last.weight if layer.scale is None else layer.scale, shift, last.epsilon
             )
     return None
-
-
-# Functions of one value, known by their results
-
-
-def _named(value: Value, _: Value) -> Found | None:
-    """A function of an earlier value alone, the longest that has a name."""
-    if value.op not in OF_ONE | OF_ROWS:
-        return None
-    for cut, numbers in reversed(list(_cuts(value))):
-        layers = _layers_between(value, cut, numbers)
-        if layers is not None:
-            return cut, layers
-    return None
-
-
-def _cuts(value: Value) -> Iterator[tuple[Value, tuple[float, ...]]]:
-    """Yield the values of which alone, and of numbers, one is made element by element or row by row.
-
-    The nearest first, each with the numbers that are in between.
-    """
-    open_values, numbers = {value}, dict[float, None]()
-    below = itertools.islice(values_below(value), _LONGEST)
-    for one in below:
-        if len(open_values) == 1 and one is not value and one in open_values:
-            yield one, tuple(numbers)
-        if one.op not in OF_ONE | OF_ROWS or one not in open_values:
-            return
-        if (one.op in OF_ROWS and not _is_of_rows(one)) or _narrows(one):
-            return
-        open_values.discard(one)
-        for a in one.args:
-            if a.array is None:
-                open_values.add(a)
-            elif a.array.size == 1:
-                numbers[number(a.array)] = None
-            else:
-                return
-        numbers |= dict.fromkeys(v for v in one.options.values() if isinstance(v, float))
-
-
-def _is_of_rows(value: Value) -> bool:
-    if value.op in {"drop", "keep"}:
-        return True
-    axis = value.options.get("axis", -1)
-    return len(value.shape) == 2 and axis in (-1, 1, (-1,), (1,))
-
-
-def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> list[Layer] | None:
-    """Return the activation or normalization that gives a value of an earlier one; None if none does."""
-    if value.shape != cut.shape or 0 in value.shape:
-        return None
-    width = value.shape[-1] if value.shape else 1
-    x = _probes(numbers, width)
-    try:
-        y = np.asarray(evaluated(value, {cut: x}))
-    except (TypeError, ValueError):
-        return None
-    if y.dtype != np.float64 or y.shape != x.shape:
-        return None
-    near = _NEAR.get(value.dtype, 0.0)
-    rows = any(one.op in OF_ROWS for one in _between(value, cut))
-    for name, options in _candidates(numbers, of_rows=rows):
-        if _alike(y, _values(name, options, x), x, near):
-            activation = str(Activation(name, dict(options)))
-            return [] if name == "identity" else [Affine(activation=activation)]
-    if rows and width > 1:
-        for epsilon in numbers:
-            if epsilon >= 0 and _alike(y, normalized(x, epsilon, np), x, near):
-                return [LayerNorm(np.ones(width, value.dtype), epsilon=epsilon)]
-    return None
-
-
-def _between(value: Value, cut: Value) -> Iterator[Value]:
-    return itertools.takewhile(lambda one: one is not cut, values_below(value))
-
-
-@functools.lru_cache(maxsize=64)
-def _probes(numbers: tuple[float, ...], width: int) -> Numbers:
-    """Return rows of numbers at which functions are told apart: everywhere, and beside the kinks."""
-    kinks = np.asarray([0.0, *numbers, *(-n for n in numbers)])
-    kinks = kinks[np.abs(kinks) < 1e3]
-    beside = [kinks, *(kinks + d for d in (1e-3, -1e-3, 0.3, -0.3))]
-    spread = np.linspace(-40, 40, 801), np.random.default_rng(0).normal(size=400) * 3
-    every = np.concatenate([*beside, *spread])
-    order = np.random.default_rng(1).permutation(every.size)
-    return np.resize(every[order], (max(-(-every.size // width), 8), width))
-
-
-def _alike(y: Numbers, z: Numbers, x: Numbers, near: float) -> bool:
-    """Whether results are the same where both are finite, and where a plain formula does not overflow."""
-    finite = np.isfinite(y) & np.isfinite(z)
-    if not bool(np.all(finite[np.abs(x) < 20])):
-        return False
-    near_enough = np.abs(y - z) <= near * (np.abs(x) + np.abs(z)) + _ROUNDED
-    return bool(np.all(near_enough[finite]))
-
-
-def _candidates(
-    numbers: tuple[float, ...], *, of_rows: bool
-) -> Iterator[tuple[str, tuple[tuple[str, Any], ...]]]:
-    """Yield activations, and the options that the numbers in a function may be: the fewest first."""
-    numbers = numbers if len(numbers) <= _MOST_NUMBERS else ()
-    for name, record in RECORDS.items():
-        if record.of_rows == of_rows:
-            choices = []
-            for option, known in options_of(name).items():
-                kind = known.kind
-                fit: list[Any] = [known.default]
-                if isinstance(kind, Number):
-                    fit += [v for v in numbers if kind.allows(v)]
-                elif isinstance(kind, Choice):
-                    fit += kind.names
-                choices.append([(option, v) for v in dict.fromkeys(fit)])
-            yield from ((name, options) for options in itertools.product(*choices))
-
-
-@functools.lru_cache(maxsize=512)
-def _cached(name: str, options: tuple[tuple[str, Any], ...], x: bytes, width: int) -> Numbers:
-    rows = np.frombuffer(x).reshape(-1, width)
-    found: Numbers = RECORDS[name].function(rows, **dict(options))
-    return found
-
-
-def _values(name: str, options: tuple[tuple[str, Any], ...], x: Numbers) -> Numbers:
-    return _cached(name, options, x.tobytes(), x.shape[-1])
 
 
 # Products, sums and scales
@@ -314,7 +182,7 @@ def _residual(value: Value, _: Value) -> Found | None:
     later = itertools.takewhile(lambda v: v.number >= a.number, values_below(b))
     if a.shape != b.shape or not any(v is a for v in later):
         return None
-    return a, [Residual(tuple(layers_of(b, a)))]
+    return a, [Residual(tuple(_between_ends(b, a)))]
 
 
 # Axes
@@ -380,21 +248,28 @@ def _beside(value: Value, start: Value) -> Found | None:
     two = _two_classes(value, start)
     if two is not None:
         return two
-    trails = [dict(trail(a, start)) for a in value.args]
-    meet = next((v for v in trails[0] if all(v in other for other in trails[1:])), None)
-    heads = [] if meet is None else [joined(found[meet]) for found in trails]
+    meet, chains = _meeting(value.args, start)
+    heads = list(map(joined, chains))
     dense = [h[0] for h in heads if len(h) == 1 and isinstance(h[0], Dense)]
     same = {layer.activation for layer in dense}
-    if (
-        meet is None
-        or len(dense) < len(trails)
-        or len(same) > 1
-        or dense[0].activate.record.of_rows
-    ):
+    if len(dense) < len(chains) or len(same) > 1 or dense[0].activate.record.of_rows:
         return None
     biases = [np.zeros(h.weight.shape[1], value.dtype) if h.bias is None else h.bias for h in dense]
     weight = np.concatenate([h.weight for h in dense], axis=1)
     return meet, [Dense(weight, np.concatenate(biases), same.pop())]
+
+
+def _meeting(values: Sequence[Value], start: Value) -> tuple[Value, list[list[Layer]]]:
+    """Return the last value that all are made of, and the layers from it to each.
+
+    Whatever is latest goes one step back, so that nothing behind that value is looked at.
+    """
+    trails = [trail(value, start) for value in values]
+    at = [next(one) for one in trails]
+    while len({value.number for value, _ in at}) > 1:
+        latest = max(range(len(at)), key=lambda i: at[i][0].number)
+        at[latest] = next(trails[latest])
+    return at[0][0], [layers for _, layers in at]
 
 
 def _two_classes(value: Value, start: Value) -> Found | None:
@@ -411,8 +286,8 @@ def _two_classes(value: Value, start: Value) -> Found | None:
         return None
     if not isinstance(one, Affine) or one.shift is None or one.shift.tolist() != [1.0]:
         return None
-    *first, last = [_beside_nothing(layer) for layer in layers]
-    return found[0], [*first, type(last)(*_numbers_of(last), activation="softmax")]
+    *first, last = layers
+    return found[0], [*map(_beside_nothing, first), _beside_nothing(last, "softmax")]
 
 
 def _numbers_of(layer: Any) -> tuple[Numbers | None, Numbers | None]:
@@ -422,24 +297,17 @@ def _numbers_of(layer: Any) -> tuple[Numbers | None, Numbers | None]:
     return layer.scale, layer.shift
 
 
-def _beside_nothing(layer: Layer) -> Any:
+def _beside_nothing(layer: Any, activation: str = "identity") -> Layer:
     """Return a layer of one column with a column of zeros before it."""
     factor, shift = _numbers_of(layer)
     if isinstance(layer, Dense) and factor is not None:
         shift = np.zeros(1, factor.dtype) if shift is None else shift
-        factor = np.concatenate([0 * factor, factor], axis=1)
+        factor = np.concatenate([np.zeros_like(factor), factor], axis=1)
     elif factor is not None:
-        factor = np.concatenate([0 * factor + 1, factor])
-    shift = None if shift is None else np.concatenate([0 * shift, shift])
-    return type(layer)(factor, shift)  # type: ignore[call-arg]
-
-
-def _narrows(value: Value) -> bool:
-    """Whether it is a conversion to a floating dtype of fewer digits, which rounds."""
-    if value.op != "astype" or not value.dtype.startswith("float"):
-        return False
-    given = np.dtype(value.args[0].dtype)
-    return given.kind == "f" and given.itemsize > np.dtype(value.dtype).itemsize
+        factor = np.concatenate([np.ones_like(factor), factor])
+    shift = None if shift is None else np.concatenate([np.zeros_like(shift), shift])
+    made: Layer = type(layer)(factor, shift, activation=activation, rounded=layer.rounded)
+    return made
 
 
 def _transparent(value: Value, start: Value) -> Found | None:
@@ -447,13 +315,13 @@ def _transparent(value: Value, start: Value) -> Found | None:
     (x,) = value.args if value.op == "astype" else (value,)
     if value is x or not (x.dtype.startswith("float") and value.dtype.startswith("float")):
         return None
-    fine = not _narrows(value) or value.dtype == start.dtype
+    fine = not narrows(value) or value.dtype == start.dtype
     entry = x is start and value.dtype == "float32"
     return (x, []) if fine or entry else None
 
 
 RULES: tuple[Callable[[Value, Value], Found | None], ...] = (
-    *(_transparent, _named, _product, _scaled, _batch_normalized, _normalized_rows, _prelu),
+    *(_transparent, named, _product, _scaled, _batch_normalized, _normalized_rows, _prelu),
     *(_residual, _flat, _taken, _beside),
 )
 """In the order in which they are tried."""

@@ -1,14 +1,13 @@
 """Modules of PyTorch, through torch.export: the operations of ATen as values of a graph."""
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows
+from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows, pieces
 from xpnn._convert.rules import layers_of
 from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -25,6 +24,10 @@ class _Call(NamedTuple):
 
     def make(self, op: str, *args: Value, **options: Any) -> Value:
         return self.graph.make(op, *args, where=self.where, **options)
+
+    def take(self, indices: Iterable[int], axis: int) -> Value:
+        """Return some of the entries of the tensor along an axis."""
+        return self.graph.take(self.x, indices, axis, self.where)
 
     def value(self, name: str, like: Value | None = None) -> Value:
         """Return an argument as a value: a number in the dtype of another one."""
@@ -192,24 +195,17 @@ def _transposed(call: _Call) -> Made:
     return call.make("transpose", call.x, axes=tuple(axes))
 
 
-def _taken(call: _Call, indices: Sequence[int], axis: int) -> Value:
-    axis, chosen = axis % len(call.x.shape), tuple(int(i) for i in indices)
-    if chosen == tuple(range(call.x.shape[axis])):
-        return call.x
-    return call.make("take", call.x, indices=chosen, axis=axis)
-
-
 def _selected(call: _Call) -> Made:
     index = call.value("index").array
     if index is None:
         raise XpnnValueError("expected constant indices")
-    return _taken(call, index.reshape(-1).tolist(), call.given["dim"])
+    return call.take(index.reshape(-1).tolist(), call.given["dim"])
 
 
 def _sliced(call: _Call) -> Made:
     axis, n = call.given.get("dim", 0), call.x.shape[call.given.get("dim", 0)]
     start, end, step = (call.given.get(name) for name in ("start", "end", "step"))
-    return _taken(call, range(n)[slice(start, end, step)], axis)
+    return call.take(range(n)[slice(start, end, step)], axis)
 
 
 def _chunks(call: _Call) -> Made:
@@ -219,8 +215,7 @@ def _chunks(call: _Call) -> Made:
         sizes = -(-n // call.given["chunks"])
     if isinstance(sizes, int):
         sizes = [min(sizes, n - i) for i in range(0, n, sizes)]
-    ends = np.cumsum([0, *sizes]).tolist()
-    return [_taken(call, range(a, b), axis) for a, b in itertools.pairwise(ends)]
+    return [call.take(part, axis) for part in pieces(sizes)]
 
 
 def _concat(call: _Call) -> Made:

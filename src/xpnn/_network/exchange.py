@@ -1,19 +1,25 @@
 """Networks to and from the programs of others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Self
 
 from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
 from xpnn._files.model_file import replacing
-from xpnn._network.layers.layer import Layers
+from xpnn._network.layers.layer import Layer, Layers
 
 
 class Exchange:
     """What a network has for others."""
 
     layers: Layers
+
+    @classmethod
+    def _of(cls, layers: Sequence[Layer], classes: Sequence[Any] | None = None) -> Self:
+        network: Any = cls
+        made: Self = network(layers, classes)
+        return made
 
     @classmethod
     def from_torch(cls, module: Any, example: Array | None = None) -> Self:
@@ -53,9 +59,7 @@ class Exchange:
         Network of 1 layer, 9 parameters, float32, numpy weights that follow the input
           0  2 -> 3, bias, silu
         """
-        network: Any = cls
-        made: Self = network(needing("torch_program").read(module, example))
-        return made
+        return cls._of(needing("torch_program").read(module, example))
 
     @classmethod
     def from_jax(cls, function: Callable[[Any], Any], example: Array) -> Self:
@@ -96,9 +100,7 @@ class Exchange:
         Network of 1 layer, 6 parameters, float32, numpy weights that follow the input
           0  2 -> 3, silu
         """
-        network: Any = cls
-        made: Self = network(needing("jax_function").read(function, example))
-        return made
+        return cls._of(needing("jax_function").read(function, example))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -138,9 +140,9 @@ class Exchange:
         Network of 1 layer, 2 parameters, float64, numpy weights that follow the input
           0  1 -> 1, bias, identity
         """
-        network: Any = cls
-        made: Self = network(*needing("sklearn_estimator").read(estimator))
-        return made
+        from xpnn._convert import sklearn_estimator
+
+        return cls._of(*sklearn_estimator.read(estimator))
 
     def to_onnx(self, path: str | PathLike[str]) -> None:
         """Write the network as an ONNX model, in the standard's own operators.

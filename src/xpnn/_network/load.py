@@ -84,8 +84,8 @@ def load(
         If the package that reads the format is not installed.
     ValueError
         If the file is truncated, too large, no model file, of a newer format, names an activation
-        that is not there, has a field that is not known, holds NaN or infinite weights, or its
-        layers do not fit; or if there is no such output. An ONNX model with an operation that is no
+        that is not there, has a field that is not known, holds NaN or infinite weights (a model file of
+        xpnn), or its layers do not fit; or if there is no such output. An ONNX model with an operation that is no
         part of a layer is refused with the name of the node.
 
     Notes

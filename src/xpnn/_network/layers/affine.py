@@ -91,6 +91,10 @@ class Affine(Activated):
         """The number of columns; None of an activation alone, which takes any."""
         return None if self.first is None else tuple(self.first.shape)
 
+    def gives(self, sample: Shape | None, /) -> Shape | None:
+        """Return the number of columns: of an activation alone, that of the sample."""
+        return self.takes or sample
+
     @property
     def words(self) -> list[str]:
         """The number of columns, what there is, the activation, and whether it was rounded."""

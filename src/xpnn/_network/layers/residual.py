@@ -69,7 +69,10 @@ class Residual(Layer):
     def __post_init__(self) -> None:
         layers = tuple(self.layers)
         check_chain("Residual", layers)
-        self._check_depth(layers)
+        if _depth(layers) > _DEEPEST:
+            raise XpnnValueError(
+                f"Residual: expected at most {_DEEPEST} of them inside of each other, got {_depth(layers)}"
+            )
         arrays = {f"layer {i}": a for i, la in enumerate(layers) for a in la.arrays.values()}
         if arrays:
             common_library("Residual", None, arrays)
@@ -84,14 +87,6 @@ class Residual(Layer):
                 f"{takes or 'any'} in and {gives or 'an unknown number'} out{unknown}"
             )
         self._set((), (layers,))
-
-    def _check_depth(self, layers: Layers) -> None:
-        depth = 1 + max(getattr(layer, "_depth", 0) for layer in layers)
-        if depth > _DEEPEST:
-            raise XpnnValueError(
-                f"Residual: expected at most {_DEEPEST} of them inside of each other, got {depth}"
-            )
-        object.__setattr__(self, "_depth", depth)
 
     def preactivation(self, x: V, interpreter: Interpreter[V]) -> V:
         """Return x + layers(x), as the interpreter has it."""
@@ -125,3 +120,8 @@ class Residual(Layer):
         """Make it of the fields and tensors of a model file."""
         check_known(cls.kind, fields, ("layers",), XpnnValueError)
         return cls(from_fields(fields.get("layers"), tensors))
+
+
+def _depth(layers: Layers) -> int:
+    """Return how many Residuals are inside of each other, one around these layers counted."""
+    return 1 + max(_depth(la.layers) if isinstance(la, Residual) else 0 for la in layers)
