@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from xpnn._arrays.arguments import Count, Option
-from xpnn._arrays.axes import slices_of
+from xpnn._arrays.axes import as_index, slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, PRECISIONS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Namespace
@@ -245,7 +245,12 @@ def _check_roll(called: str, shift: Any, axis: Any) -> None:
     """Refuse fractions, and as many shifts as axes alone are taken everywhere."""
     shifts = shift if isinstance(shift, tuple) else (shift,)
     for one in shifts:
-        Option(0, Count(-(2**62))).taken(f"{called}: expected each shift", one)
+        try:
+            as_index(one)
+        except TypeError:
+            raise XpnnTypeError(
+                f"{called}: expected each shift to be an integer, got {one!r}"
+            ) from None
     if isinstance(shift, tuple) and len(shifts) != (len(axis) if isinstance(axis, tuple) else 1):
         raise XpnnValueError(f"{called}: expected as many shifts as axes, got {shift} and {axis}")
 
