@@ -56,8 +56,8 @@ layer:
 **Functions are known by what they compute.** Between two values that depend on nothing else but numbers, whatever stands there is
 compared with every activation of the table, at numbers on either side of every kink and far from it: x * sigmoid(x), x / (1 + exp(-x))
 and `Swish` are all `silu`; a softmax written out in five operations is `softmax`. It must be the same to the last place that the
-numbers in it leave; a factor that is one unit in the last place from 1 stays a factor. An activation that is new in the table is
-known by that. A stable function takes the place of one that overflows: -log(1 + exp(-x)) is `log_sigmoid`.
+numbers in it leave: in float32 a factor that is one unit in the last place from 1 stays a factor, in float64 one of 1 + 2e-13; what
+changes nothing at all is left out. An activation that is new in the table is known by that. A stable function takes the place of one that overflows: -log(1 + exp(-x)) is `log_sigmoid`.
 
 **What is kept.** Weights and their dtype, bit for bit. A batch normalization becomes two `Affine` layers, so that the bound holds for
 the ways in which frameworks compute it; `network.fold()` makes them part of a `Dense`. 1 - p beside p becomes softmax of (0, z), which

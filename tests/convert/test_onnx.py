@@ -277,6 +277,9 @@ def test_small_numbers_are_not_left_out(op, number, kept):
     (layer,) = _loaded(near).layers
     given = np.float32(-number if op == "Sub" else number)
     assert {n: a.tolist() for n, a in layer.arrays.items()} == {kept: [given] * 4}
+    scaled = model(node("Mul", "x c", "z"), node("Relu", "z"), constants={"c": np.float32(number)})
+    assert len(_loaded(scaled).layers) == 1
+    assert _loaded(scaled).layers[0].arrays
     after = model(node("Softmax", "x", "p"), node("Add", "p c"), constants={"c": np.float32(1e-7)})
     assert len(_loaded(after).layers) == 2
 

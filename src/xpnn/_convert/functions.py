@@ -22,10 +22,10 @@ _LONGEST = 150
 """Values that one function may be made of."""
 _MOST_NUMBERS = 8
 """Numbers in a function that an option may be; formulas with more are of polynomials, not of options."""
-_NEAR = {"float64": 1e-13, "float32": 5e-8, "float16": 3e-4}
+_NEAR = {"float64": 1e-13, "float32": 2.8e-8, "float16": 3e-4}
 """How near a function's results are to those of an activation, in parts of |x| + |y|: as its numbers are rounded.
 
-A factor that is one unit in the last place from 1 is another function.
+In float32 a factor that is one unit in the last place from 1 is another function; in float64, one of 1 + 2e-13.
 """
 _ROUNDED = 1e-14
 """What binary64 leaves of sums that are 0."""
@@ -83,15 +83,16 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
     try:
         y = np.asarray(evaluated(value, {cut: x}))
     except (TypeError, ValueError):
-        return None
+        y = np.zeros(0)  # of another shape
     if y.dtype != np.float64 or y.shape != x.shape:
         return None
+    if np.array_equal(y, x):
+        return []
     near = _NEAR.get(value.dtype, 0.0)
     rows = any(one.op in OF_ROWS for one in _between(value, cut))
     for name, options in _candidates(numbers, of_rows=rows):
         if _alike(y, _values(name, options, x), x, near):
-            activation = str(Activation(name, dict(options)))
-            return [] if name == "identity" else [Affine(activation=activation)]
+            return [Affine(activation=str(Activation(name, dict(options))))]
     if rows and width > 1:
         for epsilon in numbers:
             if epsilon >= 0 and _alike(y, normalized(x, epsilon, np), x, near):
@@ -130,7 +131,7 @@ def _candidates(
     """Yield activations, and the options that the numbers in a function may be: the fewest first."""
     numbers = numbers if len(numbers) <= _MOST_NUMBERS else ()
     for name, record in RECORDS.items():
-        if record.of_rows == of_rows:
+        if record.of_rows == of_rows and name != "identity":  # which is exact
             choices = []
             for option, known in options_of(name).items():
                 kind = known.kind
