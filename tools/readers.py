@@ -18,7 +18,7 @@ from xpnn._convert import (
 )
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
-from xpnn._network.load import READERS
+from xpnn._convert.extras import READERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 

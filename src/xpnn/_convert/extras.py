@@ -1,4 +1,4 @@
-"""Readers and writers that need packages which not everybody has."""
+"""The files of this room that read and write the formats of others, and what they need."""
 
 import importlib
 from typing import Any
@@ -14,13 +14,20 @@ EXTRAS = {
 }
 """The extra of each file of this room that needs one."""
 
+READERS = {
+    ".onnx": "onnx_file",
+}
+"""The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
+
 
 def needing(file: str) -> Any:
     """Return a file of this room; XpnnError says what to install for it."""
     try:
         return importlib.import_module(f"xpnn._convert.{file}")
     except ModuleNotFoundError as error:
-        extra = EXTRAS[file]
+        extra = EXTRAS.get(file)
+        if extra is None:
+            raise
         raise XpnnError(
             f"{extra} needs the package {error.name}; get it with: pip install 'xpnn[{extra}]'"
         ) from None

@@ -7,7 +7,7 @@ axis has, so that it tells rows from the rest.
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,6 +219,17 @@ def of_any_rows(read: Callable[[Graph], tuple[Value, Value]]) -> tuple[Value, Va
     raise XpnnValueError(
         "expected operations on any number of rows, got constants of as many entries as there are rows"
     )
+
+
+def chosen(graph: Graph, made: dict[str, Value], output: str | Sequence[str] | None) -> Value:
+    """Return the output of a name, or the columns of several beside each other; by default the only one."""
+    asked = list(made) if output is None else [output] if isinstance(output, str) else list(output)
+    if not set(asked) <= set(made) or not asked or (output is None and len(made) != 1):
+        names = ", ".join(map(repr, made))
+        raise XpnnValueError(f"expected output to be one of {names}, got {output!r}")
+    if len(asked) == 1:
+        return made[asked[0]]
+    return graph.make("concat", *(made[name] for name in asked), axis=1, where="the outputs")
 
 
 def _last_axis(

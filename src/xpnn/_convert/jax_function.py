@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows, pieces
+from xpnn._convert.parts import Parts
 from xpnn._convert.rules import layers_of
-from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Made = Value | Sequence[Value]
@@ -181,7 +181,7 @@ _INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Under which names primitives hold what they call: jit, custom_jvp_call, remat and their kin."""
 
 
-def read(function: Callable[[Any], Any], example: Any) -> list[Layer]:
+def read(function: Callable[[Any], Any], example: Any) -> Parts:
     """Return the layers of a function of rows; XpnnValueError names the primitive that is no layer's."""
     if not callable(function):
         raise XpnnTypeError(f"from_jax: expected a function, got {type(function).__qualname__}")
@@ -200,7 +200,7 @@ def read(function: Callable[[Any], Any], example: Any) -> list[Layer]:
         return start, results[0]
 
     start, value = of_any_rows(values)
-    return layers_of(value, start)
+    return Parts(layers_of(value, start))
 
 
 def _constant(graph: Graph, a: Any, where: str) -> Value:

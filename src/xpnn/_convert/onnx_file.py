@@ -13,32 +13,34 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from xpnn._convert.graph import REFUSALS, Graph, Numbers, Value, of_any_rows
+from xpnn._convert.graph import REFUSALS, Graph, Numbers, Value, chosen, of_any_rows
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
+from xpnn._convert.parts import Parts
 from xpnn._convert.rules import layers_of
-from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnValueError
 
 _LEAST = 7
 """The first opset in which operators broadcast as NumPy does."""
 
 
-def read(content: bytes, folder: Path, output: str | None = None) -> list[Layer]:
+def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
     """Return the layers of an ONNX model; XpnnValueError if it is none that can be taken."""
     try:
-        model = onnx.load_model_from_string(content)
+        model = onnx.load_model_from_string(path.read_bytes())
     except DecodeError as error:
         raise XpnnValueError(f"expected an ONNX model, got something else: {error}") from None
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     opset = opsets.get("ai.onnx", 0)
     if opset < _LEAST:
         raise XpnnValueError(f"expected opset {_LEAST} or newer, got {opset}")
-    start, value = of_any_rows(lambda graph: _values(model.graph, graph, opset, folder, output))
-    return layers_of(value, start)
+    start, value = of_any_rows(
+        lambda graph: _values(model.graph, graph, opset, path.parent, output)
+    )
+    return Parts(layers_of(value, start))
 
 
 def _values(
-    given: Any, graph: Graph, opset: int, folder: Path, output: str | None
+    given: Any, graph: Graph, opset: int, folder: Path, output: str | Sequence[str] | None
 ) -> tuple[Value, Value]:
     """Return the input and an output."""
     values: dict[str, Value] = {}
@@ -52,16 +54,11 @@ def _values(
         for name, value in zip(node.output, made, strict=False):
             if name:
                 _keep(values, name, value)
-    names = [o.name for o in given.output]
-    if output is None and len(names) == 1:
-        output = names[0]
-    if output not in names:
-        raise XpnnValueError(
-            f"expected output to be one of {', '.join(map(repr, names))}, got {output!r}"
-        )
-    if output not in values:
-        raise XpnnValueError(f"expected a node that makes the output {output!r}, got none")
-    return start, values[output]
+    ends = {o.name: values[o.name] for o in given.output if o.name in values}
+    missing = next((o.name for o in given.output if o.name not in ends), None)
+    if missing is not None:
+        raise XpnnValueError(f"expected a node that makes the output {missing!r}, got none")
+    return start, chosen(graph, ends, output)
 
 
 def _keep(values: dict[str, Value], name: str, value: Value) -> None:

@@ -1,23 +1,16 @@
 """Estimators of scikit-learn, by what they have learnt: nothing of scikit-learn is imported."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from xpnn._convert.parts import Parts
 from xpnn._convert.rules import joined
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
-
-
-class Found(NamedTuple):
-    """What an estimator is here."""
-
-    layers: list[Layer]
-    classes: list[Any] | None = None
-
 
 _ACTIVATIONS = {"logistic": "sigmoid", "relu": "relu", "tanh": "tanh", "identity": "identity"}
 _OUTPUTS = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity", "exp": "exp"}
@@ -35,7 +28,7 @@ def _of_two(layer: Dense) -> Dense:
     return Dense(weight, np.concatenate([0 * bias, bias]), "softmax")
 
 
-def _mlp(one: Any) -> Found:
+def _mlp(one: Any) -> Parts:
     hidden, output = _ACTIVATIONS[one.activation], _OUTPUTS[one.out_activation_]
     pairs = list(zip(one.coefs_, one.intercepts_, strict=True))
     layers = [
@@ -43,47 +36,47 @@ def _mlp(one: Any) -> Found:
     ]
     classes = getattr(one, "classes_", None)
     if classes is None:
-        return Found(list(layers))
+        return Parts(list(layers))
     if output == "sigmoid" and layers[-1].weight.shape[1] == 1:
-        return Found([*layers[:-1], _of_two(layers[-1])], _plain(classes))
+        return Parts([*layers[:-1], _of_two(layers[-1])], _plain(classes))
     # Several labels at once: each has a probability of its own, and there is no one class.
-    return Found(list(layers), _plain(classes) if output == "softmax" else None)
+    return Parts(list(layers), _plain(classes) if output == "softmax" else None)
 
 
-def _logistic(one: Any) -> Found:
+def _logistic(one: Any) -> Parts:
     classes = _plain(one.classes_)
     weight, bias = np.asarray(one.coef_).T, np.broadcast_to(one.intercept_, len(one.coef_))
     if weight.shape[1] == 1:
-        return Found([_of_two(Dense(weight, np.array(bias), "sigmoid"))], classes)
+        return Parts([_of_two(Dense(weight, np.array(bias), "sigmoid"))], classes)
     if getattr(one, "solver", "") == "liblinear" or getattr(one, "multi_class", "") == "ovr":
         raise XpnnValueError(
             "from_sklearn: expected softmax of the classes, got one class against all others"
         )
-    return Found([Dense(weight, np.array(bias), "softmax")], classes)
+    return Parts([Dense(weight, np.array(bias), "softmax")], classes)
 
 
-def _linear(one: Any) -> Found:
+def _linear(one: Any) -> Parts:
     weight = np.atleast_2d(one.coef_).T
     bias = np.broadcast_to(np.asarray(one.intercept_, weight.dtype), weight.shape[1])
-    return Found([Dense(weight, np.array(bias))])
+    return Parts([Dense(weight, np.array(bias))])
 
 
-def _less_and_divided(centre: str) -> Callable[[Any], Found]:
-    def found(one: Any) -> Found:
+def _less_and_divided(centre: str) -> Callable[[Any], Parts]:
+    def found(one: Any) -> Parts:
         shift, scale = getattr(one, centre, None), one.scale_
         less = [] if shift is None else [Affine(None, -np.asarray(shift))]
         divided = [] if scale is None else [Affine(1 / np.asarray(scale))]
-        return Found([*less, *divided])
+        return Parts([*less, *divided])
 
     return found
 
 
-def _min_max(one: Any) -> Found:
+def _min_max(one: Any) -> Parts:
     if one.clip:
         raise XpnnValueError(
             "from_sklearn: expected a MinMaxScaler that does not clip, got clip=True"
         )
-    return Found([Affine(one.scale_), Affine(None, one.min_)])
+    return Parts([Affine(one.scale_), Affine(None, one.min_)])
 
 
 def _inverse(scaler: Any) -> list[Layer]:
@@ -98,20 +91,20 @@ def _inverse(scaler: Any) -> list[Layer]:
     return [*scaled, *([] if shift is None else [Affine(None, shift)])]
 
 
-def _pipeline(one: Any) -> Found:
+def _pipeline(one: Any) -> Parts:
     layers, classes = list[Layer](), None
     for _, step in one.steps:
         if step not in (None, "passthrough"):
             found = _found(step)
-            layers, classes = layers + found.layers, found.classes
-    return Found(layers, classes)
+            layers, classes = [*layers, *found.layers], found.classes
+    return Parts(layers, classes)
 
 
-def _of_targets(one: Any) -> Found:
-    return Found([*_found(one.regressor_).layers, *_inverse(one.transformer_)])
+def _of_targets(one: Any) -> Parts:
+    return Parts([*_found(one.regressor_).layers, *_inverse(one.transformer_)])
 
 
-ESTIMATORS: dict[str, Callable[[Any], Found]] = {
+ESTIMATORS: dict[str, Callable[[Any], Parts]] = {
     "MLPClassifier": _mlp,
     "MLPRegressor": _mlp,
     "LogisticRegression": _logistic,
@@ -127,7 +120,7 @@ ESTIMATORS: dict[str, Callable[[Any], Found]] = {
 """What each estimator of scikit-learn is, by the name of its class."""
 
 
-def _found(estimator: Any) -> Found:
+def _found(estimator: Any) -> Parts:
     name = next((c.__name__ for c in type(estimator).__mro__ if c.__name__ in ESTIMATORS), None)
     if name is None:
         raise XpnnTypeError(
@@ -141,7 +134,10 @@ def _found(estimator: Any) -> Found:
         raise XpnnValueError(f"from_sklearn: {name}: there is no activation {error}") from None
 
 
-def read(estimator: Any) -> tuple[Sequence[Layer], list[Any] | None]:
-    """Return the layers of a fitted estimator, and its classes."""
+def read(estimator: Any) -> Parts:
+    """Return what a fitted estimator is here: its layers, its classes, the names of its features."""
     found = _found(estimator)
-    return joined(found.layers), found.classes
+    names = getattr(estimator, "feature_names_in_", None)
+    return found._replace(
+        layers=joined(found.layers), inputs=None if names is None else [str(n) for n in names]
+    )

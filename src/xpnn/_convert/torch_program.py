@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows, pieces
+from xpnn._convert.parts import Parts
 from xpnn._convert.rules import layers_of
-from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Made = Value | Sequence[Value]
@@ -321,7 +321,7 @@ OPERATIONS: dict[str, Callable[[_Call], Made]] = {
 """What each operation of ATen is in operations of a graph, by its name without the kind of arguments."""
 
 
-def read(module: Any, example: Any = None) -> list[Layer]:
+def read(module: Any, example: Any = None) -> Parts:
     """Return the layers of a module; XpnnValueError names the operation that is no layer's."""
     if not isinstance(module, torch.nn.Module):
         raise XpnnTypeError(
@@ -339,7 +339,7 @@ def read(module: Any, example: Any = None) -> list[Layer]:
     finally:
         for part, training in was.items():
             part.training = training
-    return layers_of(value, start)
+    return Parts(layers_of(value, start))
 
 
 def _row_for(module: Any, example: Any) -> Any:

@@ -25,6 +25,8 @@ FORMAT_VERSION = 2
 """The newest; a network of dense layers alone is written in version 1."""
 _KEY = "xpnn"  # of the JSON text in the file's metadata
 _FIELDS = ("format_version", "layers", "classes", "metadata")
+_NAMES = ("inputs", "outputs")
+"""Fields that version 2 may have."""
 _DTYPES = ("F16", "F32", "F64")  # as safetensors calls them
 
 
@@ -37,6 +39,8 @@ class Model(NamedTuple):
     tensors: dict[str, np.ndarray[Any, Any]]
     """By name: layers.0.weight, layers.0.bias, ..."""
     metadata: dict[str, str]
+    inputs: list[str] | None = None
+    outputs: list[str] | None = None
 
 
 @contextmanager
@@ -127,12 +131,16 @@ def content_of(model: Model) -> bytes:
     for key, value in notes.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise XpnnValueError(f"expected metadata of str to str, got {key!r}: {value!r}")
+    given = {"inputs": model.inputs, "outputs": model.outputs}
+    names = {field: value for field, value in given.items() if value is not None}
+    newer = names or any("kind" in layer for layer in model.layers)
     text = json.dumps(
         {
-            "format_version": 2 if any("kind" in layer for layer in model.layers) else 1,
+            "format_version": 2 if newer else 1,
             "layers": model.layers,
             "classes": model.classes,
             "metadata": model.metadata,
+            **names,
         },
         sort_keys=True,
         allow_nan=False,
@@ -217,7 +225,8 @@ def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
         raise XpnnValueError(
             f"expected format version 1 or {FORMAT_VERSION}, got {version!r}; a newer xpnn may read it"
         )
-    _check_fields("its description", content, _FIELDS)
+    fields = _FIELDS if version == 1 else _FIELDS + _NAMES
+    _check_fields("its description", content, fields)
     layers = content.get("layers")
     if not isinstance(layers, list) or not layers:
         raise XpnnValueError(f"expected a list of layers in its description, got {layers!r}")
@@ -250,4 +259,12 @@ def _check(content: Any, tensors: dict[str, np.ndarray[Any, Any]]) -> Model:
         raise XpnnValueError(f"expected a list of classes, got {classes!r}")
     if not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
         raise XpnnValueError(f"expected metadata of str to str, got {metadata!r}")
-    return Model(layers, classes, tensors, metadata)
+    return Model(layers, classes, tensors, metadata, *(_names(content, field) for field in _NAMES))
+
+
+def _names(content: dict[str, Any], field: str) -> list[str] | None:
+    """Return the names of columns; None if there are none."""
+    given = content.get(field)
+    if given is None or (isinstance(given, list) and all(isinstance(name, str) for name in given)):
+        return given
+    raise XpnnValueError(f"expected a list of names as {field}, got {given!r}")

@@ -1,5 +1,6 @@
 """What a network is made of: layers that fit each other, and as many classes as there are outputs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,14 @@ from xpnn._arrays.axes import Slices, as_index
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Layers, check_chain, outputs_of, widths_known
+from xpnn._network.layers.layer import Layers, Shape, check_chain, outputs_of, widths_known
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
 """What a class is called."""
+
+Names = tuple[tuple[Class, ...] | None, tuple[str, ...] | None, tuple[str, ...] | None]
+"""Of the classes, of the columns of the input, and of those of the output."""
 
 
 def check_layers(layers: Layers) -> Layers:
@@ -63,6 +67,29 @@ def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]
             f"got {len(named)}"
         )
     return named
+
+
+def check_names(
+    field: str, names: Sequence[str] | None, sample: Shape | None
+) -> tuple[str, ...] | None:
+    """Return the names of columns: one for each, or one for all of them."""
+    if names is None:
+        return None
+    if isinstance(names, str):
+        raise XpnnTypeError(f"Network: expected a sequence of {field}, got the text {names!r}")
+    found = tuple(names)
+    if not all(isinstance(name, str) for name in found):
+        raise XpnnTypeError(f"Network: expected {field} of str, got {names!r}")
+    doubled = next((name for name in found if found.count(name) > 1), None)
+    if doubled is not None:
+        raise XpnnValueError(f"Network: expected each of {field} once, got {doubled!r} twice")
+    columns = len(found) if sample is None else math.prod(sample)
+    if len(found) not in {1, columns}:
+        raise XpnnValueError(
+            f"Network: expected one of {field} for each of {columns} columns, or one for all of them, "
+            f"got {len(found)}"
+        )
+    return tuple(map(str, found))
 
 
 def _own(c: Any) -> Class:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 
 from xpnn._arrays.library import device_of, library
+from xpnn._network.checks import Names
 from xpnn._network.copies import layer_dtypes
 from xpnn._network.layers.layer import Layers, first_array
 
+_LONGEST = 20
+"""How many names of columns are shown."""
 
-def description(layers: Layers, classes: Sequence[str | int] | None, *, follows: bool) -> str:
+
+def description(layers: Layers, names: Names, *, follows: bool) -> str:
     """Return the lines that a network is shown as."""
     first = first_array(layers)
     where = "no weights"
@@ -18,6 +22,15 @@ def description(layers: Layers, classes: Sequence[str | int] | None, *, follows:
     head = f"Network of {len(layers)} layer{'s' * (len(layers) > 1)}, "
     head += f"{parameters:,} parameters, {where}"
     lines = [f"  {i}  {', '.join(layer.words)}" for i, layer in enumerate(layers)]
-    if classes is not None:
-        lines.append(f"  classes {', '.join(map(str, classes))}")
+    lines += [
+        f"  {what} {_listed(given)}"
+        for what, given in zip(("classes", "inputs", "outputs"), names, strict=True)
+        if given is not None
+    ]
     return "\n".join([head, *lines])
+
+
+def _listed(names: Sequence[str | int]) -> str:
+    """Return names in a line, of many the first ones."""
+    shown = ", ".join(map(str, names[:_LONGEST]))
+    return shown if len(names) <= _LONGEST else f"{shown}, ... ({len(names)})"

@@ -1,13 +1,17 @@
 """Networks to and from the programs of others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self
 
 from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
+from xpnn._convert.parts import Parts
 from xpnn._files.model_file import replacing
-from xpnn._network.layers.layer import Layer, Layers
+from xpnn._network.checks import Class
+from xpnn._network.layers.dense import dense_layers
+from xpnn._network.layers.layer import Layers
+from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
 class Exchange:
@@ -16,10 +20,59 @@ class Exchange:
     layers: Layers
 
     @classmethod
-    def _of(cls, layers: Sequence[Layer], classes: Sequence[Any] | None = None) -> Self:
+    def _of_parts(cls, parts: Parts) -> Self:
         network: Any = cls
-        made: Self = network(layers, classes)
+        made: Self = network(**parts._asdict())
         return made
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Sequence[Array] | Mapping[str, Array],
+        biases: Sequence[Array | None] | None = None,
+        *,
+        hidden: str = "sigmoid",
+        output: str = "identity",
+        classes: Sequence[Class] | None = None,
+    ) -> Self:
+        """Make a network of weights and biases, as scikit-learn's `coefs_` and `intercepts_` are.
+
+        Parameters
+        ----------
+        weights : sequence of array, shape (in, out) each
+            One a layer. Or a mapping that has the biases, too, as in the book 'Deep Learning from
+            Scratch': ``{"W1": ..., "b1": ..., "W2": ..., "b2": ...}``.
+        biases : sequence of array, shape (out,) each, or None, optional
+            One a layer, None where a layer has none.
+        hidden : str, optional
+            Activation of all layers but the last. Default "sigmoid".
+        output : str, optional
+            Activation of the last layer. Default "identity".
+        classes : sequence of str or int, optional
+            What the classes are called.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `Dense` and `Network` do; ValueError if there are not as many biases as weights, or a
+            mapping has other names than those.
+
+        Examples
+        --------
+        >>> import numpy as np, xpnn
+        >>> params = {"W1": np.ones((2, 3)), "b1": np.zeros(3), "W2": np.ones((3, 1)), "b2": np.zeros(1)}
+        >>> xpnn.Network.from_weights(params)
+        Network of 2 layers, 13 parameters, float64, numpy weights that follow the input
+          0  2 -> 3, bias, sigmoid
+          1  3 -> 1, bias, identity
+        """
+        if isinstance(weights, Mapping):
+            weights, biases = _by_number(weights, biases)
+        return cls._of_parts(Parts(dense_layers(weights, biases, hidden, output), classes))
 
     @classmethod
     def from_torch(cls, module: Any, example: Array | None = None) -> Self:
@@ -59,7 +112,7 @@ class Exchange:
         Network of 1 layer, 9 parameters, float32, numpy weights that follow the input
           0  2 -> 3, bias, silu
         """
-        return cls._of(needing("torch_program").read(module, example))
+        return cls._of_parts(needing("torch_program").read(module, example))
 
     @classmethod
     def from_jax(cls, function: Callable[[Any], Any], example: Array) -> Self:
@@ -100,7 +153,7 @@ class Exchange:
         Network of 1 layer, 6 parameters, float32, numpy weights that follow the input
           0  2 -> 3, silu
         """
-        return cls._of(needing("jax_function").read(function, example))
+        return cls._of_parts(needing("jax_function").read(function, example))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -142,7 +195,7 @@ class Exchange:
         """
         from xpnn._convert import sklearn_estimator
 
-        return cls._of(*sklearn_estimator.read(estimator))
+        return cls._of_parts(sklearn_estimator.read(estimator))
 
     def to_onnx(self, path: str | PathLike[str]) -> None:
         """Write the network as an ONNX model, in the standard's own operators.
@@ -175,3 +228,22 @@ class Exchange:
         content = needing("onnx_export").model_of(self.layers)
         with replacing(path) as file:
             file.write(content)
+
+
+def _by_number(
+    params: Mapping[str, Array], biases: object
+) -> tuple[list[Array], list[Array | None]]:
+    """Return the weights W1, W2, ... and the biases b1, b2, ... of a mapping that has nothing else."""
+    if biases is not None:
+        raise XpnnTypeError("from_weights: expected no biases beside a mapping, which has them")
+    count = sum(1 for name in params if str(name).startswith("W"))
+    names = {f"W{i}": f"b{i}" for i in range(1, count + 1)}
+    known = {*names, *names.values()}
+    wrong = [str(name) for name in params if name not in known]
+    missing = [name for name in names if name not in params]
+    if wrong or missing or not count:
+        raise XpnnValueError(
+            "from_weights: expected the names W1, b1, W2, b2 and so on, got "
+            f"{', '.join(map(repr, params)) or 'none'}"
+        )
+    return [params[w] for w in names], [params.get(b) for b in names.values()]

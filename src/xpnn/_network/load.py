@@ -1,12 +1,12 @@
 """load: a network from a model file, or one that xpnn ships, by its name."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 from xpnn import models
 from xpnn._arrays.arguments import Count, Option
-from xpnn._convert.extras import needing
+from xpnn._convert.extras import READERS, needing
 from xpnn._files import model_file
 from xpnn._network.network import Network
 from xpnn._network.stored import network_of
@@ -39,23 +39,17 @@ def metadata_of(path: Path) -> dict[str, str]:
     return model_file.read(path).metadata
 
 
-def _of_onnx(path: Path, output: str | None) -> Network:
-    content = path.read_bytes()
-    return Network(needing("onnx_file").read(content, path.parent, output))
-
-
-def _of_xpnn(path: Path, output: str | None) -> Network:
+def _of_xpnn(path: Path, output: object) -> Network:
     if output is not None:
         raise XpnnValueError(f"expected no output for a model file, which has one, got {output!r}")
     return network_of(model_file.read(path))
 
 
-READERS: dict[str, Callable[[Path, str | None], Network]] = {".onnx": _of_onnx}
-"""The formats of others, by the ending of a file's name."""
-
-
 def load(
-    path_or_name: str | PathLike[str], *, output: str | None = None, max_bytes: int = MAX_BYTES
+    path_or_name: str | PathLike[str],
+    *,
+    output: str | Sequence[str] | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Network:
     """Read a network from a file: one that `Network.save` wrote, an ONNX model, or one that xpnn ships.
 
@@ -64,8 +58,9 @@ def load(
     path_or_name : str or path
         A model file, or the name of a shipped network: "digits". A file of such a name is meant by
         ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model.
-    output : str, optional
-        Which output of a model that has several; what the others need is left out.
+    output : str or sequence of str, optional
+        Which output of a model that has several; what the others need is left out. Of several names
+        the columns stand beside each other.
     max_bytes : int, optional
         Refuse larger files. Default 2**32.
 
@@ -107,7 +102,10 @@ def load(
     path = find(path_or_name)
     try:
         model_file.check_size(path, max_bytes=most)
-        return READERS.get(path.suffix.lower(), _of_xpnn)(path, output)
+        reader = READERS.get(path.suffix.lower())
+        if reader is None:
+            return _of_xpnn(path, output)
+        return Network(**needing(reader).read(path, output)._asdict())
     except (XpnnTypeError, XpnnValueError) as error:
         words = str(error).removeprefix(f"{path}: ")
         raise XpnnValueError(f"{path}: {words}") from None

@@ -21,14 +21,21 @@ from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._execution.plans import PlanCache, kind_of
 from xpnn._network import passes
-from xpnn._network.checks import Class, check_classes, check_input, check_layers, laid_out
+from xpnn._network.checks import (
+    Class,
+    Names,
+    check_classes,
+    check_input,
+    check_layers,
+    check_names,
+    laid_out,
+)
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
 from xpnn._network.exchange import Exchange
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
-from xpnn._network.layers.dense import dense_layers
-from xpnn._network.layers.layer import Layer, Layers, first_array
+from xpnn._network.layers.layer import Layer, Layers, first_array, outputs_of, taken_by
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
@@ -42,14 +49,17 @@ class Network(Exchange):
         At least one; the widths must fit.
     classes : sequence of str or int, optional
         What the classes are called, in the order of the outputs.
+    inputs, outputs : sequence of str, optional
+        What the columns of the input and of the output are called: a name for each, or one for all of
+        them. `table` takes columns by these names.
 
     Raises
     ------
     TypeError
         If one is no layer, such as `Dense`, or the layers' arrays are of different libraries.
     ValueError
-        If there is no layer, neighbours do not fit, the arrays lie on different devices, or the
-        number of `classes` is not that of the outputs.
+        If there is no layer, neighbours do not fit, the arrays lie on different devices, the number of
+        `classes` is not that of the outputs, or names are as many as nothing else, or doubled.
 
     Notes
     -----
@@ -80,76 +90,57 @@ class Network(Exchange):
 
     layers: tuple[Layer, ...]
     classes: tuple[Class, ...] | None = None
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
     _placed: bool = field(init=False)
     _float_names: set[str] | None = field(init=False)
     _copies: dict[Any, Layers] = field(init=False)
     """Layers, by where they were brought to."""
     _plans: PlanCache[passes.Pass] = field(init=False)
 
-    def __init__(self, layers: Iterable[Layer], classes: Sequence[Class] | None = None) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        classes: Sequence[Class] | None = None,
+        *,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> None:
         if isinstance(layers, Layer):
             raise XpnnTypeError(f"Network: expected a sequence of layers, got one: [{layers!r}]")
         layers = check_layers(tuple(layers))
-        self._set(layers, None if classes is None else check_classes(classes, layers))
+        names = (
+            None if classes is None else check_classes(classes, layers),
+            check_names("inputs", inputs, taken_by(layers)),
+            check_names("outputs", outputs, outputs_of(layers)),
+        )
+        self._set(layers, names)
         if self.follows:
             object.__setattr__(self, "_float_names", layer_dtypes(layers))
 
-    def _set(self, layers: Any, classes: tuple[Class, ...] | None, *, placed: bool = False) -> None:
+    def _set(self, layers: Any, names: Names, *, placed: bool = False) -> None:
         object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "classes", classes)
+        for field_name, given in zip(("classes", "inputs", "outputs"), names, strict=True):
+            object.__setattr__(self, field_name, given)
         object.__setattr__(self, "_placed", placed)
         object.__setattr__(self, "_float_names", None)
         object.__setattr__(self, "_copies", {})
         object.__setattr__(self, "_plans", PlanCache())
         pytree.update()
 
+    @property
+    def _names(self) -> Names:
+        return self.classes, self.inputs, self.outputs
+
     @classmethod
-    def _unchecked(
-        cls, rest: tuple[tuple[Class, ...] | None, bool], children: tuple[Any, ...]
-    ) -> "Network":
+    def _unchecked(cls, rest: tuple[Names, bool], children: tuple[Any, ...]) -> "Network":
         # JAX and torch put placeholders and tracers in the arrays' places.
         network = object.__new__(cls)
         network._set(children[0], rest[0], placed=rest[1])
         return network
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Network._unchecked, ((self.classes, self._placed), (self.layers,))
-
-    @classmethod
-    def from_weights(
-        cls,
-        weights: Sequence[Array],
-        biases: Sequence[Array | None] | None,
-        *,
-        hidden: str = "sigmoid",
-        output: str = "identity",
-        classes: Sequence[Class] | None = None,
-    ) -> "Network":
-        """Make a network of weights and biases, as scikit-learn's `coefs_` and `intercepts_` are.
-
-        Parameters
-        ----------
-        weights : sequence of array, shape (in, out) each
-            One a layer.
-        biases : sequence of array, shape (out,) each, or None
-            One a layer, None where a layer has none.
-        hidden : str, optional
-            Activation of all layers but the last. Default "sigmoid".
-        output : str, optional
-            Activation of the last layer. Default "identity".
-        classes : sequence of str or int, optional
-            What the classes are called.
-
-        Returns
-        -------
-        Network
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `Dense` and `Network` do; ValueError if there are not as many biases as weights.
-        """
-        return cls(dense_layers(weights, biases, hidden, output), classes)
+        return Network._unchecked, ((self._names, self._placed), (self.layers,))
 
     @property
     def follows(self) -> bool:
@@ -292,7 +283,7 @@ class Network(Exchange):
         found, where = destination(like_or_namespace, device)
         layers = moved(self.layers, found, where, floating_name("to", dtype))
         network = object.__new__(Network)
-        network._set(layers, self.classes, placed=True)
+        network._set(layers, self._names, placed=True)
         return network
 
     def fold(self) -> "Network":
@@ -332,7 +323,8 @@ class Network(Exchange):
         from xpnn._network.interpreters import folding
 
         folding.check_known(self.layers)
-        network = Network(folding.fold(self.layers), self.classes)
+        classes, inputs, outputs = self._names
+        network = Network(folding.fold(self.layers), classes, inputs=inputs, outputs=outputs)
         object.__setattr__(network, "_placed", self._placed)
         return network
 
@@ -426,7 +418,7 @@ class Network(Exchange):
 
     def __repr__(self) -> str:
         try:
-            return description(self.layers, self.classes, follows=self.follows)
+            return description(self.layers, self._names, follows=self.follows)
         except (AttributeError, TypeError, ValueError):  # a placeholder of JAX or torch
             return f"Network({self.layers!r})"
 
@@ -435,7 +427,7 @@ pytree.register(
     Node(
         Network,
         ("layers",),
-        lambda network: ((network.layers,), (network.classes, network._placed)),
+        lambda network: ((network.layers,), (network._names, network._placed)),
         Network._unchecked,
     )
 )

@@ -12,7 +12,8 @@ from xpnn.errors import XpnnTypeError, XpnnValueError
 def network_of(model: Model) -> Network:
     """Make the network that a model file describes."""
     layers = [{"kind": "dense", **layer} for layer in model.layers]
-    return Network(from_fields(layers, model.tensors), model.classes)
+    found = from_fields(layers, model.tensors)
+    return Network(found, model.classes, inputs=model.inputs, outputs=model.outputs)
 
 
 def _model_of(network: Network, metadata: dict[str, str]) -> Model:
@@ -23,11 +24,15 @@ def _model_of(network: Network, metadata: dict[str, str]) -> Model:
             if a is not None:
                 tensors[f"layers.{i}.{called}"] = to_numpy(a)
     as_dense = {"kind", "activation", "options"}
-    if all(layer["kind"] == "dense" and set(layer) == as_dense for layer in layers):
+    named = network.inputs is not None or network.outputs is not None
+    if not named and all(layer["kind"] == "dense" and set(layer) == as_dense for layer in layers):
         # Dense layers as version 1 has them.
         layers = [{n: v for n, v in layer.items() if n != "kind"} for layer in layers]
     classes = None if network.classes is None else list(network.classes)
-    return Model(layers, classes, tensors, metadata)
+    inputs, outputs = (
+        None if names is None else list(names) for names in (network.inputs, network.outputs)
+    )
+    return Model(layers, classes, tensors, metadata, inputs, outputs)
 
 
 def save(network: Network, path: str | PathLike[str], metadata: dict[str, str]) -> None:
