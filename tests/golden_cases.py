@@ -174,6 +174,7 @@ def layered(kind: str, dtype: str) -> xpnn.Network:
         ),
         "prelu": xpnn.PReLU(slope),
         "residual": xpnn.Residual([xpnn.Affine(scale), inside]),
+        "shortcut": xpnn.Residual([inside], [xpnn.Dense(weight[::-1]), xpnn.Affine(scale)]),
     }[kind]
     last = xpnn.Dense(normal(32, 5, 3, dtype=dtype), normal(33, 3, dtype=dtype), "softmax")
     return xpnn.Network([first, inside, last] if kind == "prelu" else [first, last])
@@ -186,7 +187,7 @@ def samples(kind: str, rows: np.ndarray) -> np.ndarray:
 
 LAYERED = (
     *("affine", "affine with an activation", "activation"),
-    *("flatten", "function", "layer_norm", "prelu", "residual"),
+    *("flatten", "function", "layer_norm", "prelu", "residual", "shortcut"),
 )
 for _kind in LAYERED:
     for _dtype in DTYPES:

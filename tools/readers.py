@@ -16,9 +16,9 @@ from xpnn._convert import (
     sklearn_estimator,
     torch_program,
 )
+from xpnn._convert.extras import READERS
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
-from xpnn._convert.extras import READERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 

@@ -17,6 +17,7 @@ from xpnn._arrays.transfer import to_numpy
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper
 
+from xpnn._convert.onnx_ml_operators import ML_OPERATORS
 from xpnn._convert.onnx_operators import OPERATORS
 
 FOLDER = Path(__file__).parent / "models"
@@ -83,16 +84,26 @@ def _loaded(model, **options):
 
 
 def model(
-    *nodes, constants=None, shape=("N", 4), outputs=("y",), opset=21, dtype=TensorProto.FLOAT
+    *nodes,
+    constants=None,
+    shape=("N", 4),
+    outputs=("y",),
+    opset=21,
+    dtype=TensorProto.FLOAT,
+    ml=None,
+    inputs=None,
 ):
-    """A model of nodes of x, with constants by name."""
-    given = [helper.make_tensor_value_info("x", dtype, shape)]
+    """A model of nodes of x, or of inputs of so many columns each, with constants by name."""
+    shapes = {"x": shape} if inputs is None else {name: ("N", n) for name, n in inputs.items()}
+    given = [helper.make_tensor_value_info(n, dtype, shape) for n, shape in shapes.items()]
     made = [helper.make_tensor_value_info(n, dtype, None) for n in outputs]
     for i, one in enumerate(nodes):
         one.name += f"_{i}" * (one.name in {n.name for n in nodes[:i]})
     tensors = [onnx.numpy_helper.from_array(a, n) for n, a in (constants or {}).items()]
     graph = helper.make_graph(nodes, "g", given, made, tensors)
     opsets = [helper.make_opsetid("", opset)]
+    if ml is not None:
+        opsets.append(helper.make_opsetid("ai.onnx.ml", ml))
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
@@ -235,6 +246,172 @@ def test_operators(name, tmp_path):
     assert np.all(wrong <= xpnn.error_bound(network, x) + 1e-6 * (name == "Swish"))
 
 
+def ml(op, inputs, output="y", **attributes):
+    outputs = output.split()
+    return helper.make_node(
+        op, inputs.split(), outputs, name=f"/{op}", domain="ai.onnx.ml", **attributes
+    )
+
+
+TWO = {
+    "coefficients": [-0.5, 1, 2, -0.25, 0.5, -1, -2, 0.25],
+    "intercepts": [-0.1, 0.1],
+    "classlabels_ints": [3, 5],
+    "post_transform": "LOGISTIC",
+}
+"""What a file says of two classes: each one's numbers are the other's, negative."""
+ML_CASES = {
+    "Scaler": [ml("Scaler", "x", offset=[1.0, 2, 3, 4], scale=[0.5, 1, 2, 3])],
+    "Scaler of one number": [ml("Scaler", "x", offset=[1.0], scale=[0.5])],
+    "Binarizer": [ml("Binarizer", "x", threshold=0.5)],
+    "LinearRegressor": [
+        ml(
+            "LinearRegressor",
+            "x",
+            coefficients=[0.5] * 4 + [2.0] * 4,
+            intercepts=[1.0, 2],
+            targets=2,
+        )
+    ],
+    "LinearClassifier": [
+        ml(
+            "LinearClassifier",
+            "x",
+            "label s",
+            coefficients=np.linspace(-1, 1, 12).tolist(),
+            intercepts=[0.1, 0.2, 0.3],
+            classlabels_strings=["a", "b", "c"],
+            post_transform="SOFTMAX",
+        ),
+        ml("Normalizer", "s", norm="L1"),
+    ],
+    "LinearClassifier of two": [ml("LinearClassifier", "x", "label y", **TWO)],
+    "ArrayFeatureExtractor": [ml("ArrayFeatureExtractor", "x columns")],
+    "FeatureVectorizer": [
+        node("MatMul", "x w", "a"),
+        ml("FeatureVectorizer", "a a", "b", inputdimensions=[4, 4]),
+        node("Relu", "b"),
+    ],
+}
+
+
+def ml_model(*nodes, **options):
+    return model(*nodes, constants={"columns": np.int64([2, 0]), "w": W}, ml=3, **options)
+
+
+@pytest.mark.parametrize("name", ML_CASES)
+def test_operators_of_estimators(name):
+    runtime = pytest.importorskip("onnxruntime")
+    given = ml_model(*ML_CASES[name])
+    network = _loaded(given)
+    x = (np.random.default_rng(1).normal(size=(30, 4)) * 3).astype("float32")
+    (expected,) = runtime.InferenceSession(given.SerializeToString()).run(["y"], {"x": x})
+    wrong = np.abs(network(x) - expected)
+    lost = 2.0**-22 if "of two" in name else 0  # of 1 - p
+    assert np.all(wrong <= xpnn.error_bound(network, x) + lost)
+
+
+def test_what_classes_are_called():
+    assert _loaded(ml_model(*ML_CASES["LinearClassifier"])).classes == ("a", "b", "c")
+    assert _loaded(ml_model(*ML_CASES["LinearClassifier of two"])).classes == (3, 5)
+    names = {"keys_int64s": [3, 5], "values_strings": ["no", "yes"]}
+    encoded = [
+        ml("LinearClassifier", "x", "label y", **TWO),
+        ml("LabelEncoder", "label", "name", **names),
+        ml("ZipMap", "y", "z", classlabels_strings=["no", "yes"]),
+    ]
+    assert _loaded(ml_model(*encoded[:2])).classes == (3, 5)
+    assert _loaded(ml_model(*encoded, outputs=("name", "z")), output="z").classes == (3, 5)
+    by_place = [
+        node("MatMul", "x w", "s"),
+        node("Softmax", "s", axis=1),
+        node("ArgMax", "y", "i", axis=1),
+        ml("LabelEncoder", "i", "name", keys_int64s=[0, 1, 2, 3], values_strings=list("abcd")),
+        node("Reshape", "name columns", "flat"),
+        node("Cast", "flat", "last", to=TensorProto.STRING),
+    ]
+    network = _loaded(ml_model(*by_place, outputs=("last", "y")))
+    assert network.classes == ("a", "b", "c", "d")  # the labels are no output of numbers
+
+
+ML_BAD = {
+    "Normalizer: expected rows that add up to 1, .* got L2": ml("Normalizer", "x", norm="L2"),
+    "expected no transform, got LOGISTIC": ml(
+        "LinearRegressor", "x", coefficients=[1.0] * 4, post_transform="LOGISTIC"
+    ),
+    "Scaler: expected offset of 4 numbers, got 3": ml("Scaler", "x", offset=[1.0, 2, 3]),
+    "transform of NONE, SOFTMAX, LOGISTIC, got PROBIT": ml(
+        "LinearClassifier", "x", "l y", **{**TWO, "post_transform": "PROBIT"}
+    ),
+    "each other's negative": ml("LinearClassifier", "x", "l y", **{**TWO, "intercepts": [1.0, 1]}),
+    "two rows of coefficients with SOFTMAX": ml(
+        "LinearClassifier",
+        "x",
+        "l y",
+        **{**TWO, "coefficients": [1.0] * 4, "intercepts": [1.0], "post_transform": "SOFTMAX"},
+    ),
+    "expected the labels of the classes, got none": ml("ZipMap", "x"),
+    "LabelEncoder: expected the labels": ml("LabelEncoder", "x", keys_int64s=[1]),
+    "ArrayFeatureExtractor: expected constant": ml("ArrayFeatureExtractor", "w x"),
+    "TreeEnsembleRegressor is not among": ml("TreeEnsembleRegressor", "x"),
+}
+
+
+@pytest.mark.parametrize("words", ML_BAD)
+def test_what_is_refused_of_estimators(words):
+    with pytest.raises(xpnn.XpnnValueError, match=words):
+        _loaded(ml_model(ML_BAD[words]))
+
+
+def test_columns_that_come_one_by_one():
+    """They stand beside each other, in the order of the inputs."""
+    runtime = pytest.importorskip("onnxruntime")
+    inputs = {"age": 1, "size": 2, "b": 1}
+    nodes = [node("Concat", "age size b", "x", axis=1), node("MatMul", "x w")]
+    given = model(*nodes, constants={"w": W}, inputs=inputs)
+    network = _loaded(given)
+    assert network.inputs == ("age", "size.0", "size.1", "b")
+    assert [layer.words for layer in network.layers] == [["4 -> 4", "identity"]]
+    x = np.random.default_rng(1).normal(size=(30, 4)).astype("float32")
+    columns = {"age": x[:, :1], "size": x[:, 1:3], "b": x[:, 3:]}
+    (expected,) = runtime.InferenceSession(given.SerializeToString()).run(None, columns)
+    assert np.all(np.abs(network(x) - expected) <= xpnn.error_bound(network, x))
+    turned = model(
+        node("Concat", "b age size", "x", axis=1), *nodes[1:], constants={"w": W}, inputs=inputs
+    )
+    (expected,) = runtime.InferenceSession(turned.SerializeToString()).run(None, columns)
+    found = _loaded(turned)
+    assert np.all(np.abs(found(x) - expected) <= 2 * xpnn.error_bound(found, x))
+
+
+def test_several_outputs_as_one():
+    nodes = [
+        node("MatMul", "x w", "h"),
+        node("Relu", "h", "z"),
+        node("MatMul", "z w", "a"),
+        node("MatMul", "z v", "b"),
+    ]
+    two = model(*nodes, constants={"w": W, "v": W[:, :1]}, outputs=("a", "b"))
+    network = _loaded(two, output=["b", "a"])
+    assert network.outputs == ("b", "a.0", "a.1", "a.2", "a.3")
+    x = np.random.default_rng(1).normal(size=(30, 4)).astype("float32")
+    each = np.concatenate([_loaded(two, output=name)(x) for name in ("b", "a")], axis=1)
+    assert np.all(np.abs(network(x) - each) <= 2 * xpnn.error_bound(network, x))
+    with pytest.raises(xpnn.XpnnValueError, match=r"one of 'a', 'b', got \['a', 'c'\]"):
+        _loaded(two, output=["a", "c"])
+
+
+def test_a_shortcut_through_a_product():
+    nodes = [
+        node("MatMul", "x w", "a"),
+        node("Tanh", "a", "b"),
+        node("MatMul", "x v", "c"),
+        node("Add", "c b"),
+    ]
+    (layer,) = _loaded(model(*nodes, constants={"w": W, "v": W[::-1].copy()})).layers
+    assert layer.words == ["(4 -> 4, identity) + (4 -> 4, tanh)"]
+
+
 def test_one_of_several_outputs():
     two = model(
         node("MatMul", "x w", "a"),
@@ -359,7 +536,7 @@ def test_a_value_and_itself():
 BAD = {
     "expected an ONNX model": b"no model",
     "opset 7 or newer, got 6": model(node("Relu", "x"), opset=6),
-    "expected one input, got none": model(node("Relu", "x"), constants={"x": W}),
+    "expected an input, got none": model(node("Relu", "x"), constants={"x": W}),
     r"floating rows.* shape \(4\)": model(node("Relu", "x"), shape=(4,)),
     r"floating rows.* shape \(\?, \?\)": model(node("Relu", "x"), shape=("N", None)),
     "floating rows.*int64": model(node("Relu", "x"), dtype=TensorProto.INT64),
@@ -539,4 +716,7 @@ def test_every_operator_is_in_a_test():
     written = {n.op_type for f in FOLDER.glob("*.onnx") for n in onnx.load(f).graph.node}
     made = {one.op_type for nodes, _ in CASES.values() for one in _listed(nodes)}
     formulas = set("Ceil Floor Round IsInf IsNaN Sinh Cosh Sin Cos".split())
-    assert set(OPERATORS) - written - made - formulas == set()
+    estimators = {one.op_type for nodes in ML_CASES.values() for one in nodes} | {"ArgMax"}
+    classes = {"ZipMap", "LabelEncoder"}
+    assert set(OPERATORS) - written - made - formulas - estimators == set()
+    assert set(ML_OPERATORS) - estimators == classes

@@ -1,103 +1,34 @@
 """Estimators of scikit-learn on its own data."""
 
-import functools
 import warnings
 
 import numpy as np
 import pytest
+from estimators import MODELS, data, expected, fitted, linear, mlp
 
 import xpnn
 
 pytestmark = pytest.mark.libraries
 
 
-@functools.cache
-def data(name):
-    from sklearn import datasets
-
-    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    return x, y
-
-
-def scaled(model, scaler="StandardScaler"):
-    from sklearn import pipeline, preprocessing
-
-    return pipeline.make_pipeline(getattr(preprocessing, scaler)(), model)
-
-
-def mlp(kind, **options):
-    from sklearn import neural_network
-
-    return getattr(neural_network, kind)(
-        hidden_layer_sizes=(12, 7), max_iter=15, random_state=0, **options
-    )
-
-
-def linear(name, **options):
-    from sklearn import linear_model
-
-    return getattr(linear_model, name)(**options)
-
-
-def of_targets(model, scaler):
-    from sklearn import compose, preprocessing
-
-    scaler = getattr(preprocessing, scaler)()
-    return compose.TransformedTargetRegressor(model, transformer=scaler)
-
-
-MODELS = {
-    "digits": lambda: mlp("MLPClassifier"),
-    "digits, tanh": lambda: scaled(mlp("MLPClassifier", activation="tanh"), "MaxAbsScaler"),
-    "breast_cancer": lambda: scaled(mlp("MLPClassifier", activation="logistic")),
-    "wine": lambda: scaled(linear("LogisticRegression")),
-    "breast_cancer, logistic": lambda: scaled(linear("LogisticRegression"), "RobustScaler"),
-    "diabetes": lambda: scaled(mlp("MLPRegressor", activation="identity"), "MinMaxScaler"),
-    "diabetes, linear": lambda: linear("LinearRegression"),
-    "diabetes, ridge": lambda: linear("Ridge", fit_intercept=False),
-    "diabetes, targets": lambda: of_targets(scaled(mlp("MLPRegressor")), "StandardScaler"),
-    "diabetes, targets in a range": lambda: of_targets(linear("Ridge"), "MinMaxScaler"),
-    "diabetes, robust targets": lambda: of_targets(linear("Ridge"), "RobustScaler"),
-    "diabetes, poisson": lambda: scaled(mlp("MLPRegressor", loss="poisson")),
-}
-
-
-@functools.cache
-def fitted(name):
-    pytest.importorskip("sklearn")
-    x, y = data(name.partition(",")[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return MODELS[name]().fit(x, y), x
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_estimators(name):
-    """Their own numbers, inside the bound; their classes."""
+    """Their own numbers, inside the bound; their classes; what their columns are called."""
+    pytest.importorskip("sklearn")
     model, x = fitted(name)
     network = xpnn.Network.from_sklearn(model)
     bound = xpnn.error_bound(network, x)
-    if hasattr(model, "predict_proba"):
-        expected = model.predict_proba(x)
+    if name.endswith("several labels"):
+        assert (network.output, network.classes) == ("sigmoid", None)
+    elif hasattr(model, "predict_proba"):
         assert network.classes == tuple(model.classes_.tolist())
-        assert network.classify(x).tolist() == model.predict(x).tolist()
+        labels = np.asarray(network.classes)[network.classify(x)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert labels.tolist() == model.predict(x).tolist()
         bound = bound + 2.0**-52  # 1 - p has lost what is smaller
-    else:
-        expected = model.predict(x).reshape(len(x), -1)
-    assert np.all(np.abs(network(x) - expected) <= bound)
-
-
-def test_several_labels_at_once():
-    pytest.importorskip("sklearn")
-    x, y = data("wine")
-    labels = np.stack([y > 0, y > 1], axis=1).astype(int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = mlp("MLPClassifier").fit(x, labels)
-    network = xpnn.Network.from_sklearn(model)
-    assert network.output == "sigmoid"
-    assert network.classes is None
-    assert np.all(np.abs(network(x) - model.predict_proba(x)) <= xpnn.error_bound(network, x))
+    assert np.all(np.abs(network(x) - expected(name, model, x)) <= bound)
+    assert (network.inputs is not None) == name.endswith("names")
 
 
 def test_of_float32():

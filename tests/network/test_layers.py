@@ -238,6 +238,10 @@ FORMULAS = {
     "residual": lambda layer, x: (
         x + np.tanh(x * layer.layers[0].scale @ layer.layers[1].weight + layer.layers[1].bias)
     ),
+    "shortcut": lambda layer, x: (
+        (x @ layer.shortcut[0].weight) * layer.shortcut[1].scale
+        + np.tanh(x @ layer.layers[0].weight + layer.layers[0].bias)
+    ),
     "function": lambda _, x: x / (1 + np.abs(x)),
 }
 """What each kind of layer is, written by hand: the words of a layer cannot vouch for themselves."""

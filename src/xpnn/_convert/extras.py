@@ -8,6 +8,7 @@ from xpnn.errors import XpnnError
 EXTRAS = {
     "onnx_file": "onnx",
     "onnx_operators": "onnx",
+    "onnx_ml_operators": "onnx",
     "onnx_export": "onnx",
     "torch_program": "torch",
     "jax_function": "jax",
@@ -16,6 +17,9 @@ EXTRAS = {
 
 READERS = {
     ".onnx": "onnx_file",
+    ".skops": "skops_file",
+    ".npz": "emulator_file",
+    ".json": "lwtnn_file",
 }
 """The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
 

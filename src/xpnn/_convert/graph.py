@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ MOST = 2**25
 """Numbers in what an operation makes of some rows, and in all that is computed of constants together."""
 
 Numbers = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sum": lambda x, *, axis: np.sum(x, axis=axis, keepdims=True),
     "mean": lambda x, *, axis: np.mean(x, axis=axis, keepdims=True),
     "max": lambda x, *, axis: np.max(x, axis=axis, keepdims=True),
-    # What has a layer of its own; here its shape counts.
+    # What has a layer of its own, or none; here its shape counts.
+    "labels": lambda x, **_: np.zeros(x.shape[:1], "int64"),
     "batch_norm": lambda x, *_, **__: x,
     "normalize": lambda x, **_: x,
     "prelu": lambda x, slope: np.where(x < 0, slope * x, x),
@@ -189,6 +191,10 @@ class Graph:
             op, options = _last_axis(args[0].shape, options["shape"])
         if op == "keep" and args[0].op == "drop":
             return args[0].args[0]
+        if op == "concat" and not args[0].is_constant:
+            same = _same_columns(args, options["axis"])
+            if same is not None:
+                return self.take(*same, where)
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
         if key not in self._known:
             try:
@@ -209,27 +215,56 @@ class Graph:
         return self._known[key]
 
 
-def of_any_rows(read: Callable[[Graph], tuple[Value, Value]]) -> tuple[Value, Value]:
-    """Return the input and the output that a reader finds, with a number of rows that says what is a row."""
+def of_any_rows(read: Callable[[Graph], T]) -> T:
+    """Return what a reader finds with a number of rows that says what is a row."""
     for rows in ROWS:
         graph = Graph(rows)
-        start, value = read(graph)
+        found = read(graph)
         if rows not in graph.lengths:
-            return start, value
+            return found
     raise XpnnValueError(
         "expected operations on any number of rows, got constants of as many entries as there are rows"
     )
 
 
-def chosen(graph: Graph, made: dict[str, Value], output: str | Sequence[str] | None) -> Value:
-    """Return the output of a name, or the columns of several beside each other; by default the only one."""
-    asked = list(made) if output is None else [output] if isinstance(output, str) else list(output)
-    if not set(asked) <= set(made) or not asked or (output is None and len(made) != 1):
+def _same_columns(parts: tuple[Value, ...], axis: int) -> tuple[Value, list[int], int] | None:
+    """Return of which value parts beside each other are entries, and which; None if of several."""
+    first = parts[0].args[0] if parts[0].op == "take" else parts[0]
+    axis, indices = axis % len(first.shape), list[int]()
+    for part in parts:
+        if part is first:
+            indices += range(first.shape[axis])
+        elif part.op == "take" and part.args[0] is first and part.options["axis"] == axis:
+            indices += part.options["indices"]
+        else:
+            return None
+    return first, indices, axis
+
+
+def chosen(
+    graph: Graph, made: dict[str, Value], output: str | Sequence[str] | None
+) -> tuple[Value, list[str]]:
+    """Return the output of a name, or the columns of several beside each other; and what they are called.
+
+    By default the only one that has numbers: the labels of classes are none.
+    """
+    numbers = [name for name, value in made.items() if not value.dtype.startswith("int")]
+    if output is None and numbers and all(made[name].op == "refused" for name in numbers):
+        numbers = numbers[:1]  # what is wrong says more
+    asked = numbers if output is None else [output] if isinstance(output, str) else list(output)
+    if not set(asked) <= set(made) or not asked or (output is None and len(asked) != 1):
         names = ", ".join(map(repr, made))
         raise XpnnValueError(f"expected output to be one of {names}, got {output!r}")
     if len(asked) == 1:
-        return made[asked[0]]
-    return graph.make("concat", *(made[name] for name in asked), axis=1, where="the outputs")
+        return made[asked[0]], asked
+    values = [made[name] for name in asked]
+    return graph.make("concat", *values, axis=1, where="the outputs"), named(asked, values)
+
+
+def named(names: Iterable[str], values: Iterable[Value]) -> list[str]:
+    """Return names for the columns of values that stand beside each other."""
+    each = ((n, v.shape[-1] if v.shape else 1) for n, v in zip(names, values, strict=True))
+    return [n if w == 1 else f"{n}.{i}" for n, w in each for i in range(w)]
 
 
 def _last_axis(

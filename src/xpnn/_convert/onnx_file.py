@@ -13,11 +13,24 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from xpnn._convert.graph import REFUSALS, Graph, Numbers, Value, chosen, of_any_rows
+from xpnn._convert.graph import (
+    MOST,
+    REFUSALS,
+    Graph,
+    Numbers,
+    Value,
+    chosen,
+    named,
+    of_any_rows,
+    pieces,
+)
+from xpnn._convert.onnx_ml_operators import ML_OPERATORS
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
 from xpnn._convert.parts import Parts
 from xpnn._convert.rules import layers_of
 from xpnn.errors import XpnnValueError
+
+_ALL = {**OPERATORS, **{f"ai.onnx.ml:{name}": made for name, made in ML_OPERATORS.items()}}
 
 _LEAST = 7
 """The first opset in which operators broadcast as NumPy does."""
@@ -33,21 +46,18 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
     opset = opsets.get("ai.onnx", 0)
     if opset < _LEAST:
         raise XpnnValueError(f"expected opset {_LEAST} or newer, got {opset}")
-    start, value = of_any_rows(
-        lambda graph: _values(model.graph, graph, opset, path.parent, output)
-    )
-    return Parts(layers_of(value, start))
+    return of_any_rows(lambda graph: _found(model.graph, graph, opset, path.parent, output))
 
 
-def _values(
+def _found(
     given: Any, graph: Graph, opset: int, folder: Path, output: str | Sequence[str] | None
-) -> tuple[Value, Value]:
-    """Return the input and an output."""
+) -> Parts:
+    """Return the layers between the input and an output, and what things are called."""
     values: dict[str, Value] = {}
     for tensor in given.initializer:
         _keep(values, tensor.name, graph.constant(_array(tensor, folder), tensor.name))
-    start, fixed = _input(given, graph, values)
-    context = Context(graph, opset, fixed, folder)
+    start, fixed, inputs = _input(given, graph, values)
+    context = Context(graph, opset, fixed, folder, [])
     for i, node in enumerate(given.node):
         where = f"node {node.name or f'{i} ({node.op_type})'}"
         made = _outputs(node, where, context, values)
@@ -58,7 +68,9 @@ def _values(
     missing = next((o.name for o in given.output if o.name not in ends), None)
     if missing is not None:
         raise XpnnValueError(f"expected a node that makes the output {missing!r}, got none")
-    return start, chosen(graph, ends, output)
+    value, outputs = chosen(graph, ends, output)
+    classes = next((c for c in context.classes if len(c) == value.shape[-1:][0]), None)
+    return Parts(layers_of(value, start), classes, inputs, outputs)
 
 
 def _keep(values: dict[str, Value], name: str, value: Value) -> None:
@@ -67,13 +79,38 @@ def _keep(values: dict[str, Value], name: str, value: Value) -> None:
     values[name] = value
 
 
-def _input(given: Any, graph: Graph, values: dict[str, Value]) -> tuple[Value, int | None]:
-    """Return the input, and how many rows the file has fixed."""
+def _input(
+    given: Any, graph: Graph, values: dict[str, Value]
+) -> tuple[Value, int | None, list[str]]:
+    """Return the input, how many rows the file has fixed, and what its columns are called.
+
+    Of several inputs the columns stand beside each other.
+    """
     inputs = [i for i in given.input if i.name not in values]
-    if len(inputs) != 1:
-        names = ", ".join(repr(i.name) for i in inputs) or "none"
-        raise XpnnValueError(f"expected one input, got {names}")
-    (one,) = inputs
+    if not inputs:
+        raise XpnnValueError("expected an input, got none")
+    dims = [_dims(one) for one in inputs]
+    dtypes = [str(_dtype(one.type.tensor_type.elem_type)) for one in inputs]
+    if len({*dtypes}) > 1 or (len(inputs) > 1 and any(len(d) != 2 for d in dims)):
+        shown = ", ".join(
+            f"{i.name!r} of shape {d} and dtype {t}"
+            for i, d, t in zip(inputs, dims, dtypes, strict=True)
+        )
+        raise XpnnValueError(f"expected one input, or columns of one dtype each, got {shown}")
+    names, fixed = [one.name for one in inputs], dims[0][0] or None
+    if len(inputs) == 1:
+        start = graph.input(names[0], tuple(dims[0][1:]), dtypes[0])
+        _keep(values, names[0], start)
+        return start, fixed, names
+    widths = [d[1] for d in dims]
+    start = graph.input(" and ".join(names), (sum(widths),), dtypes[0])
+    for name, part in zip(names, pieces(widths), strict=True):
+        _keep(values, name, graph.take(start, part, 1, name))
+    return start, fixed, named(names, [values[name] for name in names])
+
+
+def _dims(one: Any) -> list[int]:
+    """Return the lengths of an input of floating rows, that of the rows 0 where any will do."""
     tensor = one.type.tensor_type
     dtype = _dtype(tensor.elem_type)
     dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
@@ -84,9 +121,7 @@ def _input(given: Any, graph: Graph, values: dict[str, Value]) -> tuple[Value, i
             f"expected an input of floating rows, (rows, n), got {one.name!r} of shape ({shown}) and "
             f"dtype {dtype}"
         )
-    value = graph.input(one.name, tuple(int(n or 0) for n in dims[1:]), dtype.name)
-    _keep(values, one.name, value)
-    return value, dims[0] or None
+    return [n or 0 for n in dims]
 
 
 def _dtype(kind: int) -> np.dtype[Any] | None:
@@ -105,8 +140,8 @@ def _outputs(node: Any, where: str, context: Context, values: dict[str, Value]) 
         raise XpnnValueError(f"{where}: expected an input that is made before it, got {missing!r}")
     count = len(node.output)
     refused = context.graph.refused
-    if name not in OPERATORS:
-        known = ", ".join(sorted(OPERATORS))
+    if name not in _ALL:
+        known = ", ".join(sorted(_ALL))
         words = f"{name} is not among the operations that xpnn has: {known}"
         return [refused(words, where)] * count
     inputs = [values[n] if n else None for n in node.input]
@@ -115,7 +150,7 @@ def _outputs(node: Any, where: str, context: Context, values: dict[str, Value]) 
         return [wrong] * count
     try:
         attributes = {a.name: _attribute(a, context.folder) for a in node.attribute}
-        made = OPERATORS[name](Node(context, where, inputs, attributes, count))
+        made = _ALL[name](Node(context, where, inputs, attributes, count))
     except REFUSALS as error:
         return [refused(f"{name}: {error}", where)] * count
     return [made] if isinstance(made, Value) else made
@@ -130,9 +165,13 @@ def _attribute(attribute: Any, folder: Path) -> Any:
         return value.decode("utf-8", "replace")
     if attribute.type == attribute.TENSOR:
         return _array(value, folder)
-    if attribute.type in (attribute.FLOATS, attribute.INTS, attribute.INT):
+    if attribute.type in _LISTS:
         return value
     raise XpnnValueError(f"expected numbers, text or a tensor as {attribute.name}")
+
+
+_LISTS = {onnx.AttributeProto.FLOATS, onnx.AttributeProto.INTS, onnx.AttributeProto.INT}
+_LISTS |= {onnx.AttributeProto.STRINGS}
 
 
 _TAKEN = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"}
@@ -142,6 +181,8 @@ def _array(tensor: Any, folder: Path) -> Numbers:
     """Return the numbers of a tensor, which stand in the file or beside it."""
     where = f"tensor {tensor.name!r}"
     dtype = _dtype(tensor.data_type)
+    if tensor.data_type == tensor.STRING:
+        return _texts(tensor, where)
     if dtype is None or dtype.name not in _TAKEN:
         raise XpnnValueError(f"{where}: expected numbers, got data type {tensor.data_type}")
     shape = tuple(tensor.dims)
@@ -154,6 +195,14 @@ def _array(tensor: Any, folder: Path) -> Numbers:
     except (TypeError, ValueError) as error:
         raise XpnnValueError(f"{where}: {error}") from None
     return found
+
+
+def _texts(tensor: Any, where: str) -> Numbers:
+    """Return the labels of classes."""
+    found = [text.decode("utf-8", "replace") for text in tensor.string_data]
+    if len(found) * max(map(len, found), default=0) > MOST:  # each takes as much as the longest
+        raise XpnnValueError(f"{where}: expected shorter labels")
+    return np.asarray(found, str)
 
 
 def _external(tensor: Any, dtype: np.dtype[Any], shape: tuple[int, ...], folder: Path) -> Numbers:

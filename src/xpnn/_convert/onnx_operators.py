@@ -26,6 +26,8 @@ class Context(NamedTuple):
     """How many rows the file has fixed."""
     folder: Path
     """In which the model's file lies."""
+    classes: list[list[Any]]
+    """What the nodes call classes."""
 
 
 class Node(NamedTuple):
@@ -75,6 +77,13 @@ class Node(NamedTuple):
         if given.array is None:
             raise XpnnValueError(f"expected {name} to be constant")
         return [int(n) for n in given.array.reshape(-1)]
+
+
+def named_classes(node: Node, scores: Value, labels: Sequence[Any] | None = None) -> Value:
+    """Return the label of the largest score of each row, which no layer gives; note what classes are called."""
+    if labels is not None:
+        node.context.classes.append(list(labels))
+    return node.make("labels", scores, classes=None if labels is None else tuple(labels))
 
 
 def _same(op: str, **options: Any) -> Callable[[Node], Made]:
@@ -214,6 +223,8 @@ def _shape_of(node: Node, x: Value, asked: Sequence[int], *, copies: bool) -> tu
 
 
 def _reshape(node: Node) -> Made:
+    if node.input(0).op == "labels":
+        return node.input(0)
     x, asked = node.input(0), node.integers(1, "shape") or []
     copies = not node.attribute("allowzero", 0)
     return node.make("reshape", x, shape=_shape_of(node, x, asked, copies=copies))
@@ -297,6 +308,8 @@ def _gather(node: Node) -> Made:
 
 def _cast(node: Node) -> Made:
     x, to = node.input(0), node.attribute("to")
+    if x.op == "labels":
+        return x
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(to)).name
     return x if dtype == x.dtype else node.make("astype", x, dtype=dtype)
 
@@ -323,10 +336,6 @@ def _expand(node: Node) -> Made:
     return x if shape == x.shape else node.make("broadcast_to", x, shape=shape)
 
 
-def _erf(node: Node) -> Made:
-    return node.make("erf", node.input(0))
-
-
 OPERATORS: dict[str, Callable[[Node], Made]] = {
     **{
         name: _same(name.lower())
@@ -338,7 +347,7 @@ OPERATORS: dict[str, Callable[[Node], Made]] = {
     },
     **{
         name: _same(name.lower())
-        for name in "Softsign Mish PRelu IsNaN IsInf Sinh Cosh Sin Cos".split()
+        for name in "Softsign Mish PRelu IsNaN IsInf Sinh Cosh Sin Cos Erf".split()
     },
     "Sub": _same("subtract"),
     "Mul": _same("multiply"),
@@ -356,7 +365,6 @@ OPERATORS: dict[str, Callable[[Node], Made]] = {
     "Max": _of_many("maximum"),
     "Min": _of_many("minimum"),
     "Clip": _clip,
-    "Erf": _erf,
     "LeakyRelu": _with("leaky_relu", negative_slope=("alpha", 0.01)),
     "Elu": _with("elu", alpha=("alpha", 1.0)),
     "Celu": _with("celu", alpha=("alpha", 1.0)),
@@ -368,6 +376,7 @@ OPERATORS: dict[str, Callable[[Node], Made]] = {
     "ThresholdedRelu": _thresholded,
     "Shrink": _shrink,
     "Swish": _swish,
+    "ArgMax": lambda node: named_classes(node, node.input(0)),
     "Softmax": _of_rows("softmax"),
     "LogSoftmax": _of_rows("log_softmax"),
     "ReduceSum": _reduced("sum"),

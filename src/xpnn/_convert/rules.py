@@ -7,7 +7,6 @@ the same. So x * sigmoid(x) is silu, whichever way an exporter takes it apart, a
 table is known as well.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xpnn._convert.functions import Found, named, narrows
-from xpnn._convert.graph import Numbers, Value, values_below
+from xpnn._convert.graph import Numbers, Value
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
@@ -172,17 +171,18 @@ def _prelu(value: Value, _: Value) -> Found | None:
     return None if slope is None else (value.args[0], [PReLU(slope)])
 
 
-def _residual(value: Value, _: Value) -> Found | None:
-    """x + f(x)."""
+def _residual(value: Value, start: Value) -> Found | None:
+    """x + f(x), and g(x) + f(x)."""
     if value.op != "add" or any(a.is_constant for a in value.args):
         return None
-    a, b = sorted(value.args, key=lambda v: v.number)
+    a, b = value.args
     if a is b:
         return a, [Affine(np.full(math.prod(value.shape[1:]), 2, value.dtype))]
-    later = itertools.takewhile(lambda v: v.number >= a.number, values_below(b))
-    if a.shape != b.shape or not any(v is a for v in later):
+    if a.shape != b.shape:
         return None
-    return a, [Residual(tuple(_between_ends(b, a)))]
+    x, chains = _meeting((a, b), start)
+    beside, inside = map(joined, chains if chains[1] else reversed(chains))
+    return x, [Residual(tuple(inside), tuple(beside))]
 
 
 # Axes

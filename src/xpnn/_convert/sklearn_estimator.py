@@ -137,7 +137,14 @@ def _found(estimator: Any) -> Parts:
 def read(estimator: Any) -> Parts:
     """Return what a fitted estimator is here: its layers, its classes, the names of its features."""
     found = _found(estimator)
+    return found._replace(layers=joined(found.layers), inputs=_names(estimator))
+
+
+def _names(estimator: Any) -> list[str] | None:
+    """Return what the columns were called that an estimator, or the first inside of it, was fitted to."""
     names = getattr(estimator, "feature_names_in_", None)
-    return found._replace(
-        layers=joined(found.layers), inputs=None if names is None else [str(n) for n in names]
-    )
+    if names is None:
+        steps = getattr(estimator, "steps", None)
+        inside = steps[0][1] if steps else getattr(estimator, "regressor_", None)
+        return None if inside is None else _names(inside)
+    return [str(name) for name in names]

@@ -383,15 +383,15 @@ def _size(sample: Shape | None) -> str:
     return " x ".join(map(str, sample or ()))
 
 
-def from_fields(layers: Any, tensors: Mapping[str, Array]) -> Layers:
-    """Make layers of what a model file of version 2 says of them; ValueError if it cannot be."""
+def from_fields(layers: Any, tensors: Mapping[str, Array], chain: str = "layers") -> Layers:
+    """Make layers of what a model file of version 2 says of a chain; ValueError if it cannot be."""
     if not isinstance(layers, list):
         raise XpnnValueError(f"expected a list of layers, got {layers!r}")
     parts: list[dict[str, Array]] = [{} for _ in layers]
     for name, a in tensors.items():
         begin, _, rest = name.partition(".")
         i, _, inside = rest.partition(".")
-        if begin != "layers" or not inside or i not in map(str, range(len(layers))):
+        if begin != chain or not inside or i not in map(str, range(len(layers))):
             raise XpnnValueError(f"expected {len(layers)} layers, got a tensor {name} beside them")
         parts[int(i)][inside] = a
     made = []

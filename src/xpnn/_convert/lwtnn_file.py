@@ -1,0 +1,130 @@
+"""JSON files of lwtnn, as physics experiments have them: the sequential form, with its named inputs.
+
+lwtnn computes in float64, whatever the network was trained in; so do its weights here.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnn._activations.activation import Activation
+from xpnn._convert.parts import Parts
+from xpnn._convert.rules import joined
+from xpnn._network.layers.affine import Affine
+from xpnn._network.layers.dense import Dense
+from xpnn._network.layers.layer import Layer
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+_BROKEN = (
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    OverflowError,
+)
+"""What comes of a description that is not what it should be."""
+
+
+def read(path: Path, output: object = None) -> Parts:
+    """Return the layers of a network of lwtnn, and the names of its inputs and outputs."""
+    if output is not None:
+        raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
+    try:
+        return _parts(json.loads(path.read_bytes()))
+    except (XpnnTypeError, XpnnValueError):
+        raise
+    except _BROKEN as error:
+        raise XpnnValueError(
+            f"expected a network of lwtnn as JSON ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _parts(given: dict[str, Any]) -> Parts:
+    if "layers" not in given or "nodes" in given:
+        raise XpnnValueError(
+            "expected the sequential form of lwtnn, with inputs, layers and outputs, got one with "
+            f"{', '.join(given)}"
+        )
+    names = [one["name"] for one in given["inputs"]]
+    offset, scale = (
+        _vector([one[what] for one in given["inputs"]]) for what in ("offset", "scale")
+    )
+    layers: list[Layer] = []
+    if np.any(offset):
+        layers.append(Affine(None, offset))
+    if np.any(scale != 1):
+        layers.append(Affine(scale))
+    width = len(names)
+    for i, one in enumerate(given["layers"]):
+        kind = one["architecture"]
+        if kind not in KINDS:
+            raise XpnnValueError(
+                f"layer {i}: {kind} is not among the layers that xpnn reads: {', '.join(KINDS)}"
+            )
+        made = KINDS[kind](one, width)
+        width = next((la.weight.shape[1] for la in made if isinstance(la, Dense)), width)
+        layers += [*made, *_activation(i, one.get("activation", "linear"), width)]
+    outputs = list(given.get("outputs") or ()) or None
+    layers = joined(layers)
+    of_classes = outputs is not None and layers[-1].activate.name == "softmax"
+    return Parts(layers, outputs if of_classes else None, names, outputs)
+
+
+def _vector(numbers: list[float]) -> np.ndarray[Any, Any]:
+    found = np.asarray(numbers, "float64")
+    if found.ndim != 1:
+        raise XpnnValueError(f"expected a list of numbers, got one of shape {found.shape}")
+    return found
+
+
+def _dense(one: dict[str, Any], width: int) -> list[Layer]:
+    """The weight stands row by row, a row for each output."""
+    weight, bias = _vector(one["weights"]), _vector(one.get("bias") or [])
+    return [Dense(weight.reshape(-1, width).T, bias if bias.size else None)]
+
+
+def _normalization(one: dict[str, Any], _: int) -> list[Layer]:
+    """(x + bias) * weights."""
+    return [Affine(None, _vector(one["bias"])), Affine(_vector(one["weights"]))]
+
+
+KINDS: dict[str, Callable[[dict[str, Any], int], list[Layer]]] = {
+    "dense": _dense,
+    "normalization": _normalization,
+}
+"""What each layer of lwtnn is here; the others have no layer of their own."""
+
+ACTIVATIONS: dict[str, Callable[[float], str]] = {
+    "linear": lambda _: "identity",
+    "none": lambda _: "identity",
+    "rectified": lambda _: "relu",
+    "sigmoid": lambda _: "sigmoid",
+    "tanh": lambda _: "tanh",
+    "softmax": lambda _: "softmax",
+    "elu": lambda alpha: str(Activation("elu", {"alpha": alpha})),
+    "leakyrelu": lambda alpha: str(Activation("leaky_relu", {"negative_slope": alpha})),
+}
+"""What each activation of lwtnn is here, with its alpha."""
+
+
+def _activation(i: int, given: Any, width: int) -> list[Layer]:
+    name, alpha = given, 1.0
+    if isinstance(given, dict):
+        name, alpha = given["function"], float(given.get("alpha", 1.0))
+    if name == "hard_sigmoid":  # between 0 and 1, of slope 0.2
+        half, slope = np.full(width, 0.5), np.full(width, 0.4)
+        return [Affine(slope, activation="hard_tanh"), Affine(half, half)]
+    if name == "swish" and alpha == 1:
+        return [Affine(activation="silu")]
+    if name not in ACTIVATIONS:
+        known = ", ".join([*ACTIVATIONS, "hard_sigmoid", "swish"])
+        raise XpnnValueError(
+            f"layer {i}: expected an activation of {known}, swish with an alpha of 1, got {given}"
+        )
+    activation = ACTIVATIONS[name](alpha)
+    return [] if activation == "identity" else [Affine(activation=activation)]

@@ -1,0 +1,99 @@
+"""Files of lwtnn, whose layers are written out here once more, in float64 as lwtnn computes."""
+
+import json
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._convert.lwtnn_file import ACTIVATIONS, KINDS
+
+RNG = np.random.default_rng(5)
+INPUTS = [{"name": "pt", "offset": -20.0, "scale": 0.1}, {"name": "eta", "offset": 0, "scale": 2}]
+FORMULAS = {
+    "linear": lambda x: x,
+    "none": lambda x: x,
+    "rectified": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "softmax": lambda x: (e := np.exp(x - x.max(-1, keepdims=True))) / e.sum(-1, keepdims=True),
+    "elu": lambda x: np.where(x > 0, x, 0.3 * np.expm1(x)),
+    "leakyrelu": lambda x: np.where(x > 0, x, 0.3 * x),
+    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
+    "swish": lambda x: x / (1 + np.exp(-x)),
+}
+
+
+def written(folder, *layers, outputs=("y",), **more):
+    path = folder / "net.json"
+    given = {"defaults": {}, "inputs": INPUTS, "layers": list(layers), "outputs": list(outputs)}
+    path.write_text(json.dumps({**given, **more}))
+    return path
+
+
+def dense(n, m, activation="linear", *, bias=True):
+    numbers = RNG.normal(size=n * m).tolist(), RNG.normal(size=m).tolist() if bias else []
+    return dict(zip(("weights", "bias"), numbers, strict=True)) | {
+        "architecture": "dense",
+        "activation": activation,
+    }
+
+
+def test_every_activation_has_a_formula():
+    assert set(FORMULAS) == {*ACTIVATIONS, "hard_sigmoid", "swish"}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activations(name, tmp_path):
+    activation = {"function": name, "alpha": 0.3} if name in {"elu", "leakyrelu"} else name
+    first, last = dense(2, 4, activation), dense(4, 3, bias=False)
+    middle = {"architecture": "normalization", "weights": [2.0, 1, 3, 1], "bias": [0.5, 0, 1, 2]}
+    outputs = ("b", "c", "light")
+    network = xpnn.load(written(tmp_path, first, middle, last, outputs=outputs))
+    assert (network.inputs, network.outputs) == (("pt", "eta"), outputs)
+    x = RNG.normal(size=(50, 2)) * [30, 2] + [20, 0]
+    y = np.add(x, [-20.0, 0]) * [0.1, 2]
+    y = FORMULAS[name](y @ np.reshape(first["weights"], (4, 2)).T + first["bias"])
+    y = np.add(y, middle["bias"]) * middle["weights"] @ np.reshape(last["weights"], (3, 4)).T
+    assert np.all(np.abs(network(x) - y) <= 2 * xpnn.error_bound(network, x))
+
+
+def test_outputs_of_softmax_are_classes(tmp_path):
+    network = xpnn.load(written(tmp_path, dense(2, 3, "softmax"), outputs="abc"))
+    assert network.classes == ("a", "b", "c")
+
+
+BAD = {
+    "layer 0: lstm is not among the layers that xpnn reads: dense, normalization": [
+        {**dense(2, 2), "architecture": "lstm"}
+    ],
+    "layer 1: maxout is not among": [dense(2, 2), {"architecture": "maxout", "sublayers": []}],
+    "layer 0: expected an activation of linear, .*, got abs": [dense(2, 2, "abs")],
+    "swish with an alpha of 1, got": [dense(2, 2, {"function": "swish", "alpha": 2})],
+    "cannot reshape": [{**dense(2, 2), "weights": [1.0, 2, 3]}],
+    "expected a list of numbers": [{**dense(2, 2), "weights": [[1.0], [2]]}],
+    "KeyError: 'architecture'": [{"weights": []}],
+    "TypeError": [3],
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_what_is_refused(words, tmp_path):
+    path = written(tmp_path, *BAD[words])
+    with pytest.raises(xpnn.XpnnValueError, match=words) as error:
+        xpnn.load(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_other_files(tmp_path):
+    graph = written(tmp_path, dense(2, 2), nodes=[])
+    with pytest.raises(xpnn.XpnnValueError, match="expected the sequential form of lwtnn"):
+        xpnn.load(graph)
+    for content in (b"[]", b"3", b"{", b"\xff\xfe", b"[" * 100_000, b'{"layers": 1e999}'):
+        graph.write_bytes(content)
+        with pytest.raises(xpnn.XpnnValueError, match=r"expected .* lwtnn"):
+            xpnn.load(graph)
+
+
+def test_kinds_are_tried():
+    assert set(KINDS) == {"dense", "normalization"}
