@@ -117,7 +117,7 @@ def test_a_deep_description(tmp_path):
     with zipfile.ZipFile(path, "w") as new:
         new.writestr("schema.json", '{"__loader__": "ListNode", "content": [' * 20_000)
     with pytest.raises(
-        xpnn.XpnnValueError, match=r"schema.json: .* RecursionError|JSONDecodeError"
+        xpnn.XpnnValueError, match=r"schema.json: .*(RecursionError|JSONDecodeError)"
     ):
         xpnn.load(path)
 

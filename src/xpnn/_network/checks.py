@@ -8,7 +8,14 @@ from xpnn._arrays.axes import Slices, as_index
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Layers, Shape, check_chain, outputs_of, widths_known
+from xpnn._network.layers.layer import (
+    Layers,
+    Shape,
+    check_chain,
+    outputs_of,
+    taken_by,
+    widths_known,
+)
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Class = str | int
@@ -70,6 +77,20 @@ def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]
 
 
 def check_names(
+    layers: Layers,
+    classes: Sequence[Class] | None,
+    inputs: Sequence[str] | None,
+    outputs: Sequence[str] | None,
+) -> Names:
+    """Return the names of classes and columns, as many as there are."""
+    return (
+        None if classes is None else check_classes(classes, layers),
+        _columns("inputs", inputs, taken_by(layers)),
+        _columns("outputs", outputs, outputs_of(layers)),
+    )
+
+
+def _columns(
     field: str, names: Sequence[str] | None, sample: Shape | None
 ) -> tuple[str, ...] | None:
     """Return the names of columns: one for each, or one for all of them."""

@@ -21,21 +21,13 @@ from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._execution.plans import PlanCache, kind_of
 from xpnn._network import passes
-from xpnn._network.checks import (
-    Class,
-    Names,
-    check_classes,
-    check_input,
-    check_layers,
-    check_names,
-    laid_out,
-)
+from xpnn._network.checks import Class, Names, check_input, check_layers, check_names, laid_out
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
 from xpnn._network.exchange import Exchange
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
-from xpnn._network.layers.layer import Layer, Layers, first_array, outputs_of, taken_by
+from xpnn._network.layers.layer import Layer, Layers, first_array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
@@ -58,8 +50,8 @@ class Network(Exchange):
     TypeError
         If one is no layer, such as `Dense`, or the layers' arrays are of different libraries.
     ValueError
-        If there is no layer, neighbours do not fit, the arrays lie on different devices, the number of
-        `classes` is not that of the outputs, or names are as many as nothing else, or doubled.
+        If there is no layer, neighbours do not fit, the arrays lie on different devices, or there are
+        not as many `classes` as outputs, nor a name for each column or one for all.
 
     Notes
     -----
@@ -109,12 +101,7 @@ class Network(Exchange):
         if isinstance(layers, Layer):
             raise XpnnTypeError(f"Network: expected a sequence of layers, got one: [{layers!r}]")
         layers = check_layers(tuple(layers))
-        names = (
-            None if classes is None else check_classes(classes, layers),
-            check_names("inputs", inputs, taken_by(layers)),
-            check_names("outputs", outputs, outputs_of(layers)),
-        )
-        self._set(layers, names)
+        self._set(layers, check_names(layers, classes, inputs, outputs))
         if self.follows:
             object.__setattr__(self, "_float_names", layer_dtypes(layers))
 
@@ -181,6 +168,37 @@ class Network(Exchange):
             If the width does not fit, or `x` is on another device than weights that stay.
         """
         return self._rows("network", values.outputs, x, xp)
+
+    def table(self, table: Any, /) -> Array:
+        """Return the columns of a table that the network takes, in its order, as rows to call it on.
+
+        Parameters
+        ----------
+        table : mapping or table
+            Columns by name, those of `inputs` and any others: a dict of arrays, a table of pandas, polars
+            or pyarrow. What is missing in a column is NaN.
+
+        Returns
+        -------
+        array, shape (rows, in)
+            Of the library of the columns, NumPy's for tables; in the floating dtype that they promote to.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no table, a column holds no numbers, the network has no names for its columns, or one
+            of them is missing, doubled or of another length.
+
+        Examples
+        --------
+        >>> import numpy as np, xpnn
+        >>> network = xpnn.Network([xpnn.Dense(np.asarray([[1.0], [-1.0]]))], inputs=["high", "low"])
+        >>> network(network.table({"low": np.asarray([0.5]), "high": np.asarray([2.0])}))
+        array([[1.5]])
+        """
+        from xpnn._network.tables import rows_of
+
+        return rows_of(table, self.layers, self.inputs)
 
     def logits(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return what the output layer's sigmoid or softmax would be taken of, or an identity output.

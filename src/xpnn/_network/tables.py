@@ -1,0 +1,94 @@
+"""Tables of columns: the rows that a network takes, by the names of its inputs."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xpnn._arrays.library import common_library
+from xpnn._arrays.types import Array
+from xpnn._network.layers.layer import Layers, taken_by
+from xpnn.errors import XpnnTypeError, XpnnValueError
+
+_SHOWN = 20
+"""How many names an error lists."""
+
+
+def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array:
+    """Return the columns of a table that a network takes, in its order, as rows."""
+    width = math.prod(taken_by(layers) or (len(inputs or ()),))
+    if inputs is None or (len(inputs) == 1 and width != 1 and not isinstance(table, Mapping)):
+        raise XpnnValueError(
+            "network.table: expected a network with a name for each input column, got one with "
+            f"{'no names' if inputs is None else f'the name {inputs[0]!r} for all'}; give the "
+            "numbers themselves, in their order: network(table.to_numpy())"
+        )
+    columns = [
+        _checked(table[name], name) for name in chosen("network.table", inputs, _names(table))
+    ]
+    found = common_library(
+        "network.table", None, {repr(name): c for name, c in zip(inputs, columns, strict=True)}
+    )
+    ends = 2 if len(inputs) == 1 and width != 1 else 1
+    shapes = {tuple(c.shape) for c in columns}
+    if len(shapes) > 1 or len(next(iter(shapes))) != ends:
+        shown = ", ".join(
+            f"{n!r} of shape {tuple(c.shape)}" for n, c in zip(inputs, columns, strict=True)
+        )
+        raise XpnnValueError(f"network.table: expected columns of one length each, got {shown}")
+    if ends == 2:
+        return columns[0]
+    floats = [c for c in columns if found.xp.isdtype(c.dtype, "real floating")]
+    dtype = found.xp.result_type(*(floats or columns))
+    return found.xp.stack([found.xp.astype(c, dtype) for c in columns], axis=-1)
+
+
+def chosen(function: str, inputs: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names of the inputs among those of a table; ValueError if one is missing or doubled."""
+    for what, wrong in (
+        ("missing", [name for name in inputs if name not in names]),
+        ("there more than once", [name for name in inputs if names.count(name) > 1]),
+    ):
+        if wrong:
+            raise XpnnValueError(
+                f"{function}: expected the columns {_listed(inputs)}, got {_listed(names)}: "
+                f"{_listed(wrong)} {'is' if len(wrong) == 1 else 'are'} {what}"
+            )
+    return list(inputs)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:_SHOWN])) or "none"
+    return shown if len(names) <= _SHOWN else f"{shown}, ... ({len(names)})"
+
+
+_NAMES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("column_names", lambda table: table.column_names),
+    ("columns", lambda table: table.columns),
+    ("keys", lambda table: table.keys()),
+)
+"""How tables say what their columns are called."""
+
+
+def _names(table: Any) -> list[Any]:
+    for attribute, names in _NAMES:
+        if hasattr(table, attribute):
+            return list(names(table))
+    raise XpnnTypeError(
+        "network.table: expected a mapping of names to columns, or a table of pandas, polars or "
+        f"pyarrow, got {type(table).__module__}.{type(table).__qualname__}"
+    )
+
+
+def _checked(column: Any, name: str) -> Array:
+    """Return a column as an array of real numbers."""
+    if not hasattr(column, "__array_namespace__") and not hasattr(column, "detach"):
+        column = np.asarray(column)
+    kind = str(getattr(column.dtype, "kind", column.dtype))
+    if kind in {"O", "b", "U", "S", "M", "m", "c", "V"} or kind.endswith("bool"):
+        raise XpnnTypeError(
+            f"network.table: expected numbers in the column {name!r}, got dtype {column.dtype}; convert "
+            "it, and say what stands for what is missing"
+        )
+    return column
