@@ -1,6 +1,8 @@
 """Layers as an ONNX model: an interpreter whose words are nodes, in the standard's own operators."""
 
+import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +15,15 @@ from xpnn._activations.exponential import SELU_ALPHA, SELU_SCALE
 from xpnn._arrays.dtypes import computing_float, promote
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
-from xpnn._network.layers.layer import Layers, Shape, outputs_of, taken_by
+from xpnn._convert.parts import Parts
+from xpnn._network.layers.layer import Shape, outputs_of, taken_by
 from xpnn._network.layers.prelu import PReLU
 from xpnn.errors import XpnnValueError
 
 OPSET = 20
 """The first that has Gelu."""
 IR_VERSION = 9
+PRODUCER = "xpnn"
 
 
 class _Nodes:
@@ -169,31 +173,54 @@ def _prelu(by: _Nodes, x: str, layer: PReLU) -> str:
     return by.node("PRelu", x, by.constant(to_numpy(layer.slope), "slope"))
 
 
-def model_of(layers: Layers, name: str = "xpnn") -> bytes:
-    """Return layers as an ONNX model of an input x and an output y, of any number of rows."""
+NAMES = ("classes", "inputs", "outputs")
+"""What a network calls things: under `xpnn.classes` and so on in the metadata of a model, as JSON."""
+
+
+def model_of(parts: Parts) -> bytes:
+    """Return layers as an ONNX model of one input and one output, of any number of rows."""
+    layers = tuple(parts.layers)
     dtypes = set().union(*(layer.dtypes for layer in layers)) or {"float32"}
     dtype = promote(dtypes)
     if dtype == "bfloat16":
         raise XpnnValueError("to_onnx: expected float16, float32 or float64 weights, got bfloat16")
     by = _Nodes(computing_float(dtype))
+    begin, end = _ends(parts)
     given, made = (helper.np_dtype_to_tensor_dtype(np.dtype(n)) for n in (dtype, by.dtype))
-    x = "x" if given == made else by.node("Cast", "x", to=made)
+    x = begin if given == made else by.node("Cast", begin, to=made)
     sample = takes = taken_by(layers)
     for layer in layers:
         by.width = math.prod(sample or ())
         x = _prelu(by, x, layer) if isinstance(layer, PReLU) else layer.apply(x, by)
         sample = outputs_of((layer,), sample)
     by.node("Identity", x) if given == made else by.node("Cast", x, to=given)
-    by.nodes[-1].output[0] = "y"
+    by.nodes[-1].output[0] = end
     ends = [
-        helper.make_tensor_value_info(end, given, ["rows", *(shape or ["columns"])])
-        for end, shape in (("x", takes), ("y", sample))
+        helper.make_tensor_value_info(one, given, ["rows", *(shape or ["columns"])])
+        for one, shape in ((begin, takes), (end, sample))
     ]
-    graph = helper.make_graph(by.nodes, name, ends[:1], ends[1:], list(by.tensors.values()))
+    graph = helper.make_graph(by.nodes, "xpnn", ends[:1], ends[1:], list(by.tensors.values()))
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(
-        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="xpnn"
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER
     )
+    known = {
+        f"xpnn.{n}": json.dumps(list(v)) for n in NAMES if (v := getattr(parts, n)) is not None
+    }
+    helper.set_model_props(model, known)
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
+
+
+def _ends(parts: Parts) -> tuple[str, str]:
+    """Return what the input and the output are called: as in the network, if there is one name for all."""
+    begin, end = (
+        names[0] if names and len(names) == 1 and not _OF_NODES.fullmatch(names[0]) else other
+        for names, other in ((parts.inputs, "x"), (parts.outputs, "y"))
+    )
+    return (begin, end) if begin != end else ("x", "y")
+
+
+_OF_NODES = re.compile(r"[a-z]+_[0-9]+|")
+"""How what nodes give is called, which no end may be."""

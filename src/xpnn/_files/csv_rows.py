@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -86,11 +86,16 @@ def _is_name(cell: str) -> bool:
     )
 
 
-def numbers(line: Line, width: int, name: str) -> list[float]:
-    """Return the numbers of a row; ValueError if one is none, or there are not as many as before."""
+def numbers(line: Line, width: int, name: str, taken: Sequence[int] | None) -> list[float]:
+    """Return the numbers of a row, or those that are taken of it.
+
+    ValueError if one is none, or there are not as many cells as before.
+    """
     where, cells = f"{name}, line {line[0]}", line[1]
     if len(cells) != width:
         raise XpnnValueError(f"{where}: expected {width} numbers as before, got {len(cells)}")
+    if taken is not None:
+        cells = [cells[i] for i in taken]
     text = "".join(cells)
     try:
         values = list(map(float, cells)) if text.isascii() and "_" not in text else None

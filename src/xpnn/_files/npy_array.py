@@ -10,10 +10,11 @@ from xpnn.errors import XpnnValueError
 
 _KINDS = "biufU"
 """Truth values, integers, floating numbers, text: what needs no pickle."""
-_HEADERS = {
+HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+"""What reads the shape and the dtype, by the version of the format."""
 
 
 def array_of(content: bytes, where: str) -> np.ndarray[Any, Any]:
@@ -21,7 +22,7 @@ def array_of(content: bytes, where: str) -> np.ndarray[Any, Any]:
     file = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(file)
-        shape, in_columns, dtype = _HEADERS[version](file)
+        shape, in_columns, dtype = HEADERS[version](file)
     except (KeyError, ValueError, EOFError, OverflowError, RecursionError, TypeError) as error:
         raise XpnnValueError(f"{where}: expected an array in NumPy's format ({error})") from None
     if dtype.hasobject or dtype.kind not in _KINDS:

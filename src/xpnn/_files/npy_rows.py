@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from xpnn._files.npy_array import HEADERS
 from xpnn._files.streams import Source
 from xpnn.errors import XpnnValueError
 
@@ -66,13 +67,9 @@ class _Head(NamedTuple):
     def read(file: IO[bytes], source: str, size: int | None) -> "_Head":
         """Read it; `size` is how many bytes the file has, None where that is not known."""
         version = np.lib.format.read_magic(file)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in readers:
+        if version not in HEADERS:
             raise XpnnValueError(f"{source}: expected version 1 or 2 of .npy, got {version}")
-        shape, fortran, dtype = readers[version](file)
+        shape, fortran, dtype = HEADERS[version](file)
         head = _Head(source, shape, fortran and len(shape) > 1, dtype)
         width_of(shape, dtype, source)
         if size is not None and size != file.tell() + head.nbytes:

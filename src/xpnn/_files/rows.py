@@ -1,29 +1,37 @@
 """Rows of numbers in files and pipes, opened by format, and read in pieces, so that any number fits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 
+from xpnn._files.columns import places
 from xpnn._files.csv_rows import is_header, lines_of, numbers
 from xpnn._files.npy_rows import Numbers, Rows, choose, read_npy, read_npz, width_of
 from xpnn._files.streams import Source, is_stream, source
 from xpnn.errors import XpnnValueError
 
 
-def read_rows(path: Path, *, key: str | None = None, header: bool | None = None) -> Rows:
+def read_rows(
+    path: Path,
+    *,
+    key: str | None = None,
+    header: bool | None = None,
+    columns: Sequence[str] | None = None,
+) -> Rows:
     """Open a .npy, .npz, .safetensors or .csv file, or a pipe of .npy or .csv.
 
     `key` names one of several arrays, which .npz and .safetensors have; `header` says of .csv
-    whether its first line is one. ValueError if they are given where they mean nothing.
+    whether its first line is one. ValueError if they are given where they mean nothing. Where .csv
+    names its columns, those called `columns` are taken, in this order.
     """
     readers: dict[str, Callable[[Source], Rows]] = {
         ".npy": read_npy,
         ".npz": lambda found: read_npz(found, key),
         ".safetensors": lambda found: _read_safetensors(found, key),
-        ".csv": lambda found: _read_csv(found, header),
+        ".csv": lambda found: _read_csv(found, header, columns),
     }
     kind = path.suffix.lower()
     if kind not in readers and not is_stream(path):
@@ -102,7 +110,7 @@ def _read_safetensors(found: Source, key: str | None) -> Rows:
     return Rows(label, width, total, pieces)
 
 
-def _read_csv(found: Source, header: bool | None) -> Rows:
+def _read_csv(found: Source, header: bool | None, columns: Sequence[str] | None) -> Rows:
     none = f"{found.name}: expected at least one row of numbers, with commas between, got none"
     with found.head() as file, lines_of(file, found.name) as lines:
         first = next(lines, None)
@@ -111,7 +119,9 @@ def _read_csv(found: Source, header: bool | None) -> Rows:
         skips = is_header(first, header, found.name)
         if skips and next(lines, None) is None:
             raise XpnnValueError(none)
-    width = len(first[1])
+    width, taken = len(first[1]), None
+    if skips and columns is not None:
+        taken = places(found.name, columns, [cell.strip() for cell in first[1]])
 
     def pieces(n: int) -> Iterator[Numbers]:
         with found.open() as file, lines_of(file, found.name) as lines:
@@ -119,11 +129,11 @@ def _read_csv(found: Source, header: bool | None) -> Rows:
                 next(lines)
             rows: list[list[float]] = []
             for line in lines:
-                rows.append(numbers(line, width, found.name))
+                rows.append(numbers(line, width, found.name, taken))
                 if len(rows) == n:
                     yield np.asarray(rows)
                     rows = []
             if rows:
                 yield np.asarray(rows)
 
-    return Rows(found.name, width, None, pieces)
+    return Rows(found.name, width if taken is None else len(taken), None, pieces)

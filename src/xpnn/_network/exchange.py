@@ -18,6 +18,9 @@ class Exchange:
     """What a network has for others."""
 
     layers: Layers
+    classes: tuple[Class, ...] | None
+    inputs: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None
 
     @classmethod
     def _of_parts(cls, parts: Parts) -> Self:
@@ -214,18 +217,20 @@ class Exchange:
 
         Notes
         -----
-        Opset 20. The input ``x`` has any number of rows, the output is ``y``, both in the dtype of the
-        weights. Numbers that activations have are constants, as the attributes of operators would round
+        Opset 20. The input has any number of rows. It and the output are called as in `inputs` and
+        `outputs` where one name is for all columns, otherwise ``x`` and ``y``, and have the dtype of the
+        weights. Classes and names of columns stand in the model's metadata. Numbers that activations have are constants, as the attributes of operators would round
         them to float32. A float16 network computes in float32, as it does here. What computes the model
         does so within `error_bound`; ONNX Runtime has no float64 of Elu, Erf, Gelu and Softplus. The
-        marks of `fold`, classes and metadata stay behind. `load` gives the same layers again.
+        marks of `fold` and metadata stay behind. `load` gives the same layers and names again.
 
         Examples
         --------
         >>> import xpnn
         >>> xpnn.load("digits").to_onnx("digits.onnx")  # doctest: +SKIP
         """
-        content = needing("onnx_export").model_of(self.layers)
+        parts = Parts(self.layers, self.classes, self.inputs, self.outputs)
+        content = needing("onnx_export").model_of(parts)
         with replacing(path) as file:
             file.write(content)
 

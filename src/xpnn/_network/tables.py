@@ -1,18 +1,16 @@
 """Tables of columns: the rows that a network takes, by the names of its inputs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
+from xpnn._files.columns import places
 from xpnn._network.layers.layer import Layers, taken_by
 from xpnn.errors import XpnnTypeError, XpnnValueError
-
-_SHOWN = 20
-"""How many names an error lists."""
 
 
 def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array:
@@ -24,9 +22,8 @@ def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array
             f"{'no names' if inputs is None else f'the name {inputs[0]!r} for all'}; give the "
             "numbers themselves, in their order: network(table.to_numpy())"
         )
-    columns = [
-        _checked(table[name], name) for name in chosen("network.table", inputs, _names(table))
-    ]
+    places("network.table", inputs, _names(table))
+    columns = [_checked(table[name], name) for name in inputs]
     found = common_library(
         "network.table", None, {repr(name): c for name, c in zip(inputs, columns, strict=True)}
     )
@@ -42,25 +39,6 @@ def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array
     floats = [c for c in columns if found.xp.isdtype(c.dtype, "real floating")]
     dtype = found.xp.result_type(*(floats or columns))
     return found.xp.stack([found.xp.astype(c, dtype) for c in columns], axis=-1)
-
-
-def chosen(function: str, inputs: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the names of the inputs among those of a table; ValueError if one is missing or doubled."""
-    for what, wrong in (
-        ("missing", [name for name in inputs if name not in names]),
-        ("there more than once", [name for name in inputs if names.count(name) > 1]),
-    ):
-        if wrong:
-            raise XpnnValueError(
-                f"{function}: expected the columns {_listed(inputs)}, got {_listed(names)}: "
-                f"{_listed(wrong)} {'is' if len(wrong) == 1 else 'are'} {what}"
-            )
-    return list(inputs)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN])) or "none"
-    return shown if len(names) <= _SHOWN else f"{shown}, ... ({len(names)})"
 
 
 _NAMES: tuple[tuple[str, Callable[[Any], Any]], ...] = (

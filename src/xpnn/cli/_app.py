@@ -25,7 +25,10 @@ app = typer.Typer(
 )
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model file, or a shipped network: digits.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A model file of xpnn or of others, or a shipped network: digits."
+    ),
 ]
 
 Input = Annotated[
@@ -34,6 +37,15 @@ Input = Annotated[
         metavar="INPUT",
         help="A .npy, .npz, .safetensors or .csv file, or - for .npy or CSV from standard input; "
         "default the sample shipped with MODEL.",
+        show_default=False,
+    ),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--output-name",
+        metavar="NAME",
+        help="Which output of a MODEL that has several.",
         show_default=False,
     ),
 ]
@@ -156,6 +168,7 @@ def predict(
         str | None,
         typer.Option("--format", help="npy or csv; default by OUT's name, csv on standard output."),
     ] = None,
+    part: Part = None,
     key: Key = None,
     header: Header = None,
     backend: Backend = "numpy",
@@ -204,7 +217,7 @@ def predict(
     _check_input(input_, key, header)
     kind = kinds[0] if kinds else None
     with _one_line():
-        job = _predict.Job(model, input_, key, header, backend, device, kind, reproducible)
+        job = _predict.Job(model, input_, key, header, backend, device, kind, reproducible, part)
         if all(option is None for option in (input_, out, as_, receipt, kind)):
             _show.show(job, Console(), batch_size)
         else:
@@ -218,6 +231,7 @@ def verify(
     model: Model = "digits",
     input_: Input = None,
     *,
+    part: Part = None,
     key: Key = None,
     header: Header = None,
     backend: Backend = "numpy",
@@ -229,7 +243,7 @@ def verify(
 
     _check_input(input_, key, header)
     with _one_line():
-        job = _predict.Job(model, input_, key, header, backend, device, None)
+        job = _predict.Job(model, input_, key, header, backend, device, None, part=part)
         same = _predict.verify(job, receipt, batch_size)
     raise typer.Exit(0 if same else 1)
 
@@ -239,6 +253,7 @@ def parity(
     model: Model = "digits",
     input_: Input = None,
     *,
+    part: Part = None,
     key: Key = None,
     header: Header = None,
     backend: Annotated[
@@ -273,13 +288,14 @@ def parity(
         raise typer.BadParameter("expected --html with --force")
     _check_input(input_, key, header)
     with _one_line():
-        job = _predict.Job(model, input_, key, header, "numpy", None, None)
+        job = _predict.Job(model, input_, key, header, "numpy", None, None, part=part)
         if html is not None:
             _parity.check_plots()
             _files.check_apart({"--html": html}, job.files)
             _files.check_free(html, force=force)
         question = _parity.Question(rows, of, backend, device, dtype)
-        network, opened = job.network(), job.rows()
+        network = job.network()
+        opened = job.rows(network)
         job.check_width(network, opened)
         report = _parity.report_on(network, opened, question)
         if html is not None:
@@ -292,12 +308,47 @@ def parity(
 
 
 @app.command()
-def info(model: Model = "digits") -> None:
+def info(model: Model = "digits", *, part: Part = None) -> None:
     """Show a model file: layers, shapes, activations, parameters, bytes, metadata."""
     from xpnn.cli import _info
 
     with _one_line():
-        _info.show_model(model, Console())
+        _info.show_model(model, part, Console())
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A model file of xpnn or of others.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="DST", help="A .safetensors, .onnx or .pt2 file to write.")
+    ],
+    input_: Input = None,
+    *,
+    part: Part = None,
+    key: Key = None,
+    header: Header = None,
+    rows: Annotated[
+        int, typer.Option(min=1, help="Prove it on so many rows, the first ones.")
+    ] = 50,
+    proof: Annotated[
+        bool, typer.Option("--proof/--no-proof", help="Hold SRC and DST to the exact values.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace DST if it is there.")] = False,
+) -> None:
+    """Write a network in another format, and prove that it is the same; nothing is written if not.
+
+    The proof runs SRC and DST on INPUT, the sample of a shipped network, or rows that are drawn: by
+    xpnn, and by the library that a format belongs to where it is installed.
+    """
+    from xpnn.cli import _conversion, _predict
+
+    _check_input(input_, key, header)
+    with _one_line():
+        job = _predict.Job(source, input_, key, header, "numpy", None, None, part=part)
+        passed = _conversion.convert(job, target, rows if proof else 0, Console(), force=force)
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()

@@ -8,10 +8,10 @@ from xpnn._network.load import find, load, metadata_of
 from xpnn.cli._text import print_line, print_table
 
 
-def show_model(model: str, console: Console) -> None:
+def show_model(model: str, part: str | None, console: Console) -> None:
     """Show the layers of a model file, and its metadata."""
     path = find(model)
-    network = load(model)
+    network = load(model, output=part)
     table = Table("layer", "shape", "bias", "activation", "dtype", "parameters")
     for i, layer in enumerate(network.layers):
         shapes = (layer.takes, layer.gives(layer.takes))
@@ -27,8 +27,10 @@ def show_model(model: str, console: Console) -> None:
         ("parameters", f"{network.parameters:,}"),
         ("file", f"{path}, {path.stat().st_size:,} bytes"),
     ]
-    if network.classes is not None:
-        lines.append(("classes", ", ".join(map(str, network.classes))))
+    for name in ("classes", "inputs", "outputs"):
+        given = getattr(network, name)
+        if given is not None:
+            lines.append((name, ", ".join(map(str, given))))
     lines.extend(metadata_of(path).items())
     for name, value in lines:
         print_line(console, f"{name}: {value}")

@@ -43,11 +43,13 @@ class Job(NamedTuple):
     kind: str | None
     """proba, classes, logits, or None for the network's output."""
     reproducible: bool = False
+    part: str | None = None
+    """Which output of a model that has several."""
 
     def network(self) -> Network:
         """Read the network."""
         try:
-            return load(self.model)
+            return load(self.model, output=self.part)
         except (XpnnValueError, FileNotFoundError) as error:
             if self.input is None and Path(self.model).suffix in {".npy", ".npz", ".csv"}:
                 raise XpnnValueError(
@@ -55,10 +57,14 @@ class Job(NamedTuple):
                 ) from None
             raise
 
-    def rows(self) -> Rows:
-        """Open the input, or the sample that comes with a shipped network."""
+    def rows(self, network: Network) -> Rows:
+        """Open the input, or the sample that comes with a shipped network.
+
+        Where the input names its columns and the network does, those that it takes.
+        """
         if self.input is not None:
-            return read_rows(self.input, key=self.key, header=self.header)
+            names = network.inputs if network.inputs and len(network.inputs) > 1 else None
+            return read_rows(self.input, key=self.key, header=self.header, columns=names)
         if self.model not in models.names():
             raise XpnnValueError(
                 f"expected INPUT after MODEL, a .npy, .npz, .safetensors or .csv file: only "
@@ -146,7 +152,8 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     _files.check_apart({"OUT": out, "--receipt": receipt}, job.files)
     if receipt is not None:
         _files.check_free(receipt, force=target.force)
-    network, rows = job.network(), job.rows()
+    network = job.network()
+    rows = job.rows(network)
     record, unknown = _receipt.Record(), 0
     with _sink(job, target, network) as write:
         for x, y in results(job, network, rows, batch_size, quiet=is_standard(out)):
@@ -189,7 +196,8 @@ def verify(job: Job, receipt: Path, batch_size: int) -> bool:
     kind = then["output"]["kind"]
     job = job._replace(kind=None if kind == "output" else kind, reproducible=True)
     record = _receipt.Record()
-    network, rows = job.network(), job.rows()
+    network = job.network()
+    rows = job.rows(network)
     for x, y in results(job, network, rows, batch_size, quiet=False):
         record.update(x, y)
     now = summary(job, record)

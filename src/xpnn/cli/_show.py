@@ -20,7 +20,7 @@ _SHOWN = 3
 def show(job: Job, console: Console, batch_size: int) -> None:
     """Draw a few digits of the sample beside bars of their probabilities; say how many are right."""
     network = job.network()
-    rows = job.rows()
+    rows = job.rows(network)
     pieces = list(results(job, network, rows, batch_size, quiet=True))
     x, probabilities = (np.concatenate(part) for part in zip(*pieces, strict=True))
     labels = models.sample(job.model)[1]

@@ -1,0 +1,158 @@
+"""xpnn convert: every source to every format, proved; and nothing left behind where it is not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnn
+from xpnn._convert.extras import READERS
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+from typer.testing import CliRunner
+
+from xpnn.cli import _conversion
+from xpnn.cli._app import app
+
+pytestmark = pytest.mark.libraries
+MODELS = Path(__file__).parents[1] / "convert"
+SOURCES = {
+    ".safetensors": "digits",
+    ".onnx": MODELS / "models" / "residual.dynamo.onnx",
+    ".skops": MODELS / "estimators" / "wine-names.skops",
+    ".npz": "emulator.npz",
+    ".json": "lwtnn.json",
+}
+"""A model of each format."""
+NEEDS = {".onnx": ["onnx"]}
+
+
+def written(name):
+    rng = np.random.default_rng(0)
+    if name == "lwtnn.json":
+        inputs = [{"name": n, "offset": 1, "scale": 2} for n in ("pt", "eta")]
+        dense = {"architecture": "dense", "weights": [1.0, 2, 3, 4, 5, 6], "bias": [0.1, 0.2, 0.3]}
+        layers = [{**dense, "activation": "softmax"}]
+        given = {"inputs": inputs, "layers": layers, "outputs": ["b", "c", "light"]}
+        Path(name).write_text(json.dumps(given))
+    elif name == "emulator.npz":
+        arrays = {"parameters": ["a", "b", "c"], "modes": [2, 3]}
+        shapes = {"W_0": (3, 4), "b_0": 4, "alphas_0": 4, "betas_0": 4, "W_1": (4, 2), "b_1": 2}
+        arrays |= {n: rng.normal(size=s).astype("float32") for n, s in shapes.items()}
+        np.savez(name, **arrays)
+    return name
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        return CliRunner().invoke(app, [str(a) for a in arguments])
+
+    return call
+
+
+def test_every_format_is_a_source():
+    assert set(SOURCES) == {*READERS, ".safetensors"}
+
+
+@pytest.mark.parametrize("target", _conversion.WRITERS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_pairs(source, target, run):
+    for package in {*NEEDS.get(source, []), *NEEDS.get(target, [])}:
+        pytest.importorskip(package)
+    path = written(SOURCES[source])
+    result = run("convert", path, f"made{target}")
+    assert result.exit_code == 0, result.output
+    assert f"wrote made{target}" in result.stdout
+    assert "same bits" in result.stdout
+    assert "FAILED" not in result.stdout
+    given, made = xpnn.load(path), xpnn.load(f"made{target}")
+    names = given.classes, given.inputs, given.outputs
+    assert (made.classes, made.inputs, made.outputs) == names
+    assert [p.name for p in Path().glob(".xpnn*")] == []
+
+
+def test_what_is_not_the_same_is_not_written(run, monkeypatch):
+    """Of another activation, the bound is missed."""
+
+    def wrong(network, path, notes):
+        first, *rest = network.layers
+        xpnn.Network([xpnn.Dense(first.weight, first.bias, "tanh"), *rest]).save(
+            path, metadata=notes
+        )
+
+    monkeypatch.setitem(_conversion.WRITERS, ".safetensors", wrong)
+    result = run("convert", "digits", "made.safetensors")
+    assert result.exit_code == 1
+    assert "FAILED: another activation in layer 0: tanh in place of sigmoid" in result.stdout
+    assert "made.safetensors was not written" in result.stdout
+    assert list(Path().iterdir()) == []
+    assert run("convert", "digits", "made.safetensors", "--no-proof").exit_code == 0
+
+
+def test_what_another_program_says_is_held_to_it(run, monkeypatch):
+    """A runner of other results fails the conversion; one that cannot run the file does not."""
+    from xpnn._convert.runners import RUNNERS, Runner
+
+    pytest.importorskip("onnx")
+
+    def cannot(path, x, output):
+        raise xpnn.XpnnValueError("no such operator")
+
+    monkeypatch.setitem(
+        RUNNERS, ".onnx", Runner("Other", lambda path, x, _: xpnn.load(path)(x) / 2)
+    )
+    result = run("convert", "digits", "made.onnx")
+    assert result.exit_code == 1
+    assert "Other, made.onnx" in result.stdout
+    assert list(Path().iterdir()) == []
+    monkeypatch.setitem(RUNNERS, ".onnx", Runner("Other", cannot))
+    result = run("convert", "digits", "made.onnx")
+    assert result.exit_code == 0
+    assert "cannot run it: no such operator" in result.stdout
+
+
+def test_on_rows_that_are_given(run):
+    path = written("lwtnn.json")
+    Path("rows.csv").write_text("id,eta,pt\n7,0.5,20\n8,1.5,30\n")
+    result = run("convert", path, "made.safetensors", "rows.csv")
+    assert result.exit_code == 0, result.output
+    assert "2 rows, rows.csv" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["digits", "made.txt"], "expected DST to be named .safetensors, .onnx"),
+        (["digits", "there.onnx"], "is there already; replace it with --force"),
+        (["there.onnx", "there.onnx"], "expected DST and SRC to be two files"),
+        (["digits", "no/such/made.onnx"], "there is no folder"),
+        (["gone.onnx", "made.safetensors"], "which is not there"),
+        (["digits", "made.onnx", "--output-name", "y"], "expected no output for a model file"),
+    ],
+)
+def test_mistakes(arguments, words, run):
+    Path("there.onnx").touch()
+    result = run("convert", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert [p.name for p in Path().iterdir()] == ["there.onnx"]
+
+
+def test_rows_by_name(run):
+    """Columns in another order, and others beside them, give the same classes."""
+    path = written("lwtnn.json")
+    Path("ordered.csv").write_text("20,0.5\n30,1.5\n")
+    Path("named.csv").write_text("name,eta,pt\njet,0.5,20\nother,1.5,30\n")
+    results = [run("predict", path, f, "--classes").stdout for f in ("ordered.csv", "named.csv")]
+    assert results[0] == results[1] != ""
+    Path("missing.csv").write_text("eta,p\n0.5,20\n")
+    result = run("predict", path, "missing.csv")
+    assert result.exit_code == 2
+    assert "expected the columns 'pt', 'eta', got 'eta', 'p': 'pt' is missing" in result.stderr
+    assert "inputs: pt, eta" in run("info", path).stdout
