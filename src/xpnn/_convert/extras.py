@@ -16,6 +16,7 @@ EXTRAS = {
 
 READERS = {
     ".onnx": "onnx_file",
+    ".pt2": "pt2_file",
 }
 """The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
 

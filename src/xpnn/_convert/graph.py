@@ -173,8 +173,25 @@ class Graph:
         """Return what nobody may ask for, which the words say of its node."""
         return Value(0, "refused", (), {"words": words}, (), "", None, where)
 
+    def shape(
+        self, asked: Sequence[int], fixed: int | None, x: Value | None = None
+    ) -> tuple[int, ...]:
+        """Return a shape that is asked for, of as many rows as there are; -1 by the number of entries of x.
+
+        A file may have fixed the number of rows, which its shapes then begin with.
+        """
+        shape = [int(n) for n in asked]
+        if len(shape) > 1 - (x is not None) and shape[0] == fixed and self.rows not in shape:
+            shape[0] = self.rows
+        known = math.prod(n for n in shape if n != -1)
+        if x is not None and -1 in shape and known and math.prod(x.shape) % known == 0:
+            shape[shape.index(-1)] = math.prod(x.shape) // known
+        return tuple(shape)
+
     def take(self, x: Value, indices: Iterable[int], axis: int, where: str) -> Value:
         """Return some of the entries along an axis; the value itself where they are all of them."""
+        if isinstance(indices, range) and len(indices) > x.shape[axis]:
+            return self.refused(f"expected {indices} inside of {x.shape[axis]} entries", where)
         axis, chosen = axis % len(x.shape), tuple(int(i) for i in indices)
         if chosen == tuple(range(x.shape[axis])):
             return x
@@ -189,6 +206,12 @@ class Graph:
             op, options = _last_axis(args[0].shape, options["shape"])
         if op == "keep" and args[0].op == "drop":
             return args[0].args[0]
+        if op in OF_ONE:  # a constant that has been made as many rows as another argument has
+            full = {a.shape for a in args if not a.is_constant}
+            args = tuple(
+                a.args[0] if a.op == "broadcast_to" and a.is_constant and a.shape in full else a
+                for a in args
+            )
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
         if key not in self._known:
             try:
