@@ -1,5 +1,6 @@
 """A program of ATen operations while it is run: what its nodes have made, by their names."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from xpnn._convert.aten_operations import OPERATIONS, Call, Made
@@ -47,6 +48,12 @@ class Run:
         except WRONG as error:
             return self.graph.refused(f"{op}: {error}", where)
         return made
+
+    def outputs(self, names: Sequence[str | None], keys: Sequence[str] | None) -> dict[str, Value]:
+        """Return what has these names and is a tensor; called by the keys of the dict that it is in, if it is."""
+        called = names if keys is None or len(keys) != len(names) else keys
+        found = {c: self.values.get(n) for c, n in zip(called, names, strict=True) if c and n}
+        return {str(c): v for c, v in found.items() if isinstance(v, Value)}
 
     def _changed(self, name: str | None, made: Made, call: Call) -> Value:
         """Give a name another value; what may share memory with the old one is not known from then on."""

@@ -8,6 +8,7 @@ axis has, so that it tells rows from the rest.
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,12 +207,8 @@ class Graph:
             op, options = _last_axis(args[0].shape, options["shape"])
         if op == "keep" and args[0].op == "drop":
             return args[0].args[0]
-        if op in OF_ONE:  # a constant that has been made as many rows as another argument has
-            full = {a.shape for a in args if not a.is_constant}
-            args = tuple(
-                a.args[0] if a.op == "broadcast_to" and a.is_constant and a.shape in full else a
-                for a in args
-            )
+        if op in OF_ONE:
+            args = _narrow(args)
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
         if key not in self._known:
             try:
@@ -268,6 +265,15 @@ def pieces(lengths: Iterable[int]) -> list[range]:
     """Return the indices of parts of these lengths, one after the other."""
     ends = [0, *itertools.accumulate(lengths)]
     return [range(a, b) for a, b in itertools.pairwise(ends)]
+
+
+def _narrow(args: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Return what goes element by element: constants as they were before they got as many rows as the rest has."""
+    small = tuple(a.args[0] if a.op == "broadcast_to" and a.is_constant else a for a in args)
+    with suppress(ValueError):
+        shapes = [np.broadcast_shapes(*(a.shape for a in each)) for each in (args, small)]
+        return small if shapes[0] == shapes[1] else args
+    return args
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Numbers:

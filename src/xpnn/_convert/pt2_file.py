@@ -245,11 +245,7 @@ def _values(
             words = error if isinstance(error, XpnnError) else f"{type(error).__name__}: {error}"
             raise XpnnValueError(f"{where}: {words}") from None
     ends = [s["user_output"]["arg"] for s in program.outputs if "user_output" in s]
-    places = [run.values.get(n) for end in ends for n in _names(end)]
-    called = [n for end in ends for n in _names(end)]
-    if program.keys is not None and len(program.keys) == len(ends) == len(called):
-        called = program.keys
-    made = {n: v for n, v in zip(called, places, strict=True) if isinstance(v, Value)}
+    made = run.outputs([next(iter(_names(end)), None) for end in ends], program.keys)
     return start, chosen(graph, made, output)
 
 

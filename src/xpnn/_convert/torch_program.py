@@ -24,7 +24,10 @@ def read(module: Any, example: Any = None, output: str | Sequence[str] | None = 
 
     def values(graph: Graph) -> tuple[Value, Value]:
         rows = row.new_zeros((graph.rows, *row.shape))
-        return _values(torch.export.export(module.eval(), (rows,)), rows, graph, output)
+        # Their number is a name in the program, where nothing else needs it to be a number.
+        shapes = ({0: torch.export.Dim.AUTO},)
+        program = torch.export.export(module.eval(), (rows,), dynamic_shapes=shapes)
+        return _values(program, rows, graph, output)
 
     was = {part: part.training for part in module.modules()}
     try:
@@ -75,12 +78,16 @@ def _values(
     for node in program.graph.nodes:
         if node.op == "call_function":
             run.values[node.name] = _value_of(node, run)
+        elif node.op == "get_attr":
+            words = "a program inside of the program is no layer's"
+            run.values[node.name] = graph.refused(words, f"node {node.name}")
     specs = [s for s in program.graph_signature.output_specs if s.kind is OutputKind.USER_OUTPUT]
-    names = [s.arg.name for s in specs]
-    values = {n: run.values[n] for n in names if isinstance(run.values.get(n), Value)}
+    spec = program.call_spec.out_spec
+    keys = list(map(str, spec.context)) if spec.type is dict else None
+    made = run.outputs([s.arg.name for s in specs], keys)
     if start is None:
         raise XpnnValueError("from_torch: expected an input, got none")
-    return start, chosen(graph, values, output)
+    return start, chosen(graph, made, output)
 
 
 def _value_of(node: Any, run: Run) -> Any:
