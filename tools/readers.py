@@ -10,11 +10,11 @@ from pathlib import Path
 
 from xpnn._activations.table import RECORDS
 from xpnn._convert import (
+    aten_operations,
     jax_function,
     onnx_export,
     onnx_operators,
     sklearn_estimator,
-    torch_program,
 )
 from xpnn._convert.extras import READERS
 from xpnn._convert.graph import OPERATIONS
@@ -32,6 +32,8 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | a model file of xpnn | `xpnn.load("mine.safetensors")` | docs/format.md |
 | an ONNX model, opset 7 to the newest | `xpnn.load("model.onnx", output=None)`; `pip install 'xpnn[onnx]'` | \
 {onnx} operators |
+| a program of PyTorch, as `torch.export.save` writes it | `xpnn.load("model.pt2", output=None)`; nothing to install, \
+nothing is unpickled | the same operations of ATen as of a module |
 | a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
 | a function of JAX, a module of Flax or Equinox | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
@@ -64,8 +66,9 @@ the ways in which frameworks compute it; `network.fold()` makes them part of a `
 has digits that 1 - p has lost. An output of one number a row is a column here.
 
 **What is refused** says so: the operation, the node that it stands in, and what is expected. What an output that was not asked for
-needs is left out. Nothing in a file runs, constants are computed up to a limit, and data beside an ONNX file is read from its own
-folder alone.
+needs is left out. What PyTorch changes in place (`relu_`) is taken, unless what shared its memory is used afterwards. Nothing in a file runs, constants are computed up to a limit, and data beside an ONNX file is read from its own
+folder alone. In an archive each size is checked before it is read, and pickles are never opened: sample inputs are left where they
+are, and numbers that are in one are refused, as in the files of PyTorch before it wrote plain bytes.
 
 ## Operators of ONNX
 
@@ -97,7 +100,7 @@ def page() -> str:
     """Return the page."""
     return TEXT.format(
         onnx=len(onnx_operators.OPERATORS),
-        torch=len(torch_program.OPERATIONS),
+        torch=len(aten_operations.OPERATIONS),
         jax=len(jax_function.PRIMITIVES),
         sklearn=", ".join(sklearn_estimator.ESTIMATORS),
         opset=onnx_export.OPSET,
@@ -106,7 +109,7 @@ def page() -> str:
         activations=len(RECORDS),
         rules="\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in RULES),
         onnx_names=listed(onnx_operators.OPERATORS),
-        torch_names=listed(torch_program.OPERATIONS),
+        torch_names=listed(aten_operations.OPERATIONS),
         jax_names=listed(jax_function.PRIMITIVES),
     )
 

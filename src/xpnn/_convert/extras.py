@@ -20,6 +20,7 @@ READERS = {
     ".skops": "skops_file",
     ".npz": "emulator_file",
     ".json": "lwtnn_file",
+    ".pt2": "pt2_file",
 }
 """The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
 

@@ -8,6 +8,7 @@ axis has, so that it tells rows from the rest.
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -175,8 +176,25 @@ class Graph:
         """Return what nobody may ask for, which the words say of its node."""
         return Value(0, "refused", (), {"words": words}, (), "", None, where)
 
+    def shape(
+        self, asked: Sequence[int], fixed: int | None, x: Value | None = None
+    ) -> tuple[int, ...]:
+        """Return a shape that is asked for, of as many rows as there are; -1 by the number of entries of x.
+
+        A file may have fixed the number of rows, which its shapes then begin with.
+        """
+        shape = [int(n) for n in asked]
+        if len(shape) > 1 - (x is not None) and shape[0] == fixed and self.rows not in shape:
+            shape[0] = self.rows
+        known = math.prod(n for n in shape if n != -1)
+        if x is not None and -1 in shape and known and math.prod(x.shape) % known == 0:
+            shape[shape.index(-1)] = math.prod(x.shape) // known
+        return tuple(shape)
+
     def take(self, x: Value, indices: Iterable[int], axis: int, where: str) -> Value:
         """Return some of the entries along an axis; the value itself where they are all of them."""
+        if isinstance(indices, range) and len(indices) > x.shape[axis]:
+            return self.refused(f"expected {indices} inside of {x.shape[axis]} entries", where)
         axis, chosen = axis % len(x.shape), tuple(int(i) for i in indices)
         if chosen == tuple(range(x.shape[axis])):
             return x
@@ -195,6 +213,8 @@ class Graph:
             same = _same_columns(args, options["axis"])
             if same is not None:
                 return self.take(*same, where)
+        if op in OF_ONE:
+            args = _narrow(args)
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
         if key not in self._known:
             try:
@@ -280,6 +300,15 @@ def pieces(lengths: Iterable[int]) -> list[range]:
     """Return the indices of parts of these lengths, one after the other."""
     ends = [0, *itertools.accumulate(lengths)]
     return [range(a, b) for a, b in itertools.pairwise(ends)]
+
+
+def _narrow(args: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Return what goes element by element: constants as they were before they got as many rows as the rest has."""
+    small = tuple(a.args[0] if a.op == "broadcast_to" and a.is_constant else a for a in args)
+    with suppress(ValueError):
+        shapes = [np.broadcast_shapes(*(a.shape for a in each)) for each in (args, small)]
+        return small if shapes[0] == shapes[1] else args
+    return args
 
 
 def _zeros(shape: tuple[int, ...], dtype: str) -> Numbers:

@@ -212,14 +212,8 @@ def _layer_norm(node: Node) -> Made:
 
 def _shape_of(node: Node, x: Value, asked: Sequence[int], *, copies: bool) -> tuple[int, ...]:
     """Return a shape that is asked for, of as many rows as there are."""
-    shape = [x.shape[i] if copies and n == 0 else int(n) for i, n in enumerate(asked)]
-    rows = node.graph.rows
-    if shape and not x.is_constant and shape[0] == node.context.fixed and rows not in shape:
-        shape[0] = rows  # the file has fixed their number
-    known = math.prod(n for n in shape if n != -1)
-    if -1 in shape and known and math.prod(x.shape) % known == 0:
-        shape[shape.index(-1)] = math.prod(x.shape) // known
-    return tuple(shape)
+    shape = [x.shape[i] if copies and n == 0 else n for i, n in enumerate(asked)]
+    return node.graph.shape(shape, None if x.is_constant else node.context.fixed, x)
 
 
 def _reshape(node: Node) -> Made:

@@ -167,8 +167,20 @@ def _normalized_rows(value: Value, _: Value) -> Found | None:
 
 def _prelu(value: Value, _: Value) -> Found | None:
     """What is below 0 times one number a column."""
-    slope = _columns(value.args[1], value) if value.op == "prelu" else None
-    return None if slope is None else (value.args[0], [PReLU(slope)])
+    x, factor = value.args if value.op == "prelu" else _factor_below(value)
+    slope = None if factor is None else _columns(factor, value)
+    return None if x is None or slope is None else (x, [PReLU(slope)])
+
+
+def _factor_below(value: Value) -> tuple[Value | None, Value | None]:
+    """Return x and c where a value is written as x > 0 ? x : c * x."""
+    above, x, below = value.args if value.op == "where" else (value, value, value)
+    if above.op not in {"greater", "greater_equal"} or below.op != "multiply":
+        return None, None
+    zero = above.args[1].array
+    if above.args[0] is not x or x not in below.args or zero is None or np.any(zero):
+        return None, None
+    return x, next((a for a in below.args if a.is_constant), None)
 
 
 def _residual(value: Value, start: Value) -> Found | None:

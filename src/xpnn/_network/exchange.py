@@ -78,7 +78,13 @@ class Exchange:
         return cls._of_parts(Parts(dense_layers(weights, biases, hidden, output), classes))
 
     @classmethod
-    def from_torch(cls, module: Any, example: Array | None = None) -> Self:
+    def from_torch(
+        cls,
+        module: Any,
+        example: Array | None = None,
+        *,
+        output: str | Sequence[str] | None = None,
+    ) -> Self:
         """Make a network of a module of PyTorch, whichever way it is written.
 
         Parameters
@@ -88,6 +94,9 @@ class Exchange:
         example : tensor, shape (rows, ...), optional
             What the module takes, of any values and any number of rows. By default as many columns as
             its first `Linear` has inputs.
+        output : str or sequence of str, optional
+            Which output of a module that has several: a key of the dict that it gives, or what the graph
+            of torch.export calls it. Of several the columns stand beside each other.
 
         Returns
         -------
@@ -99,8 +108,8 @@ class Exchange:
         TypeError
             If it is no module, or nothing says how many columns there are.
         ValueError
-            If an operation is no part of a layer, which is named; if weights are bfloat16; if there are
-            several outputs.
+            If an operation is no part of a layer, which is named; if weights are bfloat16; if there is no
+            such output, or there are several and none is asked for.
 
         Notes
         -----
@@ -115,7 +124,7 @@ class Exchange:
         Network of 1 layer, 9 parameters, float32, numpy weights that follow the input
           0  2 -> 3, bias, silu
         """
-        return cls._of_parts(needing("torch_program").read(module, example))
+        return cls._of_parts(needing("torch_program").read(module, example, output))
 
     @classmethod
     def from_jax(cls, function: Callable[[Any], Any], example: Array) -> Self:
