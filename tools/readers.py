@@ -16,9 +16,9 @@ from xpnn._convert import (
     sklearn_estimator,
     torch_program,
 )
+from xpnn._convert.extras import READERS
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
-from xpnn._convert.extras import READERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 
@@ -41,6 +41,7 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | --- | --- |
 | a model file of xpnn | `network.save("mine.safetensors")` |
 | ONNX, opset {opset} | `network.to_onnx("model.onnx")` |
+| a module of PyTorch, which trains | `network.to_torch()` |
 
 Endings of files that `load` knows beside its own: {endings}.
 

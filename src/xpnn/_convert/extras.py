@@ -10,6 +10,7 @@ EXTRAS = {
     "onnx_operators": "onnx",
     "onnx_export": "onnx",
     "torch_program": "torch",
+    "torch_modules": "torch",
     "jax_function": "jax",
 }
 """The extra of each file of this room that needs one."""
