@@ -43,6 +43,7 @@ nothing is unpickled | the same operations of ATen as of a module |
 | --- | --- |
 | a model file of xpnn | `network.save("mine.safetensors")` |
 | ONNX, opset {opset} | `network.to_onnx("model.onnx")` |
+| a module of PyTorch, which trains | `network.to_torch()` |
 
 Endings of files that `load` knows beside its own: {endings}.
 

@@ -376,6 +376,7 @@ OPERATIONS: dict[str, Callable[[Call], Made]] = {
     "lt": _of_two("less"),
     "le": _of_two("less_equal"),
     "eq": _of_two("equal"),
+    **{name: _of_two(name) for name in "greater greater_equal less less_equal".split()},
     "pow": _powered,
     "where": _chosen,
     "linear": _linear,

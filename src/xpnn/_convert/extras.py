@@ -11,6 +11,7 @@ EXTRAS = {
     "onnx_ml_operators": "onnx",
     "onnx_export": "onnx",
     "torch_program": "torch",
+    "torch_modules": "torch",
     "jax_function": "jax",
 }
 """The extra of each file of this room that needs one."""

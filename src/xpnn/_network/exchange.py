@@ -209,6 +209,48 @@ class Exchange:
 
         return cls._of_parts(sklearn_estimator.read(estimator))
 
+    def to_torch(self) -> Any:
+        """Make a module of PyTorch that has the same numbers, and trains.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            With torch.nn's own modules: `Linear`, which holds a weight transposed, and one for each
+            activation; `LayerNorm`, `PReLU` and `Flatten`. What torch.nn has not are small modules of xpnn:
+            one with the parameters `scale` and `shift`, the sum of `x` and what modules make of it, and
+            activations such as `step`, `exp` and `erf`.
+
+        Raises
+        ------
+        XpnnError
+            If PyTorch is not installed: ``pip install 'xpnn[torch]'``.
+        ValueError
+            If a layer is a `Function`, which is code.
+
+        Notes
+        -----
+        Parameters are copies, so that training leaves the network as it is, in the dtype of the weights (of
+        several, the one that they promote to). Weights of PyTorch stay on their device, all others go to the
+        CPU. Results are the network's within `error_bound` in float32 and float64, but that a float16 or
+        bfloat16 module rounds after each step, where a network here computes in float32 and rounds once.
+        Classes, the names of columns, metadata and the marks of `fold` stay behind. `from_torch` makes the
+        layers of it again; pickles and ``torch.export`` take it.
+
+        Examples
+        --------
+        >>> import xpnn
+        >>> xpnn.load("digits").to_torch()  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=784, out_features=50, bias=True)
+          (1): Sigmoid()
+          (2): Linear(in_features=50, out_features=100, bias=True)
+          (3): Sigmoid()
+          (4): Linear(in_features=100, out_features=10, bias=True)
+          (5): Softmax(dim=-1)
+        )
+        """
+        return needing("torch_modules").module_of(self.layers)
+
     def to_onnx(self, path: str | PathLike[str]) -> None:
         """Write the network as an ONNX model, in the standard's own operators.
 
