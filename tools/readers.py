@@ -11,14 +11,16 @@ from pathlib import Path
 from xpnn._activations.table import RECORDS
 from xpnn._convert import (
     jax_function,
+    keras_config,
+    keras_layers,
     onnx_export,
     onnx_operators,
     sklearn_estimator,
     torch_program,
 )
+from xpnn._convert.extras import READERS
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
-from xpnn._convert.extras import READERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 
@@ -34,6 +36,9 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 {onnx} operators |
 | a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
 | a function of JAX, a module of Flax or Equinox | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| a model of Keras 3 or 2 | `Network.from_keras(model, output=None)` | {keras} layers and {keras_activations} activations, through \
+the configuration |
+| its file, without Keras | `xpnn.load("model.keras")`, `xpnn.load("model.h5")`; `pip install 'xpnn[keras]'` | the same |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | weights and biases | `Network.from_weights(weights, biases)` | |
 
@@ -73,6 +78,21 @@ folder alone.
 
 Written: what of these the activations are, and Gemm, Mul, Add, LayerNormalization, PRelu, Flatten, Cast.
 
+## Layers of Keras
+
+{keras_names}
+
+Models in models, and layers that are called several times. Several inputs are columns of one, in the model's order, and keep their
+names (`a.0` and `a.1` where `a` has two); of several outputs `output` names the layer that makes it.
+
+Activations:
+
+{keras_activation_names}
+
+A model that is written in Python has no configuration: `from_jax` of its call, or an export to ONNX, reads what it computes. Refused by
+name are also layers of others, Lambda, mixed precision, quantized layers and LoRA, and a call that trains (`training=True`). `hard_sigmoid`
+is that of the version of Keras that wrote the file.
+
 ## Operations of PyTorch
 
 {torch_names}
@@ -99,6 +119,8 @@ def page() -> str:
         onnx=len(onnx_operators.OPERATORS),
         torch=len(torch_program.OPERATIONS),
         jax=len(jax_function.PRIMITIVES),
+        keras=len(keras_layers.LAYERS) + len(keras_config.MODELS[:2]),
+        keras_activations=len(keras_layers.ACTIVATIONS),
         sklearn=", ".join(sklearn_estimator.ESTIMATORS),
         opset=onnx_export.OPSET,
         endings=", ".join(f"`{ending}`" for ending in READERS),
@@ -106,6 +128,8 @@ def page() -> str:
         activations=len(RECORDS),
         rules="\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in RULES),
         onnx_names=listed(onnx_operators.OPERATORS),
+        keras_names=listed([*keras_layers.LAYERS, *keras_config.MODELS[:2]]),
+        keras_activation_names=listed(keras_layers.ACTIVATIONS),
         torch_names=listed(torch_program.OPERATIONS),
         jax_names=listed(jax_function.PRIMITIVES),
     )

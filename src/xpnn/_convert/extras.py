@@ -11,11 +11,15 @@ EXTRAS = {
     "onnx_export": "onnx",
     "torch_program": "torch",
     "jax_function": "jax",
+    "keras_file": "keras",
 }
 """The extra of each file of this room that needs one."""
 
 READERS = {
     ".onnx": "onnx_file",
+    ".keras": "keras_file",
+    ".h5": "keras_file",
+    ".hdf5": "keras_file",
 }
 """The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
 
