@@ -12,6 +12,8 @@ from xpnn._activations.table import RECORDS
 from xpnn._convert import (
     aten_operations,
     jax_function,
+    keras_config,
+    keras_layers,
     onnx_export,
     onnx_operators,
     sklearn_estimator,
@@ -36,6 +38,9 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 nothing is unpickled | the same operations of ATen as of a module |
 | a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
 | a function of JAX, a module of Flax or Equinox | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| a model of Keras 3 or 2 | `Network.from_keras(model, output=None)` | {keras} layers and {keras_activations} activations, through \
+the configuration |
+| its file, without Keras | `xpnn.load("model.keras")`, `xpnn.load("model.h5")`; `pip install 'xpnn[keras]'` | the same |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | weights and biases | `Network.from_weights(weights, biases)` | |
 
@@ -77,6 +82,21 @@ are, and numbers that are in one are refused, as in the files of PyTorch before 
 
 Written: what of these the activations are, and Gemm, Mul, Add, LayerNormalization, PRelu, Flatten, Cast.
 
+## Layers of Keras
+
+{keras_names}
+
+Models in models, and layers that are called several times. Several inputs are columns of one, in the model's order, and keep their
+names (`a.0` and `a.1` where `a` has two); of several outputs `output` names the layer that makes it.
+
+Activations:
+
+{keras_activation_names}
+
+A model that is written in Python has no configuration: `from_jax` of its call, or an export to ONNX, reads what it computes. Refused by
+name are also layers of others, Lambda, mixed precision, quantized layers and LoRA, and a call that trains (`training=True`). `hard_sigmoid`
+is that of the version of Keras that wrote the file.
+
 ## Operations of PyTorch
 
 {torch_names}
@@ -103,6 +123,8 @@ def page() -> str:
         onnx=len(onnx_operators.OPERATORS),
         torch=len(aten_operations.OPERATIONS),
         jax=len(jax_function.PRIMITIVES),
+        keras=len(keras_layers.LAYERS) + len(keras_config.MODELS[:2]),
+        keras_activations=len(keras_layers.ACTIVATIONS),
         sklearn=", ".join(sklearn_estimator.ESTIMATORS),
         opset=onnx_export.OPSET,
         endings=", ".join(f"`{ending}`" for ending in READERS),
@@ -111,6 +133,8 @@ def page() -> str:
         rules="\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in RULES),
         onnx_names=listed(onnx_operators.OPERATORS),
         torch_names=listed(aten_operations.OPERATIONS),
+        keras_names=listed([*keras_layers.LAYERS, *keras_config.MODELS[:2]]),
+        keras_activation_names=listed(keras_layers.ACTIVATIONS),
         jax_names=listed(jax_function.PRIMITIVES),
     )
 

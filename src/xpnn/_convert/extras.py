@@ -13,6 +13,7 @@ EXTRAS = {
     "torch_program": "torch",
     "torch_modules": "torch",
     "jax_function": "jax",
+    "keras_file": "keras",
 }
 """The extra of each file of this room that needs one."""
 
@@ -22,6 +23,9 @@ READERS = {
     ".npz": "emulator_file",
     ".json": "lwtnn_file",
     ".pt2": "pt2_file",
+    ".keras": "keras_file",
+    ".h5": "keras_file",
+    ".hdf5": "keras_file",
 }
 """The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
 

@@ -56,12 +56,16 @@ class Scaled(nn.Module):  # type: ignore[misc]
         return y if self.shift is None else y + self.shift
 
 
-class Added(nn.Sequential):  # type: ignore[misc]
-    """x + f(x), of modules one after the other."""
+class Added(nn.Module):  # type: ignore[misc]
+    """shortcut(x) + layers(x), each of modules one after the other; of none it is x."""
+
+    def __init__(self, layers: list[Any], shortcut: list[Any]) -> None:
+        super().__init__()
+        self.layers, self.shortcut = nn.Sequential(*layers), nn.Sequential(*shortcut)
 
     def forward(self, x: Any) -> Any:
-        """Return what the modules give, added to x."""
-        return x + super().forward(x)
+        """Return what both give, added."""
+        return self.shortcut(x) + self.layers(x)
 
 
 def _softplus(beta: float, threshold: float | None) -> Any:
@@ -157,7 +161,7 @@ class _Maker:
 
     def residual(self, layer: Residual) -> Any:
         """The modules of the layers inside, and a sum."""
-        return Added(*self.modules(layer.layers))
+        return Added(self.modules(layer.layers), self.modules(layer.shortcut))
 
     def modules(self, layers: Layers) -> list[Any]:
         """Return the modules of layers, one for each and one for each activation."""

@@ -168,6 +168,51 @@ class Exchange:
         return cls._of_parts(needing("jax_function").read(function, example))
 
     @classmethod
+    def from_keras(cls, model: Any, *, output: str | Sequence[str] | None = None) -> Self:
+        """Make a network of a model of Keras: Sequential or Functional, of version 3 or 2.
+
+        Parameters
+        ----------
+        model : keras.Model
+            That takes rows and gives rows. It is left as it is, and read as it predicts.
+        output : str or sequence of str, optional
+            Which output of a model that has several, by the name of the layer that makes it. Of several
+            names the columns stand beside each other.
+
+        Returns
+        -------
+        Network
+            With NumPy copies of the weights, in their dtype. Several inputs are columns of one, in their
+            order, and keep their names.
+
+        Raises
+        ------
+        TypeError
+            If it is no model.
+        ValueError
+            If a layer is not among those that xpnn reads, which is named; if the model is written in
+            Python, and so has no configuration; if it has not been built; if weights are bfloat16 or
+            are computed in another dtype; if there are several outputs and none is chosen.
+
+        Notes
+        -----
+        Layers are read by their configuration, so nothing of Keras is imported; `load` reads files
+        ``.keras`` and ``.h5`` in the same way, without Keras. Results are the model's own within
+        `error_bound`.
+
+        Examples
+        --------
+        >>> import keras, xpnn  # doctest: +SKIP
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "swish")])  # doctest: +SKIP
+        >>> xpnn.Network.from_keras(model)  # doctest: +SKIP
+        Network of 1 layer, 9 parameters, float32, numpy weights that follow the input
+          0  2 -> 3, bias, silu
+        """
+        from xpnn._convert import keras_model
+
+        return cls._of_parts(keras_model.read(model, output))
+
+    @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
         """Make a network of a fitted estimator of scikit-learn.
 

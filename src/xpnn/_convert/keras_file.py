@@ -1,0 +1,207 @@
+"""Files of Keras: the zip archives .keras, and HDF5 files as older versions wrote them. Needs the package h5py.
+
+A file is hostile until it is read: nothing in it runs, sizes are checked before memory is taken, no link leads out of
+it, and only what the configuration asks for is looked at.
+"""
+
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xpnn._convert.graph import MOST, REFUSALS, Numbers
+from xpnn._convert.keras_config import Place, check, check_count, leaves, parts_of
+from xpnn._convert.keras_layers import Shape
+from xpnn._convert.keras_model import version_of
+from xpnn._convert.parts import Parts
+from xpnn.errors import XpnnError, XpnnValueError
+
+_WEIGHTS = "model.weights.h5"
+_MOST_TEXT = 2**24
+"""Bytes of a configuration."""
+_MOST_NAMES = 2**30
+"""Bytes of names that an attribute may have."""
+_KINDS = (*REFUSALS, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+"""How zipfile and h5py refuse a broken file."""
+
+
+def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
+    """Return the layers of a model; XpnnValueError if it is none that can be taken."""
+    try:
+        if path.suffix.lower() == ".keras":
+            return _of_archive(path, output)
+        with h5py.File(path, "r") as file:
+            return _of_hdf5(file, path.stat().st_size, output)
+    except _KINDS as error:
+        if isinstance(error, XpnnError):
+            raise
+        raise XpnnValueError(
+            f"expected a model of Keras, got a file that is broken or another: {error!s:.200}"
+        ) from None
+
+
+def _of_archive(path: Path, output: str | Sequence[str] | None) -> Parts:
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        config = _json(_entry(archive, "config.json", _MOST_TEXT))
+        metadata = _json(_entry(archive, "metadata.json", _MOST_TEXT))
+        content = _entry(archive, _WEIGHTS, max(size, 8 * MOST))
+    version = version_of(metadata.get("keras_version") if isinstance(metadata, dict) else None)
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return parts_of(config, _Saved(file, len(content), version), output)
+
+
+def _of_hdf5(file: Any, size: int, output: str | Sequence[str] | None) -> Parts:
+    config = _attribute(file, "model_config", size)
+    if config is None:
+        raise XpnnValueError(
+            "expected a whole model, got a file without model_config: weights alone; model.save writes "
+            "the model as well"
+        )
+    (version,) = _attribute(file, "keras_version", size) or [""]
+    entry = _json(config[0])
+    return parts_of(entry, _Legacy(file, size, version_of(version), entry), output)
+
+
+def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return the content of an entry of an archive."""
+    found = [one for one in archive.infolist() if one.filename == name]
+    if len(found) != 1:
+        raise XpnnValueError(f"expected {name} once, got it {len(found)} times")
+    (one,) = found
+    if one.flag_bits & 1:
+        raise XpnnValueError(f"expected {name} as it is, got it encrypted")
+    if one.file_size > most:
+        raise XpnnValueError(f"expected {name} of at most {most} bytes, got {one.file_size}")
+    with archive.open(one) as file:
+        return file.read(one.file_size)
+
+
+def _json(text: str | bytes) -> Any:
+    if len(text) > _MOST_TEXT:
+        raise XpnnValueError(f"expected at most {_MOST_TEXT} bytes of JSON, got {len(text)}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise XpnnValueError(f"expected a configuration in JSON, got {error!s:.200}") from None
+
+
+# What stands in HDF5
+
+
+def _text(given: Any) -> str:
+    return given.decode("utf-8") if isinstance(given, bytes) else str(given)
+
+
+def _attribute(group: Any, name: str, size: int, most: int | None = None) -> list[str] | None:
+    """Return the text of an attribute, or at most so many texts; None if there is no such attribute."""
+    if name not in group.attrs:
+        return None
+    shape = group.attrs.get_id(name).shape
+    plain = shape == () if most is None else shape is not None and len(shape) == 1
+    if not plain or math.prod(shape) > (most or 1):
+        raise XpnnValueError(f"expected {most or 'a text'} as {name}, got an array of {shape}")
+    if math.prod(shape) * size > max(_MOST_NAMES, 4 * size):  # each may be as long as the file
+        raise XpnnValueError(f"expected fewer texts as {name} in a file of {size} bytes")
+    found = group.attrs[name]
+    return [_text(one) for one in ([found] if most is None else found)]
+
+
+def _below(group: Any, path: str) -> Any:
+    """Return what stands at a path of a group; XpnnValueError where a link leads elsewhere."""
+    for name in filter(None, path.split("/")):
+        if not isinstance(group, h5py.Group):
+            raise XpnnValueError(f"expected a group with {name!r}, got none")
+        link = group.get(name, getlink=True)
+        if link is None:
+            raise XpnnValueError(f"expected {path!r}, got nothing of that name")
+        if not isinstance(link, h5py.HardLink):
+            raise XpnnValueError(
+                f"expected {path!r} in the file itself, got a {type(link).__name__} at {name!r}"
+            )
+        group = group[name]
+    return group
+
+
+class _Hdf5:
+    """Arrays of a file, as many as it may hold."""
+
+    def __init__(self, file: Any, size: int, version: int) -> None:
+        self.file = file
+        self.left = self.most = max(size, 8 * MOST)
+        self.size = size
+        self.version = version
+
+    def array(self, one: Any, name: str, shape: Shape) -> Numbers:
+        """Return the numbers of a dataset, which are to have a shape."""
+        if not isinstance(one, h5py.Dataset):
+            raise XpnnValueError(f"expected {name} as numbers, got a group")
+        if one.is_virtual or one.external:
+            raise XpnnValueError(f"expected {name} in the file itself, got what stands in another")
+        if one.shape is None:
+            raise XpnnValueError(f"expected {name} of shape {shape}, got nothing")
+        check(name, one.shape, one.dtype.name, shape)
+        self.left -= one.dtype.itemsize * math.prod(shape)
+        chunk = one.dtype.itemsize * math.prod(one.chunks or ())
+        if self.left < 0 or chunk > self.most:
+            raise XpnnValueError(f"expected arrays of at most {self.most} bytes in all, got more")
+        found: Numbers = one[()]
+        return np.asarray(found, found.dtype.newbyteorder("="))
+
+
+class _Saved(_Hdf5):
+    """Weights as Keras 3 has them: under the class of a layer and its number."""
+
+    def arrays(self, place: Place, shapes: Mapping[str, Shape]) -> Sequence[Numbers]:
+        root = "layers"
+        if root not in self.file and "_layer_checkpoint_dependencies" in self.file:
+            root = "_layer_checkpoint_dependencies"  # of Keras 2.12
+        group = _below(self.file, "".join(f"/{root}/{name}" for name in place.saved) + "/vars")
+        check_count(shapes, len(group))
+        return [
+            self.array(_below(group, str(i)), name, shape)
+            for i, (name, shape) in enumerate(shapes.items())
+        ]
+
+
+class _Legacy(_Hdf5):
+    """Weights as Keras 2 has them: under the name of an outer layer, those that are trained first."""
+
+    def __init__(self, file: Any, size: int, version: int, config: Any) -> None:
+        super().__init__(file, size, version)
+        self.config = config
+
+    def arrays(self, place: Place, shapes: Mapping[str, Shape]) -> Sequence[Numbers]:
+        outer = place.names[0]
+        group = _below(_below(self.file, "model_weights"), outer)
+        inside = [one for one in leaves(self.config, Place()) if one[0].names[0] == outer]
+        inside.sort(key=lambda one: not one[2])
+        stored = _weight_names(group, len(inside), self.size)
+        own = {
+            name: at for at, (where, name, _) in zip(stored, inside, strict=True) if where == place
+        }
+        for name, at in own.items():
+            known = [*at.split(":")[0].split("/"), ""]
+            if len(place.names) > 1 and known[-3:-1] != [place.names[-1], name]:
+                raise XpnnValueError(f"expected {name} of the layer, in their order, got {at!r}")
+        return [self.array(_below(group, own[name]), name, shape) for name, shape in shapes.items()]
+
+
+def _weight_names(group: Any, count: int, size: int) -> list[str]:
+    """Return the names of so many datasets, which stand in one attribute or, if they are long, in several."""
+    found = _attribute(group, "weight_names", size, count)
+    if found is None:
+        found = list[str]()
+        for i in range(count):
+            part = _attribute(group, f"weight_names{i}", size, count - len(found))
+            found += part or []
+    if len(found) != count:
+        raise XpnnValueError(f"expected the names of {count} arrays, got {len(found)}")
+    return found
