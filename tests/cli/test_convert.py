@@ -27,7 +27,7 @@ SOURCES = {
     ".json": "lwtnn.json",
 }
 """A model of each format."""
-NEEDS = {".onnx": ["onnx"]}
+NEEDS = {".onnx": ["onnx"], ".pt2": ["torch"], ".keras": ["h5py"], ".h5": ["h5py"]}
 
 
 def written(name):
@@ -73,7 +73,8 @@ def test_pairs(source, target, run):
     assert "FAILED" not in result.stdout
     given, made = xpnn.load(path), xpnn.load(f"made{target}")
     names = given.classes, given.inputs, given.outputs
-    assert (made.classes, made.inputs, made.outputs) == names
+    if target != ".pt2":  # which has no place for them
+        assert (made.classes, made.inputs, made.outputs) == names
     assert [p.name for p in Path().glob(".xpnn*")] == []
 
 
@@ -101,17 +102,18 @@ def test_what_another_program_says_is_held_to_it(run, monkeypatch):
 
     pytest.importorskip("onnx")
 
+    def half(path, x, output):
+        return xpnn.load(path)(x) / 2
+
     def cannot(path, x, output):
         raise xpnn.XpnnValueError("no such operator")
 
-    monkeypatch.setitem(
-        RUNNERS, ".onnx", Runner("Other", lambda path, x, _: xpnn.load(path)(x) / 2)
-    )
+    monkeypatch.setitem(RUNNERS, ".onnx", Runner("Other", half, runs_no_code=True))
     result = run("convert", "digits", "made.onnx")
     assert result.exit_code == 1
     assert "Other, made.onnx" in result.stdout
     assert list(Path().iterdir()) == []
-    monkeypatch.setitem(RUNNERS, ".onnx", Runner("Other", cannot))
+    monkeypatch.setitem(RUNNERS, ".onnx", Runner("Other", cannot, runs_no_code=True))
     result = run("convert", "digits", "made.onnx")
     assert result.exit_code == 0
     assert "cannot run it: no such operator" in result.stdout

@@ -91,7 +91,7 @@ def test_modules_are_those_of_torch(torch):
     names = [f"{i}.{part}" for i in (0, 2, 4) for part in ("weight", "bias")]
     assert list(module.state_dict()) == names
     assert list(layered("residual", "float32").to_torch().state_dict()) == [
-        *("0.0.scale", "0.1.weight", "0.1.bias", "1.weight", "1.bias"),
+        *("0.layers.0.scale", "0.layers.1.weight", "0.layers.1.bias", "1.weight", "1.bias"),
     ]
 
 

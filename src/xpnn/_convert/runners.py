@@ -17,6 +17,8 @@ class Runner(NamedTuple):
     name: str
     run: Callable[[Path, Numbers, str | None], Numbers]
     """Of a file, rows, and the name of an output; ModuleNotFoundError if the library is not installed."""
+    runs_no_code: bool
+    """Whether it may be given a file that nobody knows."""
 
 
 def _onnx_runtime(path: Path, x: Numbers, output: str | None) -> Numbers:
@@ -42,5 +44,17 @@ def _onnx_runtime(path: Path, x: Numbers, output: str | None) -> Numbers:
     return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in found])
 
 
-RUNNERS = {".onnx": Runner("ONNX Runtime", _onnx_runtime)}
+def _torch(path: Path, x: Numbers, _: str | None) -> Numbers:
+    import torch
+
+    program = torch.export.load(path)  # which unpickles
+    with torch.no_grad():
+        found: Numbers = program.module()(torch.asarray(x)).numpy()
+    return found
+
+
+RUNNERS = {
+    ".onnx": Runner("ONNX Runtime", _onnx_runtime, runs_no_code=True),
+    ".pt2": Runner("PyTorch", _torch, runs_no_code=False),
+}
 """By the ending of a file's name."""

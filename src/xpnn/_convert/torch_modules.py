@@ -1,6 +1,7 @@
 """Layers as modules of PyTorch: one table of the kinds of layers, one of the activations."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from xpnn._arrays.types import Array
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
-from xpnn._network.layers.layer import Layer, Layers
+from xpnn._network.layers.layer import Layer, Layers, taken_by
 from xpnn._network.layers.normalization import LayerNorm
 from xpnn._network.layers.prelu import PReLU
 from xpnn._network.layers.residual import Residual
@@ -193,3 +194,15 @@ def module_of(layers: Layers) -> Any:
     dtypes = set().union(*(layer.dtypes for layer in layers)) or {"float32"}
     with torch.inference_mode(False), torch.no_grad():
         return nn.Sequential(*_Maker(promote(dtypes)).modules(layers))
+
+
+def save(layers: Layers, path: Path) -> None:
+    """Write layers as a program of torch.export, of any number of rows."""
+    module = module_of(layers)
+    like = next(module.parameters(), torch.zeros(()))
+    shape = taken_by(layers)
+    if shape is None:
+        raise XpnnValueError("expected layers that say how many columns they take, for a program")
+    rows = torch.zeros((2, *shape), dtype=like.dtype)
+    sizes = ({0: torch.export.Dim("rows")},)
+    torch.export.save(torch.export.export(module, (rows,), dynamic_shapes=sizes), path)

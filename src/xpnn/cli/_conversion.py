@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xpnn import models
+from xpnn._convert.extras import needing
 from xpnn._convert.runners import RUNNERS, Runner
 from xpnn._files.model_file import replacing
 from xpnn._network.layers.layer import as_samples, taken_by
@@ -33,9 +34,14 @@ def _save(network: Network, path: Path, notes: dict[str, str]) -> None:
     network.save(path, metadata=notes)
 
 
+def _program(network: Network, path: Path, _: dict[str, str]) -> None:
+    needing("torch_modules").save(network.layers, path)
+
+
 WRITERS: dict[str, Callable[[Network, Path, dict[str, str]], None]] = {
     ".safetensors": _save,
     ".onnx": lambda network, path, _: network.to_onnx(path),
+    ".pt2": _program,
 }
 """What writes each format, by the ending of a file's name."""
 
@@ -107,13 +113,15 @@ def _verdicts(job: Job, network: Network, made: Path, x: Numbers) -> Iterator[_V
         0.0,
         "same bits" if same else "DIFFERENT",
     )
-    yield from _others(made, None, network, x)
+    yield from _others(made, None, network, x, own=True)
 
 
-def _others(path: Path, part: str | None, network: Network, x: Numbers) -> Iterator[_Verdict]:
+def _others(
+    path: Path, part: str | None, network: Network, x: Numbers, *, own: bool = False
+) -> Iterator[_Verdict]:
     """Yield what the library says that a format belongs to, where it is installed."""
     runner: Runner | None = RUNNERS.get(path.suffix.lower())
-    if runner is None:
+    if runner is None or not (own or runner.runs_no_code):
         return
     try:
         y = runner.run(path, x, part)
