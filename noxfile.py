@@ -182,6 +182,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Files of others, changed at random and loaded: `-- --cases 100000 --write`; docs/security.md."""
+    install(session, "onnx", "onnxruntime", "h5py")
+    session.run("python", "tools/fuzz.py", *(session.posargs or ["--cases", "100000"]))
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """How fast xpnn is beside others: benchmarks/speed.md; `-- --check` holds it to that."""
     groups = nox.project.dependency_groups

@@ -88,7 +88,7 @@ def _found(
     if missing is not None:
         raise XpnnValueError(f"expected a node that makes the output {missing!r}, got none")
     value, outputs = chosen(graph, ends, output)
-    classes = next((c for c in context.classes if len(c) == value.shape[-1:][0]), None)
+    classes = next((c for c in context.classes if value.shape[-1:] == (len(c),)), None)
     return Parts(layers_of(value, start), classes, inputs, outputs)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import tokenize
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ HEADERS = {
 }
 """What reads the shape and the dtype, by the version of the format."""
 
+_BROKEN = (
+    *(EOFError, KeyError, MemoryError, OverflowError, RecursionError, SyntaxError, TypeError),
+    *(ValueError, tokenize.TokenError),
+)
+"""How NumPy refuses a head, which it reads as Python."""
+
 
 def array_of(content: bytes, where: str) -> np.ndarray[Any, Any]:
     """Return the array that bytes in NumPy's format hold; XpnnValueError if they hold another or none."""
@@ -23,7 +30,7 @@ def array_of(content: bytes, where: str) -> np.ndarray[Any, Any]:
     try:
         version = np.lib.format.read_magic(file)
         shape, in_columns, dtype = HEADERS[version](file)
-    except (KeyError, ValueError, EOFError, OverflowError, RecursionError, TypeError) as error:
+    except _BROKEN as error:
         raise XpnnValueError(f"{where}: expected an array in NumPy's format ({error})") from None
     if dtype.hasobject or dtype.kind not in _KINDS:
         raise XpnnValueError(f"{where}: expected numbers or text, got dtype {dtype}")
