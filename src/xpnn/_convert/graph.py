@@ -249,7 +249,13 @@ def chosen(graph: Graph, made: dict[str, Value], output: str | Sequence[str] | N
         raise XpnnValueError(f"expected output to be one of {names}, got {output!r}")
     if len(asked) == 1:
         return made[asked[0]]
-    return graph.make("concat", *(made[name] for name in asked), axis=1, where="the outputs")
+    where = "the outputs"
+    columns = [
+        v if len(v.shape) != 1 else graph.make("keep", v, where=where)
+        for v in map(made.get, asked)
+        if v
+    ]
+    return graph.make("concat", *columns, axis=1, where=where)
 
 
 def _last_axis(
