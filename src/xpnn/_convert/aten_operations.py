@@ -145,8 +145,8 @@ def _of_rows(op: str) -> Callable[[Call], Made]:
     return made
 
 
-def _reduced(op: str) -> Callable[[Call], Made]:
-    def made(call: Call) -> Made:
+def _reduced(op: str) -> Callable[[Call], Value]:
+    def made(call: Call) -> Value:
         x, given = call.converted(call.given.get("dtype")).x, call.given.get("dim")
         axes = [given] if isinstance(given, int) else given
         axis = tuple(range(len(x.shape))) if not axes else tuple(a % len(x.shape) for a in axes)
@@ -157,18 +157,20 @@ def _reduced(op: str) -> Callable[[Call], Made]:
             y = call.make(
                 "reshape", y, shape=tuple(n for i, n in enumerate(y.shape) if i not in axis)
             )
-        if op != "max" or "dim" not in call.given:
-            return y
-        return [y, call.graph.refused("the place of the largest entry is no layer's", call.where)]
+        return y
 
     return made
 
 
 def _larger(call: Call) -> Made:
-    return (_of_two("maximum") if "other" in call.given else _reduced("max"))(call)
+    if "other" in call.given:
+        return _of_two("maximum")(call)
+    y = _reduced("max")(call)
+    place = call.graph.refused("the place of the largest entry is no layer's", call.where)
+    return [y, place] if "dim" in call.given else y
 
 
-def _batch_norm(call: Call) -> Made:
+def _batch_norm(call: Call) -> Value:
     x, width = call.x, call.x.shape[-1]
     if call.given.get("training"):
         raise XpnnValueError("expected a network that is trained, got one in training")
@@ -182,7 +184,7 @@ def _batch_norm(call: Call) -> Made:
     return call.make("batch_norm", x, *given, epsilon=float(call.given["eps"]))
 
 
-def _layer_norm(call: Call) -> Made:
+def _layer_norm(call: Call) -> Value:
     x = call.x
     if tuple(call.given["normalized_shape"]) != x.shape[-1:]:
         raise XpnnValueError(
@@ -195,16 +197,14 @@ def _layer_norm(call: Call) -> Made:
     return y
 
 
-def _first_of(count: int, made: Callable[[Call], Made]) -> Callable[[Call], Made]:
-    """An operation that gives more than a network needs: what a training keeps."""
+def _first_of_three(made: Callable[[Call], Value]) -> Callable[[Call], Made]:
+    """An operation that gives two things more, which a training needs."""
 
-    def all_of_it(call: Call) -> Made:
-        y = made(call)
-        if not isinstance(y, Value):
-            raise XpnnValueError("expected one result")
-        return [y, *[call.graph.refused("only a training needs it", call.where)] * (count - 1)]
+    def with_others(call: Call) -> Made:
+        others = call.graph.refused("what only a training needs is no layer's", call.where)
+        return [made(call), others, others]
 
-    return all_of_it
+    return with_others
 
 
 def _reshaped(call: Call) -> Made:
@@ -392,8 +392,8 @@ OPERATIONS: dict[str, Callable[[Call], Made]] = {
     "sum": _reduced("sum"),
     "amax": _reduced("max"),
     "max": _larger,
-    "_native_batch_norm_legit_no_training": _first_of(3, _batch_norm),
-    "native_layer_norm": _first_of(3, _layer_norm),
+    "_native_batch_norm_legit_no_training": _first_of_three(_batch_norm),
+    "native_layer_norm": _first_of_three(_layer_norm),
     "sym_size": _length,
     **dict.fromkeys("full full_like new_full scalar_tensor".split(), _filled()),
     **dict.fromkeys("zeros zeros_like new_zeros".split(), _filled(0.0)),
@@ -414,8 +414,6 @@ OPERATIONS: dict[str, Callable[[Call], Made]] = {
     "select": _one_of,
     **dict.fromkeys("to _to_copy type_as".split(), _converted),
     **dict.fromkeys("dropout alpha_dropout feature_dropout".split(), _dropout),
-    **dict.fromkeys(
-        "alias clone contiguous detach detach_ lift_fresh_copy identity".split(), _itself
-    ),
+    **dict.fromkeys("alias clone contiguous detach detach_ lift_fresh_copy".split(), _itself),
 }
 """What each operation of ATen is in operations of a graph, by its name without the kind of arguments."""

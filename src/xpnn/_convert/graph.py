@@ -277,8 +277,12 @@ def chosen(
         raise XpnnValueError(f"expected output to be one of {names}, got {output!r}")
     if len(asked) == 1:
         return made[asked[0]], asked
-    values = [made[name] for name in asked]
-    return graph.make("concat", *values, axis=1, where="the outputs"), named(asked, values)
+    where = "the outputs"
+    values = [
+        v if len(v.shape) != 1 else graph.make("keep", v, where=where)
+        for v in (made[name] for name in asked)
+    ]
+    return graph.make("concat", *values, axis=1, where=where), named(asked, values)
 
 
 def named(names: Iterable[str], values: Iterable[Value]) -> list[str]:

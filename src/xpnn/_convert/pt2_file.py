@@ -313,7 +313,7 @@ def _found(run: Run, given: dict[str, Any]) -> Any:
     """Return the value of a name, or the number that stands in its place."""
     name = given.get("name", given.get("as_name"))
     if name is None:
-        return next(value for key, value in given.items() if key != "as_none")
+        return _argument(run, given)
     if name not in run.values:
         raise XpnnValueError(f"expected an input that is made before it, got {name!r}")
     return run.values[name]
