@@ -33,7 +33,9 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | an ONNX model, opset 7 to the newest | `xpnn.load("model.onnx", output=None)`; `pip install 'xpnn[onnx]'` | \
 {onnx} operators |
 | a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
-| a function of JAX, a module of Flax or Equinox | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| a function of JAX | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| a module of Flax, linen or nnx | `Network.from_flax(module, variables, example, train=False)`, `Network.from_flax(module, example)` | the same |
+| a module of Equinox, of one sample | `Network.from_equinox(module, example, state=None)` | the same |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | weights and biases | `Network.from_weights(weights, biases)` | |
 

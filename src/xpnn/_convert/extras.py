@@ -12,6 +12,7 @@ EXTRAS = {
     "torch_program": "torch",
     "torch_modules": "torch",
     "jax_function": "jax",
+    "jax_modules": "jax",
 }
 """The extra of each file of this room that needs one."""
 
