@@ -21,6 +21,8 @@ TORCH = "torch==2.13.0"
 # Libraries for a few tests, which have the mark `libraries`.
 MORE = ("mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "scikit-learn")
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
+# Frameworks that bring much, each with a session and a file of tests of its own.
+APART = {"flax": "tests/convert/test_flax.py", "equinox": "tests/convert/test_equinox.py"}
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -71,12 +73,27 @@ def tests_strict(session: nox.Session) -> None:
     run(session, "--xp-backend", "array-api-strict", "--backends-only")
 
 
+@nox.session(name="tests-flax", default=False)
+def tests_flax(session: nox.Session) -> None:
+    """Modules of Flax, linen and nnx."""
+    install(session, "jax", "flax")
+    run(session, "--xp-backend", "jax", "--every-library", APART["flax"])
+
+
+@nox.session(name="tests-equinox", default=False)
+def tests_equinox(session: nox.Session) -> None:
+    """Modules of Equinox."""
+    install(session, "jax", "equinox")
+    run(session, "--xp-backend", "jax", "--every-library", APART["equinox"])
+
+
 @nox.session(name="tests-all")
 def tests_all(session: nox.Session) -> None:
     """Every backend in one environment: all tests that `tests-numpy` has not run; then the matrix."""
     install(session, TORCH, "jax", "dask", "typer", "rich", *MORE)
     backends = [f"--xp-backend={name}" for name in EVERY[1:]]
-    run(session, "--backends-only", "--every-library", *backends)
+    elsewhere = [f"--ignore={file}" for file in APART.values()]
+    run(session, "--backends-only", "--every-library", *elsewhere, *backends)
     if not session.posargs:
         session.run("python", "-m", "tests.matrix", "--minutes", "3")
 

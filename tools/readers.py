@@ -37,7 +37,9 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | a program of PyTorch, as `torch.export.save` writes it | `xpnn.load("model.pt2", output=None)`; nothing to install, \
 nothing is unpickled | the same operations of ATen as of a module |
 | a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
-| a function of JAX, a module of Flax or Equinox | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| a function of JAX | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
+| a module of Flax, linen or nnx | `Network.from_flax(module, variables, example, train=False)`, `Network.from_flax(module, example)` | the same |
+| a module of Equinox, of one sample | `Network.from_equinox(module, example, state=None)` | the same |
 | a model of Keras 3 or 2 | `Network.from_keras(model, output=None)` | {keras} layers and {keras_activations} activations, through \
 the configuration |
 | its file, without Keras | `xpnn.load("model.keras")`, `xpnn.load("model.h5")`; `pip install 'xpnn[keras]'` | the same |

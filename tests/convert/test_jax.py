@@ -56,7 +56,7 @@ FUNCTIONS = {
 OF_ALL_ROWS = {"columns", "split", "beside", "two classes", "softmax by hand"}
 
 
-@pytest.mark.parametrize("batched", ["rows", "vmap", "jit"])
+@pytest.mark.parametrize("batched", ["rows", "vmap", "columns", "jit"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name, batched, jax):
     """Their own numbers, inside the bound; an activation is one, however it is written."""
@@ -64,9 +64,11 @@ def test_functions(name, batched, jax):
     def function(x):
         return FUNCTIONS[name](jax, x @ W + B)
 
-    if batched == "vmap":
+    if batched in {"vmap", "columns"}:
         if name in OF_ALL_ROWS:
             pytest.skip("it is written for rows")
+        if batched == "columns":  # which vmap puts beside each other
+            function = lambda x: FUNCTIONS[name](jax, jax.numpy.asarray(W.T) @ x)
         function = jax.vmap(function)
     function = jax.jit(function) if batched == "jit" else function
     x = (np.random.default_rng(1).normal(size=(20, 5)) * 2).astype("float32")

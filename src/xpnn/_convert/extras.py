@@ -14,6 +14,7 @@ EXTRAS = {
     "torch_modules": "torch",
     "jax_function": "jax",
     "keras_file": "keras",
+    "jax_modules": "jax",
 }
 """The extra of each file of this room that needs one."""
 

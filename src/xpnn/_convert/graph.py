@@ -228,7 +228,8 @@ class Graph:
                 return self.refused(str(error), where)
             keep = all(a.is_constant for a in args)
             self._computed += found.size if keep else 0
-            self.lengths.update(() if keep else found.shape[1:])
+            # A matrix on its side has the axes of the one that it is made of.
+            self.lengths.update(() if keep or op == "transpose" else found.shape[1:])
             if self._computed > MOST:
                 return self.refused(f"more than {MOST} numbers are made of constants", where)
             self._known[key] = self._add(op, args, options, found, where, keep=keep)

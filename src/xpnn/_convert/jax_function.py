@@ -1,17 +1,23 @@
 """Functions of JAX, and the modules of Flax and Equinox that are some: the primitives of a jaxpr as values of a graph."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from xpnn._convert.graph import REFUSALS, Graph, Value, of_any_rows, pieces
+from xpnn._convert.graph import OF_ONE, REFUSALS, Graph, Value, of_any_rows, pieces
 from xpnn._convert.parts import Parts
 from xpnn._convert.rules import layers_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 Made = Value | Sequence[Value]
+
+
+def _is_turned(x: Value) -> bool:
+    """Whether it is a matrix on its side, with rows as columns, as `vmap` leaves products of a module."""
+    return x.op == "transpose" and not x.options and not x.is_constant
 
 
 class _Equation(NamedTuple):
@@ -25,7 +31,15 @@ class _Equation(NamedTuple):
     """Of the first result."""
 
     def make(self, op: str, *args: Value, **options: Any) -> Value:
+        """Return what an operation gives; of matrices on their side, on its side."""
+        sides = [_is_turned(a) or a.is_constant for a in args]
+        if op in OF_ONE and all(sides) and any(map(_is_turned, args)):
+            return self.turned(self.make(op, *map(self.turned, args), **options))
         return self.graph.make(op, *args, where=self.where, **options)
+
+    def turned(self, x: Value) -> Value:
+        """Return a matrix with its axes the other way round, a vector as it is."""
+        return x.args[0] if _is_turned(x) else self.make("transpose", x)
 
     def number(self, number: float, like: Value) -> Value:
         return self.graph.constant(np.asarray(number, like.dtype), self.where)
@@ -33,6 +47,16 @@ class _Equation(NamedTuple):
 
 def _same(op: str) -> Callable[[_Equation], Made]:
     return lambda one: one.make(op, *one.given)
+
+
+def _multiplied(one: _Equation) -> Made:
+    """Take x * (y * weight), as Flax normalizes, for (x * y) * weight."""
+    for x, y in (one.given, one.given[::-1]):
+        if y.op == "multiply" and not x.is_constant and not y.is_constant:
+            for z, weight in (y.args, y.args[::-1]):
+                if weight.is_constant and math.prod(weight.shape) > 1:
+                    return one.make("multiply", one.make("multiply", x, z), weight)
+    return one.make("multiply", *one.given)
 
 
 def _powered(one: _Equation) -> Made:
@@ -54,8 +78,9 @@ def _clamped(one: _Equation) -> Made:
 
 def _reduced(op: str) -> Callable[[_Equation], Made]:
     def made(one: _Equation) -> Made:
-        (x,) = one.given
-        axis = tuple(one.params["axes"])
+        (x,), axis = one.given, tuple(one.params["axes"])
+        if _is_turned(x):
+            x, axis = x.args[0], tuple(1 - a for a in axis)
         y = one.make(op, x, axis=axis)
         return one.make("reshape", y, shape=one.shape)
 
@@ -72,6 +97,8 @@ def _broadcast(one: _Equation) -> Made:
     whole = tuple(shape)
     if x.shape == whole:
         return x
+    if len(x.shape) == 1 and len(whole) == 2 and places == (1,):
+        return one.turned(one.make("reshape", x, shape=whole[::-1]))
     return one.make("reshape", x, shape=whole)
 
 
@@ -80,11 +107,10 @@ def _product(one: _Equation) -> Made:
     (of_a, of_b), batch = one.params["dimension_numbers"]
     if batch != ((), ()) or len(of_a) != 1 or max(len(a.shape), len(b.shape)) > 2:
         raise XpnnValueError("expected a product of two matrices")
-    a = a if of_a[0] == len(a.shape) - 1 else one.make("transpose", a)
-    b = b if of_b[0] == 0 else one.make("transpose", b)
+    a = a if of_a[0] == len(a.shape) - 1 else one.turned(a)
+    b = b if of_b[0] == 0 else one.turned(b)
     if a.is_constant and not b.is_constant:  # as a vmapped module has them
-        y = one.make("matmul", one.make("transpose", b), one.make("transpose", a))
-        return one.make("transpose", y)
+        return one.turned(one.make("matmul", one.turned(b), one.turned(a)))
     return one.make("matmul", a, b)
 
 
@@ -95,9 +121,7 @@ def _reshaped(one: _Equation) -> Made:
 def _transposed(one: _Equation) -> Made:
     (x,) = one.given
     axes = tuple(one.params["permutation"])
-    if x.op == "transpose" and axes == (1, 0) and not x.options:
-        return x.args[0]
-    return one.make("transpose", x, axes=axes)
+    return one.turned(x) if axes == (1, 0) else one.make("transpose", x, axes=axes)
 
 
 def _sliced(one: _Equation) -> Made:
@@ -117,7 +141,7 @@ def _split(one: _Equation) -> Made:
 
 
 def _converted(one: _Equation) -> Made:
-    (x,), dtype = one.given, np.dtype(one.params["new_dtype"]).name
+    (x,), dtype = one.given, _checked(np.dtype(one.params["new_dtype"]), "a conversion")
     return x if dtype == x.dtype else one.make("astype", x, dtype=dtype)
 
 
@@ -137,7 +161,7 @@ PRIMITIVES: dict[str, Callable[[_Equation], Made]] = {
     **{name: _same(name) for name in "sin cos sinh cosh erfc".split()},
     "add_any": _same("add"),
     "sub": _same("subtract"),
-    "mul": _same("multiply"),
+    "mul": _multiplied,
     "div": _same("divide"),
     "neg": _same("negative"),
     "max": _same("maximum"),
@@ -177,18 +201,22 @@ PRIMITIVES: dict[str, Callable[[_Equation], Made]] = {
 }
 """What each primitive of JAX is in operations of a graph."""
 
+_OF_WHOLE = {"dot_general", "concatenate"}
+"""The primitives that do not show how long axes are which `_broadcast` left at 1."""
+
 _INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Under which names primitives hold what they call: jit, custom_jvp_call, remat and their kin."""
 
 
-def read(function: Callable[[Any], Any], example: Any) -> Parts:
+def read(function: Callable[[Any], Any], example: Any, name: str = "from_jax") -> Parts:
     """Return the layers of a function of rows; XpnnValueError names the primitive that is no layer's."""
     if not callable(function):
-        raise XpnnTypeError(f"from_jax: expected a function, got {type(function).__qualname__}")
+        raise XpnnTypeError(f"{name}: expected a function, got {type(function).__qualname__}")
     shape = tuple(getattr(example, "shape", ()))
     if len(shape) < 2:
-        raise XpnnTypeError(f"from_jax: expected an example of shape (rows, ...), got {example!r}")
-    dtype = np.dtype(example.dtype).name
+        given = f"shape {shape}" if hasattr(example, "shape") else type(example).__qualname__
+        raise XpnnTypeError(f"{name}: expected an example of shape (rows, ...), got {given}")
+    dtype = _checked(np.dtype(example.dtype), f"{name}: the example")
 
     def values(graph: Graph) -> tuple[Value, Value]:
         rows = jax.ShapeDtypeStruct((graph.rows, *shape[1:]), example.dtype)
@@ -196,17 +224,25 @@ def read(function: Callable[[Any], Any], example: Any) -> Parts:
         start = graph.input("x", shape[1:], dtype)
         results = _run(graph, closed.jaxpr, closed.consts, [start])
         if len(results) != 1:
-            raise XpnnValueError(f"from_jax: expected one output, got {len(results)}")
+            raise XpnnValueError(f"{name}: expected one output, got {len(results)}")
         return start, results[0]
 
     start, value = of_any_rows(values)
     return Parts(layers_of(value, start))
 
 
+def _checked(dtype: Any, where: str) -> str:
+    """Return the name of a dtype; XpnnValueError unless it is one of NumPy's own."""
+    if dtype.kind not in "biuf":
+        raise XpnnValueError(
+            f"{where}: expected numbers of NumPy's own dtypes, got {dtype}; convert them to float32"
+        )
+    return str(dtype.name)
+
+
 def _constant(graph: Graph, a: Any, where: str) -> Value:
     array = np.asarray(a)
-    if array.dtype.kind not in "biuf":
-        raise XpnnValueError(f"from_jax: expected numbers of NumPy's own dtypes, got {array.dtype}")
+    _checked(array.dtype, where)
     return graph.constant(array, where)
 
 
@@ -243,6 +279,13 @@ def _results(graph: Graph, equation: Any, inputs: Sequence[Value]) -> Sequence[V
         words = f"{name} is not among the primitives that xpnn has: {known}"
         return [graph.refused(words, where)] * count
     shape = tuple(equation.outvars[0].aval.shape)
+    if name in _OF_WHOLE:
+        inputs = [
+            a
+            if a.shape == of.aval.shape
+            else graph.make("broadcast_to", a, shape=of.aval.shape, where=where)
+            for a, of in zip(inputs, equation.invars, strict=True)
+        ]
     try:
         made = PRIMITIVES[name](_Equation(graph, where, inputs, params, shape))
     except REFUSALS as error:

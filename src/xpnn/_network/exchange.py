@@ -128,13 +128,12 @@ class Exchange:
 
     @classmethod
     def from_jax(cls, function: Callable[[Any], Any], example: Array) -> Self:
-        """Make a network of a function of JAX: a forward pass, or the module of Flax or Equinox that is one.
+        """Make a network of a function of JAX: a forward pass.
 
         Parameters
         ----------
         function : callable
-            That takes rows and gives rows: ``lambda x: model.apply(params, x)`` of Flax,
-            ``jax.vmap(model)`` of Equinox.
+            That takes rows and gives rows. Modules have names of their own: `from_flax`, `from_equinox`.
         example : array, shape (rows, ...)
             What it takes, of any values and any number of rows.
 
@@ -166,6 +165,97 @@ class Exchange:
           0  2 -> 3, silu
         """
         return cls._of_parts(needing("jax_function").read(function, example))
+
+    @classmethod
+    def from_flax(
+        cls, module: Any, variables: Any = None, example: Array | None = None, **options: Any
+    ) -> Self:
+        """Make a network of a module of Flax: of linen, ``(module, variables, example)``, or nnx, ``(module, example)``.
+
+        Parameters
+        ----------
+        module : flax.linen.Module or flax.nnx.Module
+            That takes rows and gives rows. One of nnx is left as it is, and read as after its `eval`.
+        variables : mapping, optional
+            Of a module of linen: ``{"params": ..., "batch_stats": ...}``, as its `init` gave them and
+            training changed them. One of nnx has none.
+        example : array, shape (rows, ...)
+            What it takes, of any values and any number of rows.
+        **options
+            Other arguments of its call, as after training: ``train=False``.
+
+        Returns
+        -------
+        Network
+            With NumPy copies of the weights, in their dtype.
+
+        Raises
+        ------
+        TypeError
+            If it is no module of Flax, there are no variables or some that nothing takes, or the example
+            has no rows.
+        ValueError
+            If it runs in training only: dropout, or statistics of a batch; and as `from_jax`.
+
+        Notes
+        -----
+        This is `from_jax` of ``lambda x: module.apply(variables, x, **options)``, or of an nnx module.
+
+        Examples
+        --------
+        >>> import flax.linen as nn, jax, xpnn  # doctest: +SKIP
+        >>> module, x = nn.Sequential([nn.Dense(3), nn.silu]), jax.numpy.ones((1, 2))  # doctest: +SKIP
+        >>> xpnn.Network.from_flax(module, module.init(jax.random.key(0), x), x)  # doctest: +SKIP
+        Network of 1 layer, 9 parameters, float32, numpy weights that follow the input
+          0  2 -> 3, bias, silu
+        """
+        read = needing("jax_modules").read_flax
+        return cls._of_parts(read(module, variables, example, options))
+
+    @classmethod
+    def from_equinox(
+        cls, module: Any, example: Array, *, state: Any = None, **options: Any
+    ) -> Self:
+        """Make a network of a module of Equinox, which takes one sample.
+
+        Parameters
+        ----------
+        module : equinox.Module
+            That takes one sample and gives one. It is left as it is, and read as in `inference_mode`.
+        example : array, shape (rows, ...)
+            Samples, of any values and any number of rows.
+        state : equinox.nn.State, optional
+            Of a module that takes one and gives one back, as batch normalizations do.
+        **options
+            Other arguments of its call.
+
+        Returns
+        -------
+        Network
+            With NumPy copies of the weights, in their dtype.
+
+        Raises
+        ------
+        TypeError
+            If it is no module of Equinox that can be called, or the example has no rows.
+        ValueError
+            As `from_jax`.
+
+        Notes
+        -----
+        This is `from_jax` of ``jax.vmap(equinox.nn.inference_mode(module))``.
+
+        Examples
+        --------
+        >>> import equinox as eqx, jax, xpnn  # doctest: +SKIP
+        >>> mlp = eqx.nn.MLP(2, 1, 8, 1, key=jax.random.key(0))  # doctest: +SKIP
+        >>> xpnn.Network.from_equinox(mlp, jax.numpy.ones((1, 2)))  # doctest: +SKIP
+        Network of 2 layers, 33 parameters, float32, numpy weights that follow the input
+          0  2 -> 8, bias, relu
+          1  8 -> 1, bias, identity
+        """
+        read = needing("jax_modules").read_equinox
+        return cls._of_parts(read(module, example, state, options))
 
     @classmethod
     def from_keras(cls, model: Any, *, output: str | Sequence[str] | None = None) -> Self:
