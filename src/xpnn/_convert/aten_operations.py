@@ -61,13 +61,17 @@ class Call(NamedTuple):
         x = self.x
         if dtype is None or dtype == x.dtype:
             return self
-        name = next(iter(self.given))
+        name = next(iter(self.given), None)
+        if name is None:
+            raise XpnnValueError("expected a tensor, got no argument")
         return self._replace(given={**self.given, name: self.make("astype", x, dtype=dtype)})
 
     @property
     def x(self) -> Value:
         """The tensor itself."""
-        name = next(iter(self.given))
+        name = next(iter(self.given), None)
+        if name is None:
+            raise XpnnValueError("expected a tensor, got no argument")
         return self.value(name)
 
 
