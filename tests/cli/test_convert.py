@@ -27,7 +27,7 @@ SOURCES = {
     ".json": "lwtnn.json",
     ".pt2": MODELS / "models_pt2" / "residual.pt2",
     ".keras": MODELS / "models_keras" / "wine.keras",
-    ".h5": MODELS / "models_keras" / "nested.h5",
+    ".h5": MODELS / "models_keras" / "wine.h5",
 }
 """A model of each format."""
 NEEDS = {".onnx": ["onnx"], ".pt2": ["torch"], ".keras": ["h5py"], ".h5": ["h5py"]}
