@@ -162,6 +162,24 @@ def test_code_of_pages_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
     assert printed == " ".join(promised).split()
 
 
+EXAMPLES = blocks("docs/examples.md", "python")
+
+
+@pytest.mark.libraries
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_examples_of_networks_from_elsewhere(block, tmp_path, monkeypatch, capsys):
+    """Each where its libraries are."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    for line in re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE):
+        pytest.importorskip(line)
+    if "torch.onnx.export" in block:
+        pytest.importorskip("onnxscript")
+    if ".onnx" in block or ".keras" in block:
+        pytest.importorskip("onnx" if ".onnx" in block else "h5py")
+    test_code_of_pages_runs(block, None, None, tmp_path, monkeypatch, capsys)
+
+
 def test_readme_has_code_and_the_test_command():
     assert len(blocks("README.md", "python")) >= 2
     commands = "\n".join(blocks("README.md", "console"))
