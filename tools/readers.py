@@ -14,9 +14,10 @@ from xpnn._convert import (
     onnx_export,
     onnx_operators,
     sklearn_estimator,
+    state_dict,
     torch_program,
 )
-from xpnn._convert.extras import READERS
+from xpnn._convert.extras import ADVICE, READERS
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
 
@@ -38,6 +39,8 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | a module of Equinox, of one sample | `Network.from_equinox(module, example, state=None)` | the same |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | weights and biases | `Network.from_weights(weights, biases)` | |
+| a state dict, of PyTorch or Flax | `Network.from_state_dict(tensors, layers)` | {roles} |
+| a safetensors file of others | `xpnn.load("weights.safetensors", layers={{"fc1": "relu", "fc2": "softmax"}})` | the same |
 
 | to | how |
 | --- | --- |
@@ -45,7 +48,7 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | ONNX, opset {opset} | `network.to_onnx("model.onnx")` |
 | a module of PyTorch, which trains | `network.to_torch()` |
 
-Endings of files that `load` knows beside its own: {endings}.
+Endings of files that `load` knows beside its own: {endings}. Pickles, {refused}, are not read: the error says what to do.
 
 ## One graph, one table of rules
 
@@ -105,6 +108,8 @@ def page() -> str:
         sklearn=", ".join(sklearn_estimator.ESTIMATORS),
         opset=onnx_export.OPSET,
         endings=", ".join(f"`{ending}`" for ending in READERS),
+        refused=", ".join(f"`{ending}`" for ending in ADVICE),
+        roles=", ".join(f"`{role}`" for role in state_dict.ROLES),
         operations=len(OPERATIONS),
         activations=len(RECORDS),
         rules="\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in RULES),

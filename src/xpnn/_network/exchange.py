@@ -75,6 +75,64 @@ class Exchange:
         return cls._of_parts(Parts(dense_layers(weights, biases, hidden, output), classes))
 
     @classmethod
+    def from_state_dict(
+        cls,
+        tensors: Mapping[str, Any],
+        layers: Mapping[str, str] | Sequence[tuple[str, str]],
+        *,
+        epsilon: float = 1e-5,
+        classes: Sequence[Class] | None = None,
+    ) -> Self:
+        """Make a network of a state dict: arrays by name, as PyTorch has them, and the names of the layers.
+
+        Parameters
+        ----------
+        tensors : mapping of str to array
+            Of any array library: ``module.state_dict()``, what safetensors' `load_file` gives, or the
+            variables of Flax, a dict of dicts.
+        layers : mapping of str to str, or sequence of pairs
+            The name of each layer and the activation after it, in the order in which they are run:
+            ``{"fc1": "relu", "bn1": "identity", "fc2": "softmax"}``.
+        epsilon : float, optional
+            Of all normalizations. Default 1e-5, as in PyTorch.
+        classes : sequence of str or int, optional
+            What the classes are called.
+
+        Returns
+        -------
+        Network
+            With NumPy copies of the weights, in their dtype.
+
+        Raises
+        ------
+        TypeError
+            If tensors or layers are something else, or an array is not float16, float32 or float64.
+        ValueError
+            If a layer has no tensors, or tensors no layer, which are named; or arrays are those of no
+            layer, or do not fit.
+
+        Notes
+        -----
+        What its arrays are called says what a layer is. With `running_mean` and `running_var`, it is a
+        batch normalization. A matrix `weight` is of shape (out, in), one called `kernel`, as in Flax and
+        Keras, of shape (in, out). A vector `weight` is that of a layer normalization if there is a
+        bias, and the slope of a PReLU if it is alone; a vector `scale` is always the former. Nothing else
+        in a state dict says what a module computes: `from_torch` reads that as well.
+
+        Examples
+        --------
+        >>> import numpy as np, xpnn
+        >>> tensors = {"fc1.weight": np.ones((3, 2)), "fc1.bias": np.zeros(3), "fc2.weight": np.ones((1, 3))}
+        >>> xpnn.Network.from_state_dict(tensors, {"fc1": "relu", "fc2": "identity"})
+        Network of 2 layers, 12 parameters, float64, numpy weights that follow the input
+          0  2 -> 3, bias, relu
+          1  3 -> 1, identity
+        """
+        from xpnn._convert import state_dict
+
+        return cls._of_parts(state_dict.read(tensors, layers, epsilon, classes))
+
+    @classmethod
     def from_torch(cls, module: Any, example: Array | None = None) -> Self:
         """Make a network of a module of PyTorch, whichever way it is written.
 
