@@ -17,8 +17,9 @@ from xpnn._convert import (
     onnx_export,
     onnx_operators,
     sklearn_estimator,
+    state_dict,
 )
-from xpnn._convert.extras import READERS
+from xpnn._convert.extras import ADVICE, READERS
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
 
@@ -45,6 +46,8 @@ the configuration |
 | its file, without Keras | `xpnn.load("model.keras")`, `xpnn.load("model.h5")`; `pip install 'xpnn[keras]'` | the same |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | weights and biases | `Network.from_weights(weights, biases)` | |
+| a state dict, of PyTorch or Flax | `Network.from_state_dict(tensors, layers)` | {roles} |
+| a safetensors file of others | `xpnn.load("weights.safetensors", layers={{"fc1": "relu", "fc2": "softmax"}})` | the same |
 
 | to | how |
 | --- | --- |
@@ -52,7 +55,7 @@ the configuration |
 | ONNX, opset {opset} | `network.to_onnx("model.onnx")` |
 | a module of PyTorch, which trains | `network.to_torch()` |
 
-Endings of files that `load` knows beside its own: {endings}.
+Endings of files that `load` knows beside its own: {endings}. Pickles, {refused}, are not read: the error says what to do.
 
 ## One graph, one table of rules
 
@@ -130,6 +133,8 @@ def page() -> str:
         sklearn=", ".join(sklearn_estimator.ESTIMATORS),
         opset=onnx_export.OPSET,
         endings=", ".join(f"`{ending}`" for ending in READERS),
+        refused=", ".join(f"`{ending}`" for ending in ADVICE),
+        roles=", ".join(f"`{role}`" for role in state_dict.ROLES),
         operations=len(OPERATIONS),
         activations=len(RECORDS),
         rules="\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in RULES),

@@ -187,3 +187,19 @@ def test_short_dtypes_are_refused(jax, linen):
     ):
         with pytest.raises(xpnn.XpnnValueError, match=words):
             convert(*given)
+
+
+def test_state_dicts(jax, linen):
+    """The variables alone, with the layers named."""
+
+    class Plain(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            x = linen.BatchNorm(use_running_average=True)(linen.Dense(8)(x))
+            return linen.Dense(3)(linen.relu(linen.LayerNorm(epsilon=1e-5)(x)))
+
+    x = rows()
+    variables = trained(jax, Plain().init(jax.random.key(0), x))
+    layers = dict.fromkeys(("Dense_0", "BatchNorm_0", "LayerNorm_0", "Dense_1"), "identity")
+    network = xpnn.Network.from_state_dict(variables, layers | {"LayerNorm_0": "relu"})
+    check(jax, network, lambda x: Plain().apply(variables, x), x)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -106,6 +107,18 @@ def test_short_dtypes_stay(dtype, torch):
     assert wrong <= 8 * torch.finfo(getattr(torch, dtype)).eps
 
 
+def test_parameters_are_where_the_weights_are(backend, torch):
+    """A device without memory stands for all others; what is not of torch goes to the CPU."""
+    weight = torch.ones(2, 2, device="meta")
+    (layer,) = xpnn.Network([xpnn.Dense(weight)]).to_torch()
+    assert layer.weight.device == weight.device
+    network = xpnn.Network([xpnn.Dense(backend.asarray(np.eye(2, dtype="float32")))])
+    (layer,) = network.to_torch()
+    where = backend.device if backend.name == "torch" else None
+    assert layer.weight.device == torch.device(where or "cpu")
+    assert torch.equal(layer.weight.cpu(), torch.eye(2))
+
+
 def test_dtypes_that_differ_become_one(torch):
     layers = [xpnn.Dense(np.ones((2, 2), "float32")), xpnn.Affine(np.ones(2, "float64"))]
     module = xpnn.Network(layers).to_torch()
@@ -198,3 +211,12 @@ def test_code_does_not_go_out(torch):
     inside = xpnn.Residual([xpnn.Function(np.sin, elementwise=True)])
     with pytest.raises(xpnn.XpnnValueError, match="to_torch: expected .* got a Function"):
         xpnn.Network([inside]).to_torch()
+
+
+def test_without_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "xpnn._convert.torch_modules", None)
+    monkeypatch.delitem(sys.modules, "xpnn._convert.torch_modules")
+    monkeypatch.delattr("xpnn._convert.torch_modules", raising=False)
+    with pytest.raises(xpnn.XpnnError, match=r"torch needs the package torch; .*'xpnn\[torch\]'"):
+        xpnn.load("digits").to_torch()

@@ -30,6 +30,22 @@ READERS = {
 }
 """The file that reads each format, by the ending of a file's name; each has `read(path, output)`."""
 
+_PICKLE = "a pickle may run code and is not read; "
+_TORCH = (
+    f"{_PICKLE}give the module to Network.from_torch(module), or write its numbers with "
+    "safetensors.torch.save_file(module.state_dict(), 'weights.safetensors') for "
+    "load('weights.safetensors', layers={...}), or all of it with torch.export.save"
+)
+_PYTHON = (
+    f"{_PICKLE}give the object to Network.from_sklearn(estimator) or Network.from_torch(module), or "
+    "write an estimator with skops.io.dump(estimator, 'model.skops')"
+)
+ADVICE = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), _TORCH),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PYTHON),
+}
+"""What to do about files that are not read, by the ending of a file's name."""
+
 
 def needing(file: str) -> Any:
     """Return a file of this room; XpnnError says what to install for it."""

@@ -166,21 +166,26 @@ def check_size(path: Path, *, max_bytes: int) -> None:
         )
 
 
-def read(path: str | PathLike[str]) -> Model:
-    """Read and check a model file."""
-    path = Path(path)
+def _content(path: Path, *, own: bool) -> tuple[str, dict[str, np.ndarray[Any, Any]]]:
+    """Return what a safetensors file holds: the description of a network of xpnn, and tensors."""
     tensors: dict[str, np.ndarray[Any, Any]] = {}
+    dtypes = _DTYPES if own else (*_DTYPES, "I64")  # in which PyTorch counts
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_KEY)
-            if text is None:
+            if own and text is None:
                 raise XpnnValueError(
                     f"{path}: a safetensors file, but no network of xpnn (its metadata has no "
-                    f"{_KEY!r}); make one with Network.from_weights(...) and network.save(...)"
+                    f"{_KEY!r}); say what its layers are, as load(path, layers={{'fc1': 'relu', 'fc2': "
+                    "'identity'}), or make one with Network.from_weights(...) and network.save(...)"
+                )
+            if not own and text is not None:
+                raise XpnnValueError(
+                    f"{path}: expected no layers for a model file of xpnn, which has them"
                 )
             for name in file.keys():  # noqa: SIM118 -- it is no mapping
                 kind = file.get_slice(name).get_dtype()
-                if kind not in _DTYPES:
+                if kind not in dtypes:
                     raise XpnnValueError(
                         f"{path}: tensor {name}: expected dtype {', '.join(_DTYPES)}, got {kind}"
                     )
@@ -190,6 +195,18 @@ def read(path: str | PathLike[str]) -> Model:
             f"{path}: expected a model file of xpnn, got one that is truncated or no safetensors "
             f"file ({error})"
         ) from None
+    return text or "", tensors
+
+
+def tensors_of(path: str | PathLike[str]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the tensors of a safetensors file of others."""
+    return _content(Path(path), own=False)[1]
+
+
+def read(path: str | PathLike[str]) -> Model:
+    """Read and check a model file."""
+    path = Path(path)
+    text, tensors = _content(path, own=True)
     try:
         return _check(_parsed(text), tensors)
     except XpnnValueError as error:

@@ -1,12 +1,13 @@
 """load: a network from a model file, or one that xpnn ships, by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from xpnn import models
 from xpnn._arrays.arguments import Count, Option
-from xpnn._convert.extras import READERS, needing
+from xpnn._convert.extras import ADVICE, READERS, needing
 from xpnn._files import model_file
 from xpnn._network.network import Network
 from xpnn._network.stored import network_of
@@ -39,19 +40,30 @@ def metadata_of(path: Path) -> dict[str, str]:
     return model_file.read(path).metadata
 
 
-def _of_xpnn(path: Path, output: object) -> Network:
+def _of_safetensors(path: Path, output: object, layers: Any) -> Network:
     if output is not None:
         raise XpnnValueError(f"expected no output for a model file, which has one, got {output!r}")
+    if layers is not None:
+        return Network.from_state_dict(model_file.tensors_of(path), layers)
     return network_of(model_file.read(path))
+
+
+def _of_others(reader: str, path: Path, output: object, layers: object) -> Network:
+    if layers is not None:
+        raise XpnnValueError(
+            f"expected no layers for a {path.suffix} file, which has them, got {layers!r}"
+        )
+    return Network(**needing(reader).read(path, output)._asdict())
 
 
 def load(
     path_or_name: str | PathLike[str],
     *,
     output: str | Sequence[str] | None = None,
+    layers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Network:
-    """Read a network from a file: one that `Network.save` wrote, an ONNX model, or one that xpnn ships.
+    """Read a network from a file: one that `Network.save` wrote, one of others, or one that xpnn ships.
 
     Parameters
     ----------
@@ -61,6 +73,9 @@ def load(
     output : str or sequence of str, optional
         Which output of a model that has several; what the others need is left out. Of several names
         the columns stand beside each other.
+    layers : mapping of str to str, or sequence of pairs, optional
+        Of a safetensors file that others wrote: the name of each layer and the activation after it, as
+        `Network.from_state_dict` takes them.
     max_bytes : int, optional
         Refuse larger files. Default 2**32.
 
@@ -81,7 +96,8 @@ def load(
         If the file is truncated, too large, no model file, of a newer format, names an activation
         that is not there, has a field that is not known, holds NaN or infinite weights (a model file of
         xpnn), or its layers do not fit; or if there is no such output. An ONNX model with an operation that is no
-        part of a layer is refused with the name of the node.
+        part of a layer is refused with the name of the node. Pickles are refused: ``.pt``, ``.pkl``,
+        ``.joblib`` and their kin.
 
     Notes
     -----
@@ -104,8 +120,8 @@ def load(
         model_file.check_size(path, max_bytes=most)
         reader = READERS.get(path.suffix.lower())
         if reader is None:
-            return _of_xpnn(path, output)
-        return Network(**needing(reader).read(path, output)._asdict())
+            return _of_safetensors(path, output, layers)
+        return _of_others(reader, path, output, layers)
     except (XpnnTypeError, XpnnValueError) as error:
-        words = str(error).removeprefix(f"{path}: ")
-        raise XpnnValueError(f"{path}: {words}") from None
+        words = str(error).removeprefix(f"{path}: "), ADVICE.get(path.suffix.lower())
+        raise XpnnValueError(f"{path}: {'; '.join(filter(None, words))}") from None
