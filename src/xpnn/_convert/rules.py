@@ -28,7 +28,8 @@ from xpnn.errors import XpnnValueError
 def layers_of(value: Value, start: Value) -> list[Layer]:
     """Return the layers that make a value of an earlier one; XpnnValueError names what is none."""
     try:
-        layers = _between_ends(value, start)
+        with np.errstate(all="ignore"):  # of numbers that make no sense, such as a variance below 0
+            layers = _between_ends(value, start)
     except RecursionError:
         raise XpnnValueError(
             "expected fewer sums of a value and what is made of it inside of each other"
