@@ -393,7 +393,12 @@ BAD = {
     "weights '0.weight': expected lengths of 0 or more, got [True": sized(True, 5),
     "expected numbers up to place 44 of its entry, got 40 numbers": sized(9, 5),
     "expected numbers up to place 40 of its entry, got 40 numbers": sized(8, 5, offset=1),
-    "expected numbers up to place 0 of its entry, got 40": sized(10**9, 10**9, strides=(0, 0)),
+    "weights '0.weight': expected at most 33,554,592 numbers, got 1,000,000,000,000,000,000": sized(
+        10**9, 10**9, strides=(0, 0)
+    ),
+    "weights '0.bias': expected at most 33,554,5": lambda p: p.texts[WEIGHTS]["config"]["0.bias"][
+        "tensor_meta"
+    ].update(sizes=lengths(2**25 + 160), strides=lengths(0)),
     "expected numbers up to place 39 of its entry, got 0": entry("data/weights/weight_0", b""),
     "expected numbers up to place 39 of its entry, got 39": entry(
         "data/weights/weight_0", b"1" * 159
@@ -482,7 +487,7 @@ def test_anything_may_be_of_another_kind(file, text, tmp_path):
     good = program.texts[text]
     refused = 0
     for i, way in enumerate(places(good)):
-        for wrong in WRONG[i % 3 :: 3] if len(way) > 4 else WRONG:
+        for wrong in WRONG[i % 6 :: 6] if len(way) > 4 else WRONG:
             bad = copy.deepcopy(good)
             if way:
                 inside = bad

@@ -73,3 +73,69 @@ def test_what_is_refused(torch):
         convert(sine)
     with pytest.raises(xpnn.XpnnValueError, match="no bfloat16"):
         convert(nn.Linear(2, 2).to(torch.bfloat16))
+
+
+class Of:
+    """Modules of functions of what a linear layer makes, and of its input."""
+
+    def __init__(self, torch):
+        class Module(torch.nn.Module):
+            def __init__(self, f):
+                super().__init__()
+                self.first, self.f = torch.nn.Linear(5, 4), f
+
+            def forward(self, x):
+                return self.f(self.first(x), x)
+
+        self.module = Module
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_one_of_several_outputs(torch):
+    module = Of(torch).module(lambda y, _: {"all": y, "chances": torch.softmax(y, -1)})
+    with pytest.raises(xpnn.XpnnValueError, match="one of 'all', 'chances', got None"):
+        xpnn.Network.from_torch(module)
+    (layer,) = xpnn.Network.from_torch(module, output="chances").layers
+    assert layer.activate.name == "softmax"
+    module = Of(torch).module(lambda y, _: (y, torch.relu(y)))
+    (layer,) = xpnn.Network.from_torch(module, output="relu").layers
+    assert layer.activate.name == "relu"
+
+
+FUNCTIONS = {
+    "div: expected other to be a tensor or a number": lambda torch, y, x: y / x.shape[0],
+    "expected rows apart from each other": lambda torch, y, x: y + torch.ones(len(x), 4).sum(0),
+    "relu_: expected a value that stays": lambda torch, y, x: (y.view(-1, 4).relu_(), y)[1],
+    "cond is no operation of ATen": lambda torch, y, x: torch.cond(
+        y.sum() > 0, lambda v: v + 1, lambda v: v - 1, (y,)
+    ),
+    "the place of the largest entry is no layer's": lambda torch, y, x: y.max(-1).indices + y[:, 0],
+    "expected a division without rounding": lambda torch, y, x: torch.div(
+        y, 2, rounding_mode="floor"
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("words", FUNCTIONS)
+def test_what_is_no_layer(words, torch):
+    module = Of(torch).module(lambda y, x: FUNCTIONS[words](torch, y, x))
+    with pytest.raises(xpnn.XpnnValueError, match=words):
+        xpnn.Network.from_torch(module)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_in_place(torch):
+    """What is changed in place is what it was changed to, wherever it is used."""
+
+    def f(y, _):
+        z = y * 2
+        again = torch.relu_(z)
+        return z + again
+
+    module = Of(torch).module(f)
+    network = xpnn.Network.from_torch(module)
+    x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
+    with torch.no_grad():
+        expected = module(torch.asarray(x)).numpy()
+    assert np.all(np.abs(network(x) - expected) <= xpnn.error_bound(network, x))

@@ -69,10 +69,9 @@ class Call(NamedTuple):
     @property
     def x(self) -> Value:
         """The tensor itself."""
-        name = next(iter(self.given), None)
-        if name is None:
-            raise XpnnValueError("expected a tensor, got no argument")
-        return self.value(name)
+        if not self.given:
+            raise XpnnValueError("expected a tensor, got none")
+        return self.value(next(iter(self.given)))
 
 
 def _same(op: str, **defaults: Any) -> Callable[[Call], Made]:

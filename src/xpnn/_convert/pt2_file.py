@@ -85,7 +85,7 @@ def _program(files: Archive) -> _Program:
     models = [n for n in models if n.endswith(".json")]
     if "serialized_exported_program.json" in files.names:
         raise XpnnValueError(
-            f"expected numbers that are no pickle, got a file of PyTorch 2.7: {_AGAIN}"
+            f"expected numbers that are no pickle, got a file of an old PyTorch: {_AGAIN}"
         )
     if len(models) != 1:
         raise XpnnValueError(
@@ -157,6 +157,7 @@ def _numbers(
     """Return the numbers of an archive that a graph needs."""
     big = f"{root}/byteorder" in files.names and files.read(f"{root}/byteorder", 16) == b"big"
     found: dict[str, _Tensor] = {}
+    left = MOST
     for folder in ("weights", "constants"):
         here = {arg: name for arg, (where, name) in needed.items() if where == folder}
         place = f"{root}/data/{folder}/"
@@ -176,13 +177,14 @@ def _numbers(
             entry = f"{place}{given['path_name']}"
             if entry not in contents:  # which tensors may share
                 contents[entry] = files.read(entry)
-            found[arg] = _Tensor(
-                where, _array(where, contents[entry], given["tensor_meta"], big=big)
-            )
+                left += len(contents[entry])
+            array = _array(where, contents[entry], given["tensor_meta"], left, big=big)
+            found[arg] = _Tensor(where, array)
+            left -= array.size
     return found
 
 
-def _array(where: str, content: bytes, meta: dict[str, Any], *, big: bool) -> Numbers:
+def _array(where: str, content: bytes, meta: dict[str, Any], most: int, *, big: bool) -> Numbers:
     """Return the numbers of a tensor: some of those that are in an entry, by their strides."""
     name = _dtype(where, meta["dtype"])
     dtype = np.dtype(name).newbyteorder(">" if big else "<")
@@ -193,14 +195,16 @@ def _array(where: str, content: bytes, meta: dict[str, Any], *, big: bool) -> Nu
     flat = np.frombuffer(content, dtype, len(content) // dtype.itemsize)
     count = math.prod(sizes)
     last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
-    if count > max(MOST, flat.size) or (count and last >= flat.size):
+    if count > most:
+        raise XpnnValueError(f"{where}: expected at most {most:,} numbers, got {count:,}")
+    if count and last >= flat.size:
         raise XpnnValueError(
             f"{where}: expected numbers up to place {last} of its entry, got {flat.size} numbers"
         )
     if not count:
         return np.zeros(sizes, name)
     steps = [step * dtype.itemsize for step in strides]
-    return np.lib.stride_tricks.as_strided(flat[offset:], sizes, steps).astype(name)
+    return np.lib.stride_tricks.as_strided(flat[offset:], sizes, steps).astype(name, order="C")
 
 
 def _dtype(where: str, number: Any) -> str:

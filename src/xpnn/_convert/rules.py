@@ -152,7 +152,8 @@ def _batch_normalized(value: Value, _: Value) -> Found | None:
         return None
     x, *given = value.args
     scale, mean, variance = (np.asarray(given[i].array, "float64") for i in (0, 2, 3))
-    factor = scale / np.sqrt(variance + value.options["epsilon"])
+    with np.errstate(all="ignore"):  # what is no variance makes no number
+        factor = scale / np.sqrt(variance + value.options["epsilon"])
     # The shift stays apart, so that the bound is that of (x - mean) * factor + shift as well.
     made = (a.astype(value.dtype) for a in (factor, -mean * factor))
     return x, [Affine(*made, rounded=value.dtype), Affine(None, _columns(given[1], value))]

@@ -69,7 +69,8 @@ def load(
     ----------
     path_or_name : str or path
         A model file, or the name of a shipped network: "digits". A file of such a name is meant by
-        ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model.
+        ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model, one in
+        ``.pt2`` that of a program that ``torch.export.save`` wrote, which is read without PyTorch.
     output : str or sequence of str, optional
         Which output of a model that has several; what the others need is left out. Of several names
         the columns stand beside each other.
