@@ -104,7 +104,10 @@ def _attribute(group: Any, name: str, size: int, most: int | None = None) -> lis
     """Return the text of an attribute, or at most so many texts; None if there is no such attribute."""
     if name not in group.attrs:
         return None
-    shape = group.attrs.get_id(name).shape
+    stored = group.attrs.get_id(name)
+    if not isinstance(stored.get_type(), h5py.h5t.TypeStringID):  # HDF5 may crash on sequences
+        raise XpnnValueError(f"expected text as {name}, got {type(stored.get_type()).__name__}")
+    shape = stored.shape
     plain = shape == () if most is None else shape is not None and len(shape) == 1
     if not plain or math.prod(shape) > (most or 1):
         raise XpnnValueError(f"expected {most or 'a text'} as {name}, got an array of {shape}")
