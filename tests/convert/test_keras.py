@@ -414,6 +414,18 @@ BAD = {
         given(2, 4),
         layer("BatchNormalization", axis=1),
     ],
+    "LayerNormalization: expected an epsilon of 0 or more, got -1.0": [
+        layer("LayerNormalization", epsilon=-1)
+    ],
+    "Rescaling: overflow": [layer("Rescaling", scale=1e300)],
+    "a: expected fewer columns|layer 'a': expected fewer columns": [
+        functional(
+            (given(2**13, name="a"),),
+            (given(1, name="b"),),
+            starts=[["a", 0, 0], ["b", 0, 0]],
+            ends=[["a", 0, 0]],
+        )
+    ],
     "expected no renorm": [layer("BatchNormalization", renorm=True)],
     "expected no rms_scaling": [layer("LayerNormalization", rms_scaling=True)],
     "Softmax: expected the last axis, got axis 0": [layer("Softmax", axis=0)],

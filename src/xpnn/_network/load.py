@@ -51,13 +51,14 @@ def load(
     output: str | Sequence[str] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Network:
-    """Read a network from a file: one that `Network.save` wrote, an ONNX model, or one that xpnn ships.
+    """Read a network from a file: one that `Network.save` wrote, a model of ONNX or Keras, or one that xpnn ships.
 
     Parameters
     ----------
     path_or_name : str or path
         A model file, or the name of a shipped network: "digits". A file of such a name is meant by
-        ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model.
+        ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model, in ``.keras``, ``.h5`` or
+        ``.hdf5`` that of a model of Keras.
     output : str or sequence of str, optional
         Which output of a model that has several; what the others need is left out. Of several names
         the columns stand beside each other.
@@ -81,7 +82,7 @@ def load(
         If the file is truncated, too large, no model file, of a newer format, names an activation
         that is not there, has a field that is not known, holds NaN or infinite weights (a model file of
         xpnn), or its layers do not fit; or if there is no such output. An ONNX model with an operation that is no
-        part of a layer is refused with the name of the node.
+        part of a layer is refused with the name of the node, a layer of Keras that has none here by its name.
 
     Notes
     -----
