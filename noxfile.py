@@ -19,7 +19,7 @@ PIP = ("--no-compile", "-c", "constraints.txt")
 # The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
 TORCH = "torch==2.13.0"
 # Libraries for a few tests, which have the mark `libraries`.
-MORE = ("mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "scikit-learn")
+MORE = ("h5py", "mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "scikit-learn")
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
 # Frameworks that bring much, each with a session and a file of tests of its own.
 APART = {"flax": "tests/convert/test_flax.py", "equinox": "tests/convert/test_equinox.py"}
@@ -96,6 +96,14 @@ def tests_all(session: nox.Session) -> None:
     run(session, "--backends-only", "--every-library", *elsewhere, *backends)
     if not session.posargs:
         session.run("python", "-m", "tests.matrix", "--minutes", "3")
+
+
+@nox.session(name="tests-keras", default=False)
+def tests_keras(session: nox.Session) -> None:
+    """Models of Keras as objects, which `tests-all` reads as files alone; Keras computes by JAX."""
+    install(session, "h5py", "jax", "keras")
+    session.env["KERAS_BACKEND"] = "jax"
+    run(session, "--xp-backend", "numpy", "tests/convert/test_keras.py")
 
 
 @nox.session(default=False)

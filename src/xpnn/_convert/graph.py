@@ -331,7 +331,8 @@ def _check_size(op: str, given: list[Numbers], options: dict[str, Any]) -> None:
     elif op == "concat":
         size = sum(a.size for a in given)
     elif op == "take":
-        size = given[0].size * max(np.size(options["indices"]), 1)
+        length = max(shapes[0][options["axis"]], 1)
+        size = given[0].size // length * np.size(options["indices"])
     else:
         size = int(np.prod(np.broadcast_shapes(*shapes), dtype=float))
     if size > MOST:

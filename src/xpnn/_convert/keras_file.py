@@ -17,9 +17,10 @@ import h5py
 import numpy as np
 
 from xpnn._convert.graph import MOST, REFUSALS, Numbers
-from xpnn._convert.keras_config import Place, check, check_count, leaves, parts_of
+from xpnn._convert.keras_config import Place, children, leaves
 from xpnn._convert.keras_layers import Shape
 from xpnn._convert.keras_model import version_of
+from xpnn._convert.keras_network import check, check_count, parts_of
 from xpnn._convert.parts import Parts
 from xpnn.errors import XpnnError, XpnnValueError
 
@@ -104,7 +105,10 @@ def _attribute(group: Any, name: str, size: int, most: int | None = None) -> lis
     """Return the text of an attribute, or at most so many texts; None if there is no such attribute."""
     if name not in group.attrs:
         return None
-    shape = group.attrs.get_id(name).shape
+    stored = group.attrs.get_id(name)
+    if not isinstance(stored.get_type(), h5py.h5t.TypeStringID):  # HDF5 may crash on sequences
+        raise XpnnValueError(f"expected text as {name}, got {type(stored.get_type()).__name__}")
+    shape = stored.shape
     plain = shape == () if most is None else shape is not None and len(shape) == 1
     if not plain or math.prod(shape) > (most or 1):
         raise XpnnValueError(f"expected {most or 'a text'} as {name}, got an array of {shape}")
@@ -177,21 +181,27 @@ class _Legacy(_Hdf5):
     def __init__(self, file: Any, size: int, version: int, config: Any) -> None:
         super().__init__(file, size, version)
         self.config = config
+        self.stored: dict[str, dict[tuple[Place, str], str]] = {}
+        """Of each outer layer, the names of datasets by the place and the name of a variable."""
 
     def arrays(self, place: Place, shapes: Mapping[str, Shape]) -> Sequence[Numbers]:
         outer = place.names[0]
         group = _below(_below(self.file, "model_weights"), outer)
-        inside = [one for one in leaves(self.config, Place()) if one[0].names[0] == outer]
-        inside.sort(key=lambda one: not one[2])
-        stored = _weight_names(group, len(inside), self.size)
-        own = {
-            name: at for at, (where, name, _) in zip(stored, inside, strict=True) if where == place
-        }
+        if outer not in self.stored:
+            self.stored[outer] = self._names_in(group, outer)
+        own = {name: self.stored[outer][place, name] for name in shapes}
         for name, at in own.items():
-            known = [*at.split(":")[0].split("/"), ""]
-            if len(place.names) > 1 and known[-3:-1] != [place.names[-1], name]:
+            known = at.split(":")[0].split("/")[-2:]
+            if len(place.names) > 1 and known != [place.names[-1], name]:
                 raise XpnnValueError(f"expected {name} of the layer, in their order, got {at!r}")
         return [self.array(_below(group, own[name]), name, shape) for name, shape in shapes.items()]
+
+    def _names_in(self, group: Any, outer: str) -> dict[tuple[Place, str], str]:
+        every = children(self.config, Place())
+        inside = [v for one, at in every if at.names[0] == outer for v in leaves(one, at)]
+        inside.sort(key=lambda variable: not variable[2])
+        names = _weight_names(group, len(inside), self.size)
+        return {(at, name): stored for stored, (at, name, _) in zip(names, inside, strict=True)}
 
 
 def _weight_names(group: Any, count: int, size: int) -> list[str]:

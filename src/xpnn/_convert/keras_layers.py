@@ -33,7 +33,16 @@ class Call(NamedTuple):
         return self.graph.make(op, *args, where=self.where, **options)
 
     def constant(self, numbers: Any, like: Value) -> Value:
-        return self.graph.constant(np.asarray(numbers, like.dtype), self.where)
+        with np.errstate(over="raise"):  # of numbers that the dtype does not hold
+            return self.graph.constant(np.asarray(numbers, like.dtype), self.where)
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to a variance."""
+        found = float(self.config.get("epsilon", 1e-3))
+        if not 0 <= found < math.inf:
+            raise XpnnValueError(f"expected an epsilon of 0 or more, got {found}")
+        return found
 
     @property
     def x(self) -> Value:
@@ -193,14 +202,14 @@ def _batch_norm(call: Call) -> Value:
     names = ("gamma", "beta", "moving_mean", "moving_variance")
     found = call.weights(**dict.fromkeys(names, shape))
     given = [found.get(n, np.full(shape, float(n == "gamma"))) for n in names]
-    return call.by_column("batch_norm", call.x, *given, epsilon=call.config.get("epsilon", 1e-3))
+    return call.by_column("batch_norm", call.x, *given, epsilon=call.epsilon)
 
 
 def _layer_norm(call: Call) -> Value:
     if call.config.get("rms_scaling"):
         raise XpnnValueError("expected no rms_scaling")
     shape = (call.last_axis(),)
-    y = call.make("normalize", call.rows, epsilon=call.config.get("epsilon", 1e-3))
+    y = call.make("normalize", call.rows, epsilon=call.epsilon)
     found = call.weights(gamma=shape, beta=shape)
     for op, name in (("multiply", "gamma"), ("add", "beta")):
         y = call.by_column(op, y, found[name]) if name in found else y

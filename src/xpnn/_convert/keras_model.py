@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from xpnn._convert.graph import Numbers
-from xpnn._convert.keras_config import Place, check_count, parts_of
+from xpnn._convert.keras_config import Place
 from xpnn._convert.keras_layers import Shape
+from xpnn._convert.keras_network import check_count, parts_of
 from xpnn._convert.parts import Parts
 from xpnn.errors import XpnnTypeError, XpnnValueError
 

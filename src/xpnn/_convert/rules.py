@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xpnn._convert.functions import Found, named, narrows
-from xpnn._convert.graph import Numbers, Value
+from xpnn._convert.graph import MOST, Numbers, Value
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
@@ -244,7 +244,11 @@ def _taken(value: Value, start: Value) -> Found | None:
     (x,), indices = value.args, list(value.options["indices"])
     found = _back_to_a_product(x, start)
     if found is None:
-        return x, [Dense(np.eye(x.shape[-1], dtype=value.dtype)[:, indices])]
+        if x.shape[-1] * len(indices) > MOST:
+            raise XpnnValueError(f"{value.where}: expected fewer columns, got {x.shape[-1]}")
+        chosen = np.zeros((x.shape[-1], len(indices)), value.dtype)
+        chosen[indices, range(len(indices))] = 1
+        return x, [Dense(chosen)]
     return found[0], [_selected(layer, indices) for layer in found[1]]
 
 
