@@ -19,10 +19,21 @@ PIP = ("--no-compile", "-c", "constraints.txt")
 # The wheel of PyTorch that the constraints name; any other may bring gigabytes of CUDA.
 TORCH = "torch==2.13.0"
 # Libraries for a few tests, which have the mark `libraries`.
-MORE = ("h5py", "mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "scikit-learn")
+MORE = (
+    *("h5py", "mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "pandas", "polars", "pyarrow"),
+    "scikit-learn",
+)
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
-# Frameworks that bring much, each with a session and a file of tests of its own.
-APART = {"flax": "tests/convert/test_flax.py", "equinox": "tests/convert/test_equinox.py"}
+# Frameworks that bring much, each with a session of its own: what it needs beside JAX, and its tests.
+FRAMEWORKS = {
+    "equinox": (["equinox"], ["tests/convert/test_equinox.py"]),
+    "flax": (["flax"], ["tests/convert/test_flax.py"]),
+    "keras": (["h5py", "keras", "scikit-learn"], ["tests/convert/test_keras.py"]),
+    "skops": (
+        ["onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "skops"],
+        ["tests/convert/test_estimator_files.py", "tests/convert/test_sklearn.py"],
+    ),
+}
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -73,18 +84,17 @@ def tests_strict(session: nox.Session) -> None:
     run(session, "--xp-backend", "array-api-strict", "--backends-only")
 
 
-@nox.session(name="tests-flax", default=False)
-def tests_flax(session: nox.Session) -> None:
-    """Modules of Flax, linen and nnx."""
-    install(session, "jax", "flax")
-    run(session, "--xp-backend", "jax", "--every-library", APART["flax"])
-
-
-@nox.session(name="tests-equinox", default=False)
-def tests_equinox(session: nox.Session) -> None:
-    """Modules of Equinox."""
-    install(session, "jax", "equinox")
-    run(session, "--xp-backend", "jax", "--every-library", APART["equinox"])
+@nox.session(name="tests-from")
+@nox.parametrize("framework", list(FRAMEWORKS), ids=list(FRAMEWORKS))
+def tests_from(session: nox.Session, framework: str) -> None:
+    """What one framework makes, read where the framework is: its tests, and its examples in docs/."""
+    packages, files = FRAMEWORKS[framework]
+    install(session, "jax", *packages)
+    session.env["KERAS_BACKEND"] = "jax"
+    backends = ["--xp-backend", "numpy", "--xp-backend", "jax"]
+    examples = "tests/test_package.py::test_examples_of_networks_from_elsewhere"
+    run(session, *backends, "--every-library", "--framework", framework, *files)
+    run(session, *backends, "--framework", framework, examples)
 
 
 @nox.session(name="tests-all")
@@ -92,18 +102,9 @@ def tests_all(session: nox.Session) -> None:
     """Every backend in one environment: all tests that `tests-numpy` has not run; then the matrix."""
     install(session, TORCH, "jax", "dask", "typer", "rich", *MORE)
     backends = [f"--xp-backend={name}" for name in EVERY[1:]]
-    elsewhere = [f"--ignore={file}" for file in APART.values()]
-    run(session, "--backends-only", "--every-library", *elsewhere, *backends)
+    run(session, "--backends-only", "--every-library", *backends)
     if not session.posargs:
         session.run("python", "-m", "tests.matrix", "--minutes", "3")
-
-
-@nox.session(name="tests-keras", default=False)
-def tests_keras(session: nox.Session) -> None:
-    """Models of Keras as objects, which `tests-all` reads as files alone; Keras computes by JAX."""
-    install(session, "h5py", "jax", "keras")
-    session.env["KERAS_BACKEND"] = "jax"
-    run(session, "--xp-backend", "numpy", "tests/convert/test_keras.py")
 
 
 @nox.session(default=False)

@@ -28,6 +28,10 @@ settings.register_profile("xpnn", deadline=None, derandomize=True, max_examples=
 settings.load_profile("xpnn")
 
 
+# Of a session of their own, or of none: what brings much for few tests.
+APART = {"equinox", "flax", "keras", "onnxscript", "skl2onnx", "skops"}
+
+
 class Backend(NamedTuple):
     """An array library on one device, as a test uses it."""
 
@@ -84,11 +88,24 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="a library that a test would be skipped for the lack of is missing: an error",
     )
+    parser.addoption(
+        "--framework",
+        action="append",
+        default=[],
+        help="one of those that have a session of their own is asked for, too: keras, ...",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("every_library"):
-        pytest.importorskip = importlib.import_module
+        apart = APART - set(config.getoption("framework"))
+        skipping = pytest.importorskip
+
+        def needed(name: str) -> Any:
+            package = name.partition(".")[0]
+            return skipping(name) if package in apart else importlib.import_module(name)
+
+        pytest.importorskip = needed
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
