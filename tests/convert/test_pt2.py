@@ -442,6 +442,21 @@ def test_what_nobody_asks_for_may_be_anything(tmp_path):
         xpnn.load(path, output="chances")
 
 
+def test_a_name_is_what_it_was_changed_to(tmp_path):
+    """linear, relu_(linear), linear + linear."""
+    program = Program()
+    program.last["target"] = "torch.ops.aten.relu_.default"
+    names = [{"name": n, "arg": {"as_tensor": {"name": "linear"}}} for n in ("self", "other")]
+    outputs = [{"as_tensor": {"name": "sum"}}]
+    program.graph["nodes"].append(
+        {"target": "torch.ops.aten.add.Tensor", "inputs": names, "outputs": outputs}
+    )
+    program.signature["output_specs"] = [{"user_output": {"arg": outputs[0]}}]
+    network = xpnn.load(program.written(tmp_path / "m.pt2"))
+    x = rows(network)
+    assert np.all(network(x) == 2 * read("relu.pt2:")(x))
+
+
 def test_big_and_little_ends(tmp_path):
     program = Program()
     program.entries["byteorder"] = b"big"
