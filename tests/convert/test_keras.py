@@ -366,6 +366,47 @@ def test_what_keras_2_12_writes(tmp_path):
     np.testing.assert_array_equal(xpnn.load(path).layers[0].weight, W)
 
 
+def test_options_that_a_configuration_leaves_out(tmp_path):
+    """Have the defaults of Keras's layers."""
+    for one, expected in {
+        "LeakyReLU": "leaky_relu(negative_slope=0.3)",
+        "ELU": "elu",
+        "ReLU": "relu",
+        "ThresholdedReLU": "threshold",
+        "Softmax": "softmax",
+    }.items():
+        (found,) = xpnn.load(archive(tmp_path, sequential(given(4), dense(), layer(one)))).layers
+        assert found.activation == expected
+
+
+def test_dtypes_that_meet(tmp_path):
+    """An input of float64 and a layer of float32: rounded as it enters."""
+    wide = given(4, dtype="float64")
+    assert len(xpnn.load(archive(tmp_path, sequential(wide, dense()))).layers) == 1
+
+
+def test_a_model_that_is_not_trained_in_a_legacy_file(tmp_path):
+    """Its variables stand as its layers do, whatever those say of themselves."""
+    inner = sequential(given(4), layer("BatchNormalization", "bn"), dense(), name="i")
+    inner["config"]["trainable"] = False
+    names = ["bn/gamma", "bn/beta", "bn/moving_mean", "bn/moving_variance"]
+    arrays = {f"i/{n}": np.float32([1, 2, 3, 4]) for n in names}
+    arrays |= {"i/dense/kernel": W, "i/dense/bias": B}
+    network = xpnn.load(legacy(tmp_path, sequential(given(4), inner), {"i": arrays}))
+    np.testing.assert_array_equal(network.layers[-1].bias, B)
+
+
+def test_numbers_for_two_axes(tmp_path):
+    """Those of Normalization that a configuration gives have the last axes."""
+    mean = np.float32([[1, 2, 3], [4, 5, 6]])
+    variance = mean**2
+    one = layer("Normalization", axis=[1, 2], mean=mean.tolist(), variance=variance.tolist())
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype("float32")
+    network = xpnn.load(archive(tmp_path, sequential(given(2, 3), one, layer("Flatten"))))
+    expected = ((x - mean) / mean).reshape(5, 6)
+    assert np.all(np.abs(network(x) - expected) <= xpnn.error_bound(network, x))
+
+
 def test_what_another_output_needs_is_left_out(tmp_path):
     model = functional(
         (given(4),),
@@ -644,11 +685,12 @@ def test_hdf5_that_leads_elsewhere(words, tmp_path):
 def test_arrays_that_a_small_file_claims(tmp_path, monkeypatch):
     """A compressed array of zeros takes no room in a file."""
     monkeypatch.setattr(keras_file, "MOST", 2**12)
-    big = instead(shape=(2000, 2000), dtype="f4", chunks=(500, 500), compression="gzip")
     model = sequential(given(2000), dense(units=2000, use_bias=False))
-    path = archive(tmp_path, model, {"layers/dense/vars/0": W}, change=big)
-    with pytest.raises(xpnn.XpnnValueError, match="arrays of at most .* bytes in all"):
-        xpnn.load(path)
+    for chunk in (50, 500):
+        big = instead(shape=(2000, 2000), dtype="f4", chunks=(chunk, chunk), compression="gzip")
+        path = archive(tmp_path, model, {"layers/dense/vars/0": W}, change=big)
+        with pytest.raises(xpnn.XpnnValueError, match="arrays of at most .* bytes in all"):
+            xpnn.load(path)
 
 
 def test_names_of_arrays_that_are_none(tmp_path):
