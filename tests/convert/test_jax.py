@@ -88,6 +88,20 @@ def test_widths_that_are_numbers_of_rows(jax):
     assert [str(layer.activate) for layer in network.layers] == ["softmax"]
 
 
+def test_sums_that_lose_digits_stay(jax):
+    """x + 1 - 1 is no x: the bound is that of both sums."""
+    one = np.float32(1)
+    network = xpnn.Network.from_jax(lambda x: x + one - one, np.ones((1, 3), "float32"))
+    assert [layer.words for layer in network.layers] == [["3", "shift"]] * 2
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    assert np.all(np.abs(network(x) - (x + one - one)) <= xpnn.error_bound(network, x))
+
+
+def test_the_number_of_rows_is_no_number(jax):
+    with pytest.raises(xpnn.XpnnValueError, match="no computing with the number of rows"):
+        xpnn.Network.from_jax(lambda x: x / x.shape[0], np.ones((1, 3), "float32"))
+
+
 def test_what_is_refused(jax):
     convert, x = xpnn.Network.from_jax, np.ones((1, 2), "float32")
     with pytest.raises(xpnn.XpnnTypeError, match="from_jax: expected a function, got dict"):

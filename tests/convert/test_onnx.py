@@ -534,6 +534,13 @@ def test_a_value_and_itself():
 
 
 BAD = {
+    "no computing with the number of rows": model(
+        node("Shape", "x", "s"),
+        node("Cast", "s", "f", to=TensorProto.FLOAT),
+        node("Gather", "f i", "n"),
+        node("Div", "x n"),
+        constants={"i": np.int64([0])},
+    ),
     "expected an ONNX model": b"no model",
     "opset 7 or newer, got 6": model(node("Relu", "x"), opset=6),
     "expected an input, got none": model(node("Relu", "x"), constants={"x": W}),

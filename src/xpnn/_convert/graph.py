@@ -236,9 +236,9 @@ class Graph:
         return self._known[key]
 
 
-def of_any_rows(read: Callable[[Graph], T]) -> T:
-    """Return what a reader finds with a number of rows that says what is a row."""
-    for rows in ROWS:
+def of_any_rows(read: Callable[[Graph], T], numbers: Sequence[int] = ROWS) -> T:
+    """Return what a reader finds with the first number of rows that says what is a row."""
+    for rows in numbers:
         graph = Graph(rows)
         found = read(graph)
         if rows not in graph.lengths:

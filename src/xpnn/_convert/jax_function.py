@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from xpnn._convert.graph import OF_ONE, REFUSALS, Graph, Value, of_any_rows, pieces
-from xpnn._convert.parts import Parts
+from xpnn._convert.graph import OF_ONE, REFUSALS, Graph, Value, pieces
+from xpnn._convert.parts import Parts, same_for_any_rows
 from xpnn._convert.rules import layers_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -218,17 +218,16 @@ def read(function: Callable[[Any], Any], example: Any, name: str = "from_jax") -
         raise XpnnTypeError(f"{name}: expected an example of shape (rows, ...), got {given}")
     dtype = _checked(np.dtype(example.dtype), f"{name}: the example")
 
-    def values(graph: Graph) -> tuple[Value, Value]:
+    def parts(graph: Graph) -> Parts:
         rows = jax.ShapeDtypeStruct((graph.rows, *shape[1:]), example.dtype)
         closed = jax.make_jaxpr(function)(rows)
         start = graph.input("x", shape[1:], dtype)
         results = _run(graph, closed.jaxpr, closed.consts, [start])
         if len(results) != 1:
             raise XpnnValueError(f"{name}: expected one output, got {len(results)}")
-        return start, results[0]
+        return Parts(layers_of(results[0], start))
 
-    start, value = of_any_rows(values)
-    return Parts(layers_of(value, start))
+    return same_for_any_rows(parts)
 
 
 def _checked(dtype: Any, where: str) -> str:

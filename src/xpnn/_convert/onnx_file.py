@@ -22,13 +22,12 @@ from xpnn._convert.graph import (
     Value,
     chosen,
     named,
-    of_any_rows,
     pieces,
 )
 from xpnn._convert.onnx_export import NAMES, PRODUCER
 from xpnn._convert.onnx_ml_operators import ML_OPERATORS
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
-from xpnn._convert.parts import Parts
+from xpnn._convert.parts import Parts, same_for_any_rows
 from xpnn._convert.rules import layers_of
 from xpnn.errors import XpnnValueError
 
@@ -48,7 +47,7 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
     opset = opsets.get("ai.onnx", 0)
     if opset < _LEAST:
         raise XpnnValueError(f"expected opset {_LEAST} or newer, got {opset}")
-    found = of_any_rows(lambda graph: _found(model.graph, graph, opset, path.parent, output))
+    found = same_for_any_rows(lambda graph: _found(model.graph, graph, opset, path.parent, output))
     return Parts(found.layers, **_names(model)) if model.producer_name == PRODUCER else found
 
 

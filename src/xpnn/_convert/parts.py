@@ -1,9 +1,13 @@
 """What a reader finds: the parts of which a network is made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from xpnn._convert.graph import ROWS, Graph, of_any_rows
 from xpnn._network.layers.layer import Layer
+from xpnn.errors import XpnnValueError
 
 
 class Parts(NamedTuple):
@@ -14,3 +18,24 @@ class Parts(NamedTuple):
     inputs: Sequence[str] | None = None
     """A name for each column, or one for all of them."""
     outputs: Sequence[str] | None = None
+
+
+def same_for_any_rows(read: Callable[[Graph], Parts]) -> Parts:
+    """Return what a reader finds, where the number of rows may also be a number to compute with.
+
+    XpnnValueError if it is: with two numbers of rows there are two networks then.
+    """
+    one, other = (of_any_rows(read, numbers) for numbers in (ROWS, ROWS[::-1]))
+    arrays = zip(_arrays(one), _arrays(other), strict=False)
+    if [la.structure for la in one.layers] != [la.structure for la in other.layers] or not all(
+        np.array_equal(a, b, equal_nan=True) for a, b in arrays
+    ):
+        raise XpnnValueError(
+            "expected no computing with the number of rows, which may be any, got a network that "
+            "depends on it"
+        )
+    return one
+
+
+def _arrays(parts: Parts) -> list[Any]:
+    return [a for layer in parts.layers for a in layer.arrays.values()]
