@@ -86,11 +86,9 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
         y = np.zeros(0)  # of another shape
     if y.dtype != np.float64 or y.shape != x.shape:
         return None
-    if np.array_equal(y, x):
-        return []
     near = _NEAR.get(value.dtype, 0.0)
-    if _alike(y, x, x, near):
-        return None  # x + 1 - 1, which loses digits of x on the way: layers say so
+    if _alike(y, x, x, near):  # x + 1 - 1 loses digits of x on the way: layers say so
+        return [] if np.array_equal(y, x) else None
     rows = any(one.op in OF_ROWS for one in _between(value, cut))
     for name, options in _candidates(numbers, of_rows=rows):
         if _alike(y, _values(name, options, x), x, near):

@@ -7,8 +7,6 @@ it, and only what the configuration asks for is looked at.
 import io
 import json
 import math
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from xpnn._convert.keras_layers import Shape
 from xpnn._convert.keras_model import version_of
 from xpnn._convert.keras_network import check, check_count, parts_of
 from xpnn._convert.parts import Parts
+from xpnn._files.archive import archive
 from xpnn.errors import XpnnError, XpnnValueError
 
 _WEIGHTS = "model.weights.h5"
@@ -29,8 +28,8 @@ _MOST_TEXT = 2**24
 """Bytes of a configuration."""
 _MOST_NAMES = 2**30
 """Bytes of names that an attribute may have."""
-_KINDS = (*REFUSALS, AttributeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
-"""How zipfile and h5py refuse a broken file."""
+_KINDS = (*REFUSALS, AttributeError, OSError, EOFError)
+"""How h5py refuses a broken file."""
 
 
 def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
@@ -49,11 +48,11 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
 
 
 def _of_archive(path: Path, output: str | Sequence[str] | None) -> Parts:
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        config = _json(_entry(archive, "config.json", _MOST_TEXT))
-        metadata = _json(_entry(archive, "metadata.json", _MOST_TEXT))
-        content = _entry(archive, _WEIGHTS, max(size, 8 * MOST))
+    with archive(path) as files:
+        config, metadata = (
+            _json(files.read(name, _MOST_TEXT)) for name in ("config.json", "metadata.json")
+        )
+        content = files.read(_WEIGHTS)
     version = version_of(metadata.get("keras_version") if isinstance(metadata, dict) else None)
     with h5py.File(io.BytesIO(content), "r") as file:
         return parts_of(config, _Saved(file, len(content), version), output)
@@ -69,20 +68,6 @@ def _of_hdf5(file: Any, size: int, output: str | Sequence[str] | None) -> Parts:
     (version,) = _attribute(file, "keras_version", size) or [""]
     entry = _json(config[0])
     return parts_of(entry, _Legacy(file, size, version_of(version), entry), output)
-
-
-def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Return the content of an entry of an archive."""
-    found = [one for one in archive.infolist() if one.filename == name]
-    if len(found) != 1:
-        raise XpnnValueError(f"expected {name} once, got it {len(found)} times")
-    (one,) = found
-    if one.flag_bits & 1:
-        raise XpnnValueError(f"expected {name} as it is, got it encrypted")
-    if one.file_size > most:
-        raise XpnnValueError(f"expected {name} of at most {most} bytes, got {one.file_size}")
-    with archive.open(one) as file:
-        return file.read(one.file_size)
 
 
 def _json(text: str | bytes) -> Any:
