@@ -14,7 +14,9 @@ from xpnn._convert import (
     jax_function,
     keras_config,
     keras_layers,
+    lwtnn_file,
     onnx_export,
+    onnx_ml_operators,
     onnx_operators,
     sklearn_estimator,
     state_dict,
@@ -22,6 +24,7 @@ from xpnn._convert import (
 from xpnn._convert.extras import ADVICE, READERS
 from xpnn._convert.graph import OPERATIONS
 from xpnn._convert.rules import RULES
+from xpnn.cli._conversion import WRITERS
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 
@@ -34,7 +37,7 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 | --- | --- | --- |
 | a model file of xpnn | `xpnn.load("mine.safetensors")` | docs/format.md |
 | an ONNX model, opset 7 to the newest | `xpnn.load("model.onnx", output=None)`; `pip install 'xpnn[onnx]'` | \
-{onnx} operators |
+{onnx} operators, {onnx_ml} of ai.onnx.ml |
 | a program of PyTorch, as `torch.export.save` writes it | `xpnn.load("model.pt2", output=None)`; nothing to install, \
 nothing is unpickled | the same operations of ATen as of a module |
 | a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
@@ -45,7 +48,10 @@ nothing is unpickled | the same operations of ATen as of a module |
 the configuration |
 | its file, without Keras | `xpnn.load("model.keras")`, `xpnn.load("model.h5")`; `pip install 'xpnn[keras]'` | the same |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
-| weights and biases | `Network.from_weights(weights, biases)` | |
+| its file, without scikit-learn and skops | `xpnn.load("model.skops")` | the same |
+| an emulator of CosmoPower | `xpnn.load("emulator.npz")` | W, b, alphas, betas, means and deviations, PCA; parameters and modes are names |
+| a network of lwtnn, the sequential form | `xpnn.load("network.json")` | {lwtnn}; {lwtnn_activations}, hard_sigmoid, swish |
+| weights and biases | `Network.from_weights(weights, biases)`, `Network.from_weights({{"W1": ..., "b1": ...}})` | |
 | a state dict, of PyTorch or Flax | `Network.from_state_dict(tensors, layers)` | {roles} |
 | a safetensors file of others | `xpnn.load("weights.safetensors", layers={{"fc1": "relu", "fc2": "softmax"}})` | the same |
 
@@ -54,6 +60,7 @@ the configuration |
 | a model file of xpnn | `network.save("mine.safetensors")` |
 | ONNX, opset {opset} | `network.to_onnx("model.onnx")` |
 | a module of PyTorch, which trains | `network.to_torch()` |
+| from file to file, proved | `xpnn convert SRC DST`, DST being {targets} |
 
 Endings of files that `load` knows beside its own: {endings}. Pickles, {refused}, are not read: the error says what to do.
 
@@ -76,6 +83,14 @@ changes nothing at all is left out. An activation that is new in the table is kn
 the ways in which frameworks compute it; `network.fold()` makes them part of a `Dense`. 1 - p beside p becomes softmax of (0, z), which
 has digits that 1 - p has lost. An output of one number a row is a column here.
 
+**What things are called.** Columns of the input and of the output keep their names, one for each or one for all (`network.inputs`,
+`network.outputs`), and classes theirs; model files and ONNX models of xpnn hold them. Several inputs of an ONNX or Keras model are columns of
+one, in its order. `network.table` takes the columns of a dict or of a table of pandas, polars or pyarrow by these names; so does the
+command of a CSV file with a header. `load(path, output=["a", "b"])` puts outputs beside each other.
+
+**What comes out a little different.** A function of JAX that computes in float32 and goes on in float64 is taken as if all of it were
+float64. Sums that cancel inside of a function that has a name are those of the function. A float16 model of ONNX comes back as float32.
+
 **What is refused** says so: the operation, the node that it stands in, and what is expected. What an output that was not asked for
 needs is left out. What PyTorch changes in place (`relu_`) is taken, unless what shared its memory is used afterwards. Nothing in a file runs, constants are computed up to a limit, and data beside an ONNX file is read from its own
 folder alone. In an archive each size is checked before it is read, and pickles are never opened: sample inputs are left where they
@@ -86,6 +101,8 @@ are, and numbers that are in one are refused, as in the files of PyTorch before 
 {onnx_names}
 
 Written: what of these the activations are, and Gemm, Mul, Add, LayerNormalization, PRelu, Flatten, Cast.
+
+Of ai.onnx.ml, as skl2onnx writes estimators: {onnx_ml_names}. Labels are no output here: they become the network's `classes`.
 
 ## Layers of Keras
 
@@ -126,6 +143,11 @@ def page() -> str:
     """Return the page."""
     return TEXT.format(
         onnx=len(onnx_operators.OPERATORS),
+        onnx_ml=len(onnx_ml_operators.ML_OPERATORS),
+        onnx_ml_names=listed(onnx_ml_operators.ML_OPERATORS),
+        lwtnn=", ".join(lwtnn_file.KINDS),
+        lwtnn_activations=", ".join(lwtnn_file.ACTIVATIONS),
+        targets=", ".join(f"`{ending}`" for ending in WRITERS),
         torch=len(aten_operations.OPERATIONS),
         jax=len(jax_function.PRIMITIVES),
         keras=len(keras_layers.LAYERS) + len(keras_config.MODELS[:2]),
