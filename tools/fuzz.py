@@ -12,6 +12,7 @@ can still be read is run, and where ONNX Runtime reads it as well, their results
 import argparse
 import io
 import json
+import os
 import platform
 import random
 import resource
@@ -414,7 +415,7 @@ def main() -> int:
         k: {"counts": Counter(), "wrong": [], "slowest": 0.0, "peak": 0, "cases": each}
         for k in formats
     }
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (kind, *_), found in zip(
             jobs, pool.map(lambda job: list(worked(*job)), jobs), strict=True
         ):

@@ -89,7 +89,7 @@ one, in its order. `network.table` takes the columns of a dict or of a table of 
 command of a CSV file with a header. `load(path, output=["a", "b"])` puts outputs beside each other.
 
 **What comes out a little different.** A function of JAX that computes in float32 and goes on in float64 is taken as if all of it were
-float64. Sums that cancel inside of a function that has a name are those of the function. A float16 model of ONNX comes back as float32.
+float64. Sums that cancel inside of a function that has a name are those of the function.
 
 **What is refused** says so: the operation, the node that it stands in, and what is expected. What an output that was not asked for
 needs is left out. What PyTorch changes in place (`relu_`) is taken, unless what shared its memory is used afterwards. Nothing in a file runs, constants are computed up to a limit, and data beside an ONNX file is read from its own

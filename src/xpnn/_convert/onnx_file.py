@@ -29,6 +29,7 @@ from xpnn._convert.onnx_ml_operators import ML_OPERATORS
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
 from xpnn._convert.parts import Parts, same_for_any_rows
 from xpnn._convert.rules import layers_of
+from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnValueError
 
 _ALL = {**OPERATORS, **{f"ai.onnx.ml:{name}": made for name, made in ML_OPERATORS.items()}}
@@ -88,7 +89,18 @@ def _found(
         raise XpnnValueError(f"expected a node that makes the output {missing!r}, got none")
     value, outputs = chosen(graph, ends, output)
     classes = next((c for c in context.classes if value.shape[-1:] == (len(c),)), None)
-    return Parts(layers_of(value, start), classes, inputs, outputs)
+    layers = layers_of(value, start)
+    if {start.dtype, value.dtype} == {"float16"}:
+        layers = _in_float16(layers)
+    return Parts(layers, classes, inputs, outputs)
+
+
+def _in_float16(layers: list[Layer]) -> list[Layer]:
+    """Return layers of float16, which compute in float32, where that holds all of their numbers."""
+    arrays = [a for layer in layers for a in layer.arrays.values()]
+    with np.errstate(over="ignore"):
+        fits = all(np.array_equal(a, a.astype("float16").astype(a.dtype)) for a in arrays)
+    return [layer.moved(lambda a, _: a.astype("float16")) for layer in layers] if fits else layers
 
 
 def _keep(values: dict[str, Value], name: str, value: Value) -> None:
