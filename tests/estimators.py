@@ -34,10 +34,10 @@ def linear(name, **options):
     return getattr(linear_model, name)(**options)
 
 
-def of_targets(model, scaler):
+def of_targets(model, scaler, **options):
     from sklearn import compose, preprocessing
 
-    scaler = getattr(preprocessing, scaler)()
+    scaler = getattr(preprocessing, scaler)(**options)
     return compose.TransformedTargetRegressor(model, transformer=scaler)
 
 
@@ -51,6 +51,21 @@ MODELS = {
     "wine, several labels": lambda: scaled(mlp("MLPClassifier")),
     "breast_cancer, logistic": lambda: scaled(linear("LogisticRegression"), "RobustScaler"),
     "diabetes": lambda: scaled(mlp("MLPRegressor", activation="identity"), "MinMaxScaler"),
+    "breast_cancer, not centred": lambda: scaled(
+        linear("LogisticRegression"), "StandardScaler", with_mean=False
+    ),
+    "breast_cancer, not scaled": lambda: scaled(
+        linear("LogisticRegression"), "RobustScaler", with_scaling=False, with_centering=False
+    ),
+    "breast_cancer, not divided": lambda: scaled(
+        linear("LogisticRegression"), "StandardScaler", with_std=False
+    ),
+    "diabetes, elastic": lambda: linear("ElasticNet"),
+    "diabetes, chosen": lambda: linear("RidgeCV"),
+    "diabetes, targets as they are": lambda: of_targets(linear("Ridge"), "FunctionTransformer"),
+    "diabetes, targets not centred": lambda: of_targets(
+        linear("Ridge"), "StandardScaler", with_mean=False
+    ),
     "diabetes, linear": lambda: linear("LinearRegression"),
     "diabetes, ridge": lambda: linear("Ridge", fit_intercept=False),
     "diabetes, targets": lambda: of_targets(scaled(mlp("MLPRegressor")), "StandardScaler"),

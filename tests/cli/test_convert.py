@@ -76,8 +76,7 @@ def test_pairs(source, target, run):
     assert "FAILED" not in result.stdout
     given, made = xpnn.load(path), xpnn.load(f"made{target}")
     names = given.classes, given.inputs, given.outputs
-    if target != ".pt2":  # which has no place for them
-        assert (made.classes, made.inputs, made.outputs) == names
+    assert (made.classes, made.inputs, made.outputs) == names
     assert [p.name for p in Path().glob(".xpnn*")] == []
 
 
@@ -159,5 +158,11 @@ def test_rows_by_name(run):
     Path("missing.csv").write_text("eta,p\n0.5,20\n")
     result = run("predict", path, "missing.csv")
     assert result.exit_code == 2
-    assert "expected the columns 'pt', 'eta', got 'eta', 'p': 'pt' is missing" in result.stderr
+    assert "'pt' is missing: expected the columns 'pt', 'eta', got 'eta', 'p'" in result.stderr
+    Path("of_pandas.csv").write_text(",eta,pt\n0,0.5,20\n1,1.5,30\n")
+    assert run("predict", path, "of_pandas.csv", "--classes").stdout == results[0]
+    Path("long.csv").write_text("1," * 2**23 + "1\n")
+    result = run("predict", path, "long.csv")
+    assert result.exit_code == 2
+    assert "lines of fewer than 16,777,216 characters" in result.stderr
     assert "inputs: pt, eta" in run("info", path).stdout

@@ -94,6 +94,9 @@ BAD = {
     "expected an emulator of arrays, got one of pickled objects": lambda a: (
         a.clear() or a.update(arr_0=np.asarray({}, object))
     ),
+    "nothing but what CosmoPower saves, got 'pca_matrix'": lambda a: a.update(
+        pca_matrix=np.ones((5, 7))
+    ),
     "from_weights": lambda a: a.clear() or a.update(W1=np.ones((2, 2)), b1=np.ones(2)),
     "got x": lambda a: a.clear() or a.update(x=np.ones(2)),
 }

@@ -45,7 +45,8 @@ def test_every_activation_has_a_formula():
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_activations(name, tmp_path):
-    activation = {"function": name, "alpha": 0.3} if name in {"elu", "leakyrelu"} else name
+    alpha = {"elu": 0.3, "leakyrelu": 0.3, "swish": 1}.get(name)
+    activation = name if alpha is None else {"function": name, "alpha": alpha}
     first, last = dense(2, 4, activation), dense(4, 3, bias=False)
     middle = {"architecture": "normalization", "weights": [2.0, 1, 3, 1], "bias": [0.5, 0, 1, 2]}
     outputs = ("b", "c", "light")
@@ -69,6 +70,8 @@ BAD = {
     ],
     "layer 1: maxout is not among": [dense(2, 2), {"architecture": "maxout", "sublayers": []}],
     "layer 0: expected an activation of linear, .*, got abs": [dense(2, 2, "abs")],
+    "expected leakyrelu with its alpha, got 'leakyrelu'": [dense(2, 2, "leakyrelu")],
+    "expected numbers, got NaN": [{**dense(2, 2), "bias": [float("nan"), 1.0]}],
     "swish with an alpha of 1, got": [dense(2, 2, {"function": "swish", "alpha": 2})],
     "cannot reshape": [{**dense(2, 2), "weights": [1.0, 2, 3]}],
     "expected a list of numbers": [{**dense(2, 2), "weights": [[1.0], [2]]}],
@@ -86,6 +89,10 @@ def test_what_is_refused(words, tmp_path):
 
 
 def test_other_files(tmp_path):
+    path = tmp_path / "doubled.json"
+    path.write_text('{"inputs": [], "layers": [], "layers": []}')
+    with pytest.raises(xpnn.XpnnValueError, match="each field of a description once"):
+        xpnn.load(path)
     graph = written(tmp_path, dense(2, 2), nodes=[])
     with pytest.raises(xpnn.XpnnValueError, match="expected the sequential form of lwtnn"):
         xpnn.load(graph)

@@ -1,6 +1,8 @@
 """ONNX models: what exporters write, operator by operator, and what nobody may take."""
 
+import contextlib
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -510,6 +512,34 @@ def test_sums_inside_of_each_other(depth, words):
     given = nested(depth, ("Add", "x a{i}", "a{j}", {}), first=node("Relu", "x", "a0"))
     with pytest.raises(xpnn.XpnnValueError, match=words):
         _loaded(given)
+
+
+@pytest.mark.parametrize(("op", "count"), [("Tanh", 200), ("Relu", 5000), ("Add", 300)])
+def test_rows_of_functions_end_soon(op, count):
+    """What each of them may be part of is tried for a while."""
+    one = "a{i} a{i}" if op == "Add" else "a{i}"
+    given = nested(count, (op, one, "a{j}", {}), first=node("MatMul", "x w", "a0"))
+    with contextlib.suppress(xpnn.XpnnValueError):
+        assert _loaded(given).layers
+    begin = time.process_time()
+    with contextlib.suppress(xpnn.XpnnValueError):
+        _loaded(given)
+    assert time.process_time() - begin < 60  # hours, where it is not counted
+
+
+def test_limits_of_columns():
+    runtime = pytest.importorskip("onnxruntime")
+    nodes = [node("MatMul", "x w", "a"), node("Max", "a low", "b"), node("Min", "b high high")]
+    given = model(*nodes, constants={"w": W, "low": -B, "high": np.float32(2.5)})
+    network = _loaded(given)
+    x = (np.random.default_rng(1).normal(size=(50, 4)) * 3).astype("float32")
+    (expected,) = runtime.InferenceSession(given.SerializeToString()).run(None, {"x": x})
+    assert np.all(np.abs(network(x) - expected) <= xpnn.error_bound(network, x))
+    none = model(node("Min", "x c"), constants={"c": np.float32(np.inf)})
+    assert _loaded(none).layers[0].words == ["4", "scale"]
+    for wrong in (-np.inf, np.nan):
+        with pytest.raises(xpnn.XpnnValueError, match="minimum of what comes before"):
+            _loaded(model(node("Min", "x c"), constants={"c": np.float32(wrong)}))
 
 
 def test_what_was_rounded_stays_marked():

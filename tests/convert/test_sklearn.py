@@ -31,6 +31,20 @@ def test_estimators(name):
     assert (network.inputs is not None) == name.endswith("names")
 
 
+def test_scalers_alone():
+    """Of which nothing is left, too; and classes that are truth values."""
+    pytest.importorskip("sklearn")
+    from sklearn import preprocessing
+
+    x, y = data("wine")
+    scaler = preprocessing.StandardScaler(with_mean=False, with_std=False).fit(x)
+    np.testing.assert_array_equal(xpnn.Network.from_sklearn(scaler)(x), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = linear("LogisticRegression").fit(x, y > 0)
+    assert xpnn.Network.from_sklearn(model).classes == ("False", "True")
+
+
 def test_of_float32():
     pytest.importorskip("sklearn")
     x, y = data("wine")

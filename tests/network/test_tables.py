@@ -41,6 +41,15 @@ def test_what_is_missing_is_nan():
     np.testing.assert_array_equal(rows, [[1, 1], [2, np.nan]])
 
 
+def test_one_sample():
+    """A row of numbers by name, of a table or by hand."""
+    assert network().table({"low": 1, "high": 0.5}).tolist() == [0.5, 1]
+    pandas = pytest.importorskip("pandas")
+    assert network().table(pandas.DataFrame(COLUMNS).iloc[1]).tolist() == [1.5, 2]
+    with pytest.raises(xpnn.XpnnTypeError, match=r"pass network.table\(x\)"):
+        network()(pandas.DataFrame(COLUMNS))
+
+
 def test_one_name_for_all_columns():
     one = network(inputs=["x"])
     assert one.table({"x": np.ones((3, 2)), "y": np.ones(3)}).shape == (3, 2)
@@ -50,7 +59,7 @@ def test_one_name_for_all_columns():
 
 NUMBERS = {"low": np.ones(3), "high": np.ones(3)}
 BAD = {
-    "expected the columns 'high', 'low', got 'low': 'high' is missing": {"low": [1]},
+    "'high' is missing: expected the columns 'high', 'low', got 'low'": {"low": [1]},
     "'high', 'low' are missing": {},
     "expected numbers in the column 'high', got dtype <U1": {**NUMBERS, "high": ["a", "b", "c"]},
     "expected numbers in the column 'low', got dtype bool": {**NUMBERS, "low": [True] * 3},

@@ -74,10 +74,11 @@ def _find_library(x: Array, called: str, function: str) -> Library:
     try:
         xp = array_api_compat.array_namespace(x)
     except TypeError:
+        arrays = f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
+        mends = f"network.table({called})" if hasattr(x, "columns") else arrays
         raise XpnnTypeError(
             f"{function}: expected {called} to be an array of NumPy, PyTorch, JAX or another Array "
-            f"API library, got {type(x).__module__}.{kind}; pass "
-            f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
+            f"API library, got {type(x).__module__}.{kind}; pass {mends}"
         ) from None
     found = _library_of(xp)
     why = found.refusal(x)

@@ -339,6 +339,14 @@ def _powered(call: Call) -> Made:
     return call.make("pow", call.value("self", like), call.value("exponent", like))
 
 
+def _weight_normed(call: Call) -> Made:
+    """v / |v| * g, the length being that of all entries along the other axes."""
+    v, g = call.value("v"), call.value("g")
+    rest = tuple(i for i in range(len(v.shape)) if i != call.given.get("dim", 0))
+    length = call.make("sqrt", call.make("sum", call.make("multiply", v, v), axis=rest))
+    return call.make("multiply", v, call.make("divide", g, length))
+
+
 def _itself(call: Call) -> Made:
     return call.x
 
@@ -389,6 +397,7 @@ OPERATIONS: dict[str, Callable[[Call], Made]] = {
     **dict.fromkeys(["t", "numpy_T"], _same("transpose")),
     "transpose": _transposed,
     "permute": lambda call: call.make("transpose", call.x, axes=tuple(call.given["dims"])),
+    "_weight_norm": _weight_normed,
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
     "mean": _reduced("mean"),

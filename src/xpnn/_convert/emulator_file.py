@@ -40,6 +40,13 @@ def read(path: Path, output: object = None) -> Parts:
         missing = [name for name in ("W_0", "b_0") if name not in wanted]
         if missing:
             raise XpnnValueError(_other(sorted(wanted)))
+        unknown = [
+            n for n in wanted if not (n in _ASIDE | _NAMES.keys() or _OF_LAYERS.fullmatch(n))
+        ]
+        if unknown:
+            raise XpnnValueError(
+                f"expected nothing but what CosmoPower saves, got {', '.join(map(repr, unknown[:20]))}"
+            )
         arrays = {
             _NAMES.get(name, name): array_of(files.read(entry), f"entry {entry!r}")
             for name, entry in wanted.items()
@@ -53,6 +60,12 @@ _KNOWN = (
     *("parameters", "modes", "parameters_mean", "parameters_std", "features_mean", "features_std"),
     *("pca_mean", "pca_std", "pca_transform_matrix"),
 )
+
+_ASIDE = {
+    *_KNOWN,
+    *("architecture", "n_layers", "n_hidden", "n_parameters", "n_modes", "n_pcas", "verbose"),
+}
+"""Numbers and names that an emulator may have; of those that are not known, the arrays say it all."""
 
 
 def _other(names: list[str]) -> str:

@@ -3,6 +3,8 @@
 import functools
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from xpnn._convert.graph import OF_ONE, OF_ROWS, Numbers, Value, evaluated, numb
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.layer import Layer
 from xpnn._network.layers.normalization import LayerNorm, normalized
+from xpnn.errors import XpnnValueError
 
 Found = tuple[Value, list[Layer]]
 """The value that a rule goes back to, and the layers from there."""
@@ -31,11 +34,33 @@ _ROUNDED = 1e-14
 """What binary64 leaves of sums that are 0."""
 
 
+_MOST_TRIED = 2**17
+"""Operations that may be computed, again and again, to know the functions of one network."""
+_tried: ContextVar[list[int]] = ContextVar("tried")
+"""How many were, of the network at hand."""
+
+
+@contextmanager
+def one_network() -> Iterator[None]:
+    """Count the operations of a network from 0."""
+    token = _tried.set([0])
+    try:
+        yield
+    finally:
+        _tried.reset(token)
+
+
 def named(value: Value, _: Value) -> Found | None:
     """A function of an earlier value alone, the longest that has a name."""
     if value.op not in OF_ONE | OF_ROWS:
         return None
-    for cut, numbers in reversed(list(_cuts(value))):
+    cuts = list(_cuts(value))
+    for length, (cut, numbers) in reversed(list(enumerate(cuts, 1))):
+        _tried.get()[0] += length
+        if _tried.get()[0] > _MOST_TRIED:
+            raise XpnnValueError(
+                f"{value.where}: expected fewer operations on single numbers in a row, between products"
+            )
         layers = _layers_between(value, cut, numbers)
         if layers is not None:
             return cut, layers
@@ -64,7 +89,7 @@ def _cuts(value: Value) -> Iterator[tuple[Value, tuple[float, ...]]]:
                 numbers[number(a.array)] = None
             else:
                 return
-        numbers |= dict.fromkeys(v for v in one.options.values() if isinstance(v, float))
+        numbers |= dict.fromkeys(float(v) for v in one.options.values() if type(v) in {int, float})
 
 
 def _is_of_rows(value: Value) -> bool:

@@ -124,6 +124,8 @@ def _activated(call: Call, x: Value) -> Value:
     """Return what the activation of a layer makes: a name, or a layer."""
     given = call.config.get("activation")
     if isinstance(given, dict):
+        if "class_name" not in given or given["class_name"] == "__lambda__":
+            raise XpnnValueError("expected an activation by name, got code")
         name = class_of(given) if given["class_name"] != "function" else given["config"]
         if name in LAYERS and name not in VARIABLES:
             return LAYERS[name](call._replace(config=given["config"], given=[x]))

@@ -3,7 +3,6 @@
 lwtnn computes in float64, whatever the network was trained in; so do its weights here.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from xpnn._activations.activation import Activation
 from xpnn._convert.parts import Parts
 from xpnn._convert.rules import joined
+from xpnn._files.model_file import parsed
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.layer import Layer
@@ -35,7 +35,7 @@ def read(path: Path, output: object = None) -> Parts:
     if output is not None:
         raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
     try:
-        return _parts(json.loads(path.read_bytes()))
+        return _parts(parsed(path.read_bytes()))
     except (XpnnTypeError, XpnnValueError):
         raise
     except _BROKEN as error:
@@ -113,9 +113,12 @@ ACTIVATIONS: dict[str, Callable[[float], str]] = {
 
 
 def _activation(i: int, given: Any, width: int) -> list[Layer]:
-    name, alpha = given, 1.0
+    name, alpha = given, None
     if isinstance(given, dict):
-        name, alpha = given["function"], float(given.get("alpha", 1.0))
+        name, alpha = given["function"], given.get("alpha")
+    if name in {"leakyrelu", "swish"} and alpha is None:
+        raise XpnnValueError(f"layer {i}: expected {name} with its alpha, got {given!r}")
+    alpha = 1.0 if alpha is None else float(alpha)
     if name == "hard_sigmoid":  # between 0 and 1, of slope 0.2
         half, slope = np.full(width, 0.5), np.full(width, 0.4)
         return [Affine(slope, activation="hard_tanh"), Affine(half, half)]

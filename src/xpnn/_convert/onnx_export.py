@@ -1,6 +1,5 @@
 """Layers as an ONNX model: an interpreter whose words are nodes, in the standard's own operators."""
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from xpnn._activations.exponential import SELU_ALPHA, SELU_SCALE
 from xpnn._arrays.dtypes import computing_float, promote
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
-from xpnn._convert.parts import Parts
+from xpnn._convert.parts import ASIDE, Parts
 from xpnn._network.layers.layer import Shape, outputs_of, taken_by
 from xpnn._network.layers.prelu import PReLU
 from xpnn.errors import XpnnValueError
@@ -23,7 +22,6 @@ from xpnn.errors import XpnnValueError
 OPSET = 20
 """The first that has Gelu."""
 IR_VERSION = 9
-PRODUCER = "xpnn"
 
 
 class _Nodes:
@@ -173,10 +171,6 @@ def _prelu(by: _Nodes, x: str, layer: PReLU) -> str:
     return by.node("PRelu", x, by.constant(to_numpy(layer.slope), "slope"))
 
 
-NAMES = ("classes", "inputs", "outputs")
-"""What a network calls things: under `xpnn.classes` and so on in the metadata of a model, as JSON."""
-
-
 def model_of(parts: Parts) -> bytes:
     """Return layers as an ONNX model of one input and one output, of any number of rows."""
     layers = tuple(parts.layers)
@@ -202,12 +196,9 @@ def model_of(parts: Parts) -> bytes:
     graph = helper.make_graph(by.nodes, "xpnn", ends[:1], ends[1:], list(by.tensors.values()))
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(
-        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="xpnn"
     )
-    known = {
-        f"xpnn.{n}": json.dumps(list(v)) for n in NAMES if (v := getattr(parts, n)) is not None
-    }
-    helper.set_model_props(model, known)
+    helper.set_model_props(model, {ASIDE: parts.names()})
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content

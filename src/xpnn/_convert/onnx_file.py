@@ -4,7 +4,6 @@ A file is hostile until it is read: nothing in it runs, sizes are checked before
 it is read from its own folder alone.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +23,9 @@ from xpnn._convert.graph import (
     named,
     pieces,
 )
-from xpnn._convert.onnx_export import NAMES, PRODUCER
 from xpnn._convert.onnx_ml_operators import ML_OPERATORS
 from xpnn._convert.onnx_operators import FLOATS, OPERATORS, Context, Node
-from xpnn._convert.parts import Parts, same_for_any_rows
+from xpnn._convert.parts import ASIDE, Parts, same_for_any_rows
 from xpnn._convert.rules import layers_of
 from xpnn._network.layers.layer import Layer
 from xpnn.errors import XpnnValueError
@@ -49,23 +47,8 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
     if opset < _LEAST:
         raise XpnnValueError(f"expected opset {_LEAST} or newer, got {opset}")
     found = same_for_any_rows(lambda graph: _found(model.graph, graph, opset, path.parent, output))
-    return Parts(found.layers, **_names(model)) if model.producer_name == PRODUCER else found
-
-
-def _names(model: Any) -> dict[str, list[Any] | None]:
-    """Return what xpnn called things when it wrote a model."""
-    names: dict[str, list[Any] | None] = dict.fromkeys(NAMES)
-    for entry in model.metadata_props:
-        what = entry.key.removeprefix("xpnn.")
-        if what != entry.key and what in NAMES:
-            try:
-                names[what] = json.loads(entry.value)
-            except (ValueError, RecursionError) as error:
-                raise XpnnValueError(f"metadata {entry.key}: expected JSON ({error})") from None
-            given = names[what]
-            if not (isinstance(given, list) and all(isinstance(n, str | int) for n in given)):
-                raise XpnnValueError(f"metadata {entry.key}: expected a list of names")
-    return names
+    text = next((entry.value for entry in model.metadata_props if entry.key == ASIDE), None)
+    return found if text is None or output is not None else found.called(text)
 
 
 def _found(

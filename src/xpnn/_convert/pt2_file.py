@@ -14,7 +14,7 @@ import numpy as np
 
 from xpnn._convert.aten_program import WRONG, Run
 from xpnn._convert.graph import MOST, Graph, Numbers, Value, chosen, of_any_rows
-from xpnn._convert.parts import Parts
+from xpnn._convert.parts import ASIDE, Parts
 from xpnn._convert.rules import layers_of
 from xpnn._files.archive import Archive, archive
 from xpnn.errors import XpnnError, XpnnValueError
@@ -65,6 +65,8 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
     try:
         with archive(path) as files:
             program = _program(files)
+            aside = [n for n in files.names if n.count("/") == 2 and n.endswith(f"/extra/{ASIDE}")]
+            names = files.read(aside[0]) if aside else None
         start, value = of_any_rows(lambda graph: _values(program, graph, output))
     except WRONG as error:
         if isinstance(error, XpnnError):
@@ -73,7 +75,8 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
             "expected a program as torch.export.save writes it, got one with other fields "
             f"({type(error).__name__}: {error})"
         ) from None
-    return Parts(layers_of(value, start))
+    found = Parts(layers_of(value, start))
+    return found if names is None or output is not None else found.called(names)
 
 
 # What stands in the archive

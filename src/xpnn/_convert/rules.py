@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._convert.functions import Found, named, narrows
+from xpnn._convert.functions import Found, named, narrows, one_network
 from xpnn._convert.graph import MOST, Numbers, Value
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
@@ -28,7 +28,10 @@ from xpnn.errors import XpnnValueError
 def layers_of(value: Value, start: Value) -> list[Layer]:
     """Return the layers that make a value of an earlier one; XpnnValueError names what is none."""
     try:
-        with np.errstate(all="ignore"):  # of numbers that make no sense, such as a variance below 0
+        with (
+            one_network(),
+            np.errstate(all="ignore"),
+        ):  # of numbers that make no sense, such as a variance below 0
             layers = _between_ends(value, start)
     except RecursionError:
         raise XpnnValueError(
@@ -144,6 +147,26 @@ def _scaled(value: Value, _: Value) -> Found | None:
     if made is None or numbers is None:
         return None
     return x, [Affine(*made(numbers))]
+
+
+_LIMITS: dict[str, tuple[int, float]] = {"maximum": (1, -np.inf), "minimum": (-1, np.inf)}
+"""Which sign makes it a maximum, and the number that limits nothing."""
+
+
+def _limited(value: Value, _: Value) -> Found | None:
+    """What is not above, or not below, one number a column: c + relu(x - c), or c - relu(c - x)."""
+    sign, nothing = _LIMITS.get(value.op, (0, 0.0))
+    x, c = value.args if sign else (value, value)
+    x, c = (c, x) if x.is_constant else (x, c)
+    limit = _columns(c, value) if c.is_constant and x.shape == value.shape else None
+    if limit is None or np.any(np.isnan(limit)):
+        return None
+    if np.all(limit == nothing):
+        return x, []
+    if np.any(np.isinf(limit)):
+        return None
+    signs = None if sign > 0 else np.full_like(limit, -1)
+    return x, [Affine(signs, -sign * limit, activation="relu"), Affine(signs, limit)]
 
 
 def _batch_normalized(value: Value, _: Value) -> Found | None:
@@ -339,7 +362,7 @@ def _transparent(value: Value, start: Value) -> Found | None:
 
 
 RULES: tuple[Callable[[Value, Value], Found | None], ...] = (
-    *(_transparent, named, _product, _scaled, _batch_normalized, _normalized_rows, _prelu),
-    *(_residual, _flat, _taken, _beside),
+    *(_transparent, named, _product, _scaled, _limited, _batch_normalized, _normalized_rows),
+    *(_prelu, _residual, _flat, _taken, _beside),
 )
 """In the order in which they are tried."""

@@ -18,7 +18,8 @@ _OUTPUTS = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity",
 
 def _plain(classes: Any) -> list[Any]:
     """Return class labels as Python's own."""
-    return [c.item() if hasattr(c, "item") else c for c in classes]
+    own = (c.item() if hasattr(c, "item") else c for c in classes)
+    return [str(c) if isinstance(c, bool) else c for c in own]
 
 
 def _of_two(layer: Dense) -> Dense:
@@ -61,14 +62,18 @@ def _linear(one: Any) -> Parts:
     return Parts([Dense(weight, np.array(bias))])
 
 
-def _less_and_divided(centre: str) -> Callable[[Any], Parts]:
-    def found(one: Any) -> Parts:
-        shift, scale = getattr(one, centre, None), one.scale_
-        less = [] if shift is None else [Affine(None, -np.asarray(shift))]
-        divided = [] if scale is None else [Affine(1 / np.asarray(scale))]
-        return Parts([*less, *divided])
+def _centre(scaler: Any) -> Any:
+    """Return what a scaler takes away; None for nothing. A StandardScaler knows the mean without taking it."""
+    if not getattr(scaler, "with_mean", True):
+        return None
+    return getattr(scaler, "mean_", getattr(scaler, "center_", None))
 
-    return found
+
+def _less_and_divided(one: Any) -> Parts:
+    shift, scale = _centre(one), one.scale_
+    less = [] if shift is None else [Affine(None, -np.asarray(shift))]
+    divided = [] if scale is None else [Affine(1 / np.asarray(scale))]
+    return Parts([*less, *divided] or [Affine(np.ones(one.n_features_in_))])
 
 
 def _min_max(one: Any) -> Parts:
@@ -84,9 +89,11 @@ def _inverse(scaler: Any) -> list[Layer]:
     name = type(scaler).__name__
     if name == "MinMaxScaler":
         return [Affine(None, -scaler.min_), Affine(1 / scaler.scale_)]
+    if name == "FunctionTransformer" and scaler.func is None:
+        return []
     if name not in {"StandardScaler", "MaxAbsScaler", "RobustScaler"}:
         raise XpnnValueError(f"from_sklearn: expected a scaler of the targets, got {name}")
-    shift = getattr(scaler, "mean_", getattr(scaler, "center_", None))
+    shift = _centre(scaler)
     scaled = [] if scaler.scale_ is None else [Affine(scaler.scale_)]
     return [*scaled, *([] if shift is None else [Affine(None, shift)])]
 
@@ -110,9 +117,11 @@ ESTIMATORS: dict[str, Callable[[Any], Parts]] = {
     "LogisticRegression": _logistic,
     "LinearRegression": _linear,
     "Ridge": _linear,
-    "StandardScaler": _less_and_divided("mean_"),
-    "RobustScaler": _less_and_divided("center_"),
-    "MaxAbsScaler": _less_and_divided(""),
+    "RidgeCV": _linear,
+    "ElasticNet": _linear,
+    "StandardScaler": _less_and_divided,
+    "RobustScaler": _less_and_divided,
+    "MaxAbsScaler": _less_and_divided,
     "MinMaxScaler": _min_max,
     "Pipeline": _pipeline,
     "TransformedTargetRegressor": _of_targets,

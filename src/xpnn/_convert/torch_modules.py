@@ -11,6 +11,7 @@ from xpnn._activations.activation import Activation
 from xpnn._arrays.dtypes import promote
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
+from xpnn._convert.parts import ASIDE, Parts
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
@@ -196,8 +197,9 @@ def module_of(layers: Layers) -> Any:
         return nn.Sequential(*_Maker(promote(dtypes)).modules(layers))
 
 
-def save(layers: Layers, path: Path) -> None:
-    """Write layers as a program of torch.export, of any number of rows."""
+def save(parts: Parts, path: Path) -> None:
+    """Write layers as a program of torch.export, of any number of rows; what things are called stands aside."""
+    layers = tuple(parts.layers)
     module = module_of(layers)
     like = next(module.parameters(), torch.zeros(()))
     shape = taken_by(layers)
@@ -205,4 +207,5 @@ def save(layers: Layers, path: Path) -> None:
         raise XpnnValueError("expected layers that say how many columns they take, for a program")
     rows = torch.zeros((2, *shape), dtype=like.dtype)
     sizes = ({0: torch.export.Dim("rows")},)
-    torch.export.save(torch.export.export(module, (rows,), dynamic_shapes=sizes), path)
+    program = torch.export.export(module, (rows,), dynamic_shapes=sizes)
+    torch.export.save(program, path, extra_files={ASIDE: parts.names()})

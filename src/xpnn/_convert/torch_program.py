@@ -21,12 +21,23 @@ def read(module: Any, example: Any = None, output: str | Sequence[str] | None = 
             f"from_torch: expected a torch.nn.Module, got {type(module).__qualname__}"
         )
     row = _row_for(module, example)
+    dtype = str(row.dtype).removeprefix("torch.")
+    hint = (
+        "" if example is not None else "; if rows have another shape, give an example of the input"
+    )
 
     def values(graph: Graph) -> tuple[Value, Value]:
         rows = row.new_zeros((graph.rows, *row.shape))
         # Their number is a name in the program, where nothing else needs it to be a number.
         shapes = ({0: torch.export.Dim.AUTO},)
-        program = torch.export.export(module.eval(), (rows,), dynamic_shapes=shapes)
+        try:
+            program = torch.export.export(module.eval(), (rows,), dynamic_shapes=shapes)
+        except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            said = str(error).strip().partition("\n")[0]
+            raise XpnnValueError(
+                f"from_torch: torch.export cannot read the module for rows of shape {tuple(row.shape)}, "
+                f"{dtype}: {said}{hint}"
+            ) from None
         return _values(program, rows, graph, output)
 
     was = {part: part.training for part in module.modules()}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from xpnn.errors import XpnnValueError
 
-_SHOWN = 20
+_SHOWN = 8
 """How many names an error lists."""
 
 
@@ -16,8 +16,8 @@ def places(where: str, wanted: Sequence[str], names: Sequence[str]) -> list[int]
     ):
         if wrong:
             raise XpnnValueError(
-                f"{where}: expected the columns {_listed(wanted)}, got {_listed(names)}: "
-                f"{_listed(wrong)} {'is' if len(wrong) == 1 else 'are'} {what}"
+                f"{where}: {_listed(wrong)} {'is' if len(wrong) == 1 else 'are'} {what}: expected the "
+                f"columns {_listed(wanted)}, got {_listed(names)}"
             )
     return [names.index(name) for name in wanted]
 

@@ -27,7 +27,7 @@ _NO_NAMES = _MISSING | {"true", "false"}
 def lines_of(file: IO[bytes], name: str) -> Iterator[Iterator[Line]]:
     """Give the lines of a file of UTF-8; empty ones may stand at its end alone."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(_limited(text, name), strict=True)
 
     def lines() -> Iterator[Line]:
         empty = None
@@ -45,6 +45,17 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[Iterator[Line]]:
         text.detach()
 
 
+_LONGEST = 2**24
+"""Characters that a line may have: some million numbers."""
+
+
+def _limited(text: io.TextIOWrapper, name: str) -> Iterator[str]:
+    while line := text.readline(_LONGEST):
+        if len(line) == _LONGEST:
+            raise XpnnValueError(f"{name}: expected lines of fewer than {_LONGEST:,} characters")
+        yield line
+
+
 def is_header(line: Line, wanted: bool | None, name: str) -> bool:
     """Whether the first line holds names and no numbers; ValueError where that cannot be told."""
     _, cells = line
@@ -57,7 +68,8 @@ def is_header(line: Line, wanted: bool | None, name: str) -> bool:
             f"{where}: {few} may be a row or the numbers of the columns; say which with "
             "--no-header or --header"
         )
-    if all(map(_is_name, cells)):
+    named = cells if cells[0].strip() or len(cells) < 2 else cells[1:]  # pandas names no index
+    if all(map(_is_name, named)):
         return True
     if any(number(cell) is None for cell in cells):
         bad = next(cell for cell in cells if number(cell) is None)

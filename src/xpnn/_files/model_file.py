@@ -145,7 +145,7 @@ def content_of(model: Model) -> bytes:
         sort_keys=True,
         allow_nan=False,
     )
-    _check(_parsed(text), model.tensors)
+    _check(parsed(text), model.tensors)
     tensors = {name: np.ascontiguousarray(a) for name, a in model.tensors.items()}
     return safetensors_save(tensors, metadata={_KEY: text})
 
@@ -208,22 +208,29 @@ def read(path: str | PathLike[str]) -> Model:
     path = Path(path)
     text, tensors = _content(path, own=True)
     try:
-        return _check(_parsed(text), tensors)
+        return _check(parsed(text), tensors)
     except XpnnValueError as error:
         raise XpnnValueError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise XpnnValueError(f"{path}: its description is no JSON ({error})") from None
 
 
-def _parsed(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_without_repetition)
+def parsed(text: str | bytes) -> Any:
+    """Return what stands in JSON in which each field stands once, and each number is one."""
+    return json.loads(
+        text, object_pairs_hook=_without_repetition, parse_constant=_without_constants
+    )
+
+
+def _without_constants(name: str) -> None:
+    raise XpnnValueError(f"expected numbers, got {name}")
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = ", ".join(repr(name) for name, _ in pairs)
-        raise XpnnValueError(f"expected each field of its description once, got {names}")
+        raise XpnnValueError(f"expected each field of a description once, got {names}")
     return found
 
 

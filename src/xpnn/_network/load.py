@@ -69,8 +69,9 @@ def load(
     ----------
     path_or_name : str or path
         A model file, or the name of a shipped network: "digits". A file of such a name is meant by
-        ``"./digits"``. A name that ends in ``.onnx`` is that of an ONNX model, one in
-        ``.pt2`` that of a program that ``torch.export.save`` wrote, which is read without PyTorch.
+        ``"./digits"``. The ending says what a file of others is: ``.onnx``; ``.pt2`` as
+        ``torch.export.save`` writes it; ``.keras``, ``.h5`` and ``.hdf5`` of Keras; ``.skops`` of
+        scikit-learn; ``.npz`` of CosmoPower; ``.json`` of lwtnn.
     output : str or sequence of str, optional
         Which output of a model that has several; what the others need is left out. Of several names
         the columns stand beside each other.
@@ -124,5 +125,5 @@ def load(
             return _of_safetensors(path, output, layers)
         return _of_others(reader, path, output, layers)
     except (XpnnTypeError, XpnnValueError) as error:
-        words = str(error).removeprefix(f"{path}: "), ADVICE.get(path.suffix.lower())
-        raise XpnnValueError(f"{path}: {'; '.join(filter(None, words))}") from None
+        words = str(error).removeprefix(f"{path}: ")
+        raise XpnnValueError(f"{path}: {ADVICE.get(path.suffix.lower(), words)}") from None

@@ -27,7 +27,7 @@ def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array
     )
     ends = 2 if len(inputs) == 1 and width != 1 else 1
     shapes = {tuple(c.shape) for c in columns}
-    if len(shapes) > 1 or len(next(iter(shapes))) != ends:
+    if len(shapes) > 1 or len(next(iter(shapes))) not in {ends, ends - 1}:
         shown = ", ".join(
             f"{n!r} of shape {tuple(c.shape)}" for n, c in zip(inputs, columns, strict=True)
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array, Values
 from xpnn._parity.case import Candidates, Case, narrowed
 from xpnn._parity.faults import FAULTS
@@ -91,6 +92,8 @@ def _alike(a: Array, b: Array, known: Array) -> bool:
 def _looks(case: Case) -> str:
     """Say what the result is where it says nothing of the network."""
     xp, y, right = host().xp, case.given, case.right
+    if _is_rest(case):
+        return f"{REST}, which has lost the digits of what is smaller"
     if len(y) < 2 or case.size(right - right[:1, :]) <= _NOISE * case.rounding:
         return ""
     if bool(xp.all(y == y[0, 0])):
@@ -106,6 +109,19 @@ def _looks(case: Case) -> str:
         )
         return f"the result is one-hot, of {of}: 1 for one class and 0 for all others"
     return ""
+
+
+REST = "1 - p in place of the other probability"
+
+
+def _is_rest(case: Case) -> bool:
+    """Whether one of two probabilities is 1 less the other, and all of them are right within the digits of 1."""
+    xp, y = host().xp, case.given
+    if case.of != "output" or case.last.name != "softmax" or y.shape[-1] != 2:
+        return False
+    low = narrowed(case.dtype) if case.dtype != "float64" else (lambda a: a)
+    rest = xp.any(xp.all(y == low(1 - y[:, ::-1]), axis=0))
+    return bool(rest) and bool(xp.all(xp.abs(y - case.right) <= 8 * PRECISIONS[case.dtype].unit))
 
 
 def _explained(case: Case, deep: bool = True) -> str:
