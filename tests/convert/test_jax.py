@@ -17,6 +17,8 @@ def two_classes(jax, x):
 
 
 FUNCTIONS = {
+    "reversed": lambda jax, x: jax.nn.relu(x[..., ::-1]),
+    "less a branch": lambda jax, x: x @ V - jax.numpy.tanh(x @ V),
     "relu": lambda jax, x: jax.nn.relu(x),
     "relu6": lambda jax, x: jax.nn.relu6(x),
     "silu": lambda jax, x: jax.nn.silu(x),

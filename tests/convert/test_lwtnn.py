@@ -71,7 +71,7 @@ BAD = {
     "layer 1: maxout is not among": [dense(2, 2), {"architecture": "maxout", "sublayers": []}],
     "layer 0: expected an activation of linear, .*, got abs": [dense(2, 2, "abs")],
     "expected leakyrelu with its alpha, got 'leakyrelu'": [dense(2, 2, "leakyrelu")],
-    "expected numbers, got NaN": [{**dense(2, 2), "bias": [float("nan"), 1.0]}],
+    "expected finite numbers, got NaN": [{**dense(2, 2), "bias": [float("nan"), 1.0]}],
     "swish with an alpha of 1, got": [dense(2, 2, {"function": "swish", "alpha": 2})],
     "cannot reshape": [{**dense(2, 2), "weights": [1.0, 2, 3]}],
     "expected a list of numbers": [{**dense(2, 2), "weights": [[1.0], [2]]}],
@@ -91,7 +91,7 @@ def test_what_is_refused(words, tmp_path):
 def test_other_files(tmp_path):
     path = tmp_path / "doubled.json"
     path.write_text('{"inputs": [], "layers": [], "layers": []}')
-    with pytest.raises(xpnn.XpnnValueError, match="each field of a description once"):
+    with pytest.raises(xpnn.XpnnValueError, match="each field of its description once"):
         xpnn.load(path)
     graph = written(tmp_path, dense(2, 2), nodes=[])
     with pytest.raises(xpnn.XpnnValueError, match="expected the sequential form of lwtnn"):

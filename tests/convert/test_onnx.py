@@ -133,6 +133,15 @@ CASES = {
     "Shrink": (node("Shrink", "x", lambd=0.5, bias=0.5), {}),
     "Selu": (node("Selu", "x"), {}),
     "Gather": (node("Gather", "x i", axis=1), {"i": INDICES}),
+    "GatherND": (
+        [
+            node("Transpose", "x", "t"),
+            node("GatherND", "t places", "g"),
+            node("Transpose", "g", "u"),
+            node("CastLike", "u x"),
+        ],
+        {"places": np.int64([[1], [3], [0]])},
+    ),
     "Slice": (
         node("Slice", "x start end axes"),
         {"start": np.int64([1]), "end": np.int64([2**40]), "axes": np.int64([1])},
@@ -527,6 +536,88 @@ def test_rows_of_functions_end_soon(op, count):
     assert time.process_time() - begin < 60  # hours, where it is not counted
 
 
+FAR = {
+    "Clip": ([node("Clip", "x low high")], {"low": np.float32(-2000), "high": np.float32(2000)}),
+    "Relu": ([node("Relu", "x", "r"), node("Min", "r c")], {"c": np.float32(1e4)}),
+    "where": (
+        [node("Greater", "x c", "g"), node("Where", "g zero x")],
+        {"c": np.float32(1500), "zero": np.float32(0)},
+    ),
+    "Exp": ([node("Exp", "x", "e"), node("Min", "e c")], {"c": np.float32(1e20)}),
+    "guarded": (
+        [node("Sigmoid", "x", "p"), node("Max", "p c", "q"), node("Log", "q")],
+        {"c": np.float32(1e-30)},
+    ),
+    "guarded by a sum": (
+        [node("Sigmoid", "x", "p"), node("Add", "p c", "q"), node("Log", "q")],
+        {"c": np.float32(1e-30)},
+    ),
+    "guarded rows": (
+        [node("Softmax", "x", "p"), node("Max", "p c", "q"), node("Log", "q")],
+        {"c": np.float32(1e-37)},
+    ),
+    "scaled": (
+        [node("Mul", "x s", "a"), node("Clip", "a zero six", "b"), node("Div", "b s")],
+        {"s": np.float32(1 / 16), "zero": np.float32(0), "six": np.float32(6)},
+    ),
+    "slope": (node("LeakyRelu", "x", alpha=1e-9), {}),
+    "NaN": (
+        [node("IsNaN", "x", "n"), node("Where", "n zero x")],
+        {"zero": np.float32(0)},
+    ),
+}
+"""Functions that are those of the table on all but few numbers, or large ones."""
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_functions_that_are_others_far_away(name):
+    """They are known as what they are, or refused."""
+    runtime = pytest.importorskip("onnxruntime")
+    nodes, constants = FAR[name]
+    given = model(*_listed(nodes), constants=constants)
+    x = np.float32([[-6e3, -130, -1e3, 0.1], [6e3, 1e4, 100, 70], [np.nan, 1, 2, 3]])
+    (expected,) = runtime.InferenceSession(given.SerializeToString()).run(None, {"x": x})
+    if name in {"where", "guarded", "guarded by a sum", "guarded rows", "NaN"}:
+        with pytest.raises(xpnn.XpnnValueError, match="comes before it is not among the layers"):
+            _loaded(given)
+        return
+    network = _loaded(given)
+    y = network(x)
+    fine = np.isfinite(expected)
+    assert np.array_equal(np.isnan(y), np.isnan(expected))
+    assert np.all(np.abs(y - expected)[fine] <= xpnn.error_bound(network, x)[fine] + 1e-30)
+
+
+def test_branches_that_meet_again_and_again(tmp_path):
+    nodes, names = [node("Tanh", "x", "v1")], ["x", "v1"]
+    for i in range(40):
+        a, b = names[-2:]
+        nodes += [node("Tanh", a, f"t{i}"), node("Sigmoid", b, f"s{i}")]
+        nodes.append(node("Add", f"t{i} s{i}", f"w{i}"))
+        names.append(f"w{i}")
+    with pytest.raises(xpnn.XpnnValueError, match="fewer operations in a row, and fewer branches"):
+        _loaded(model(*nodes, node("Identity", names[-1])))
+
+
+def test_heads_of_several_kinds():
+    """Each in its place, added to zeros."""
+    runtime = pytest.importorskip("onnxruntime")
+    nodes = [
+        node("MatMul", "x w", "h"),
+        node("Tanh", "h", "t"),
+        node("MatMul", "t v", "mean"),
+        node("MatMul", "t u", "s"),
+        node("Softplus", "s", "width"),
+        node("Sub", "mean width", "less"),
+        node("Concat", "mean width x less", axis=1),
+    ]
+    given = model(*nodes, constants={"w": W, "v": W[:, :2].copy(), "u": W[:, 2:].copy()})
+    network = _loaded(given)
+    x = np.random.default_rng(1).normal(size=(30, 4)).astype("float32")
+    (expected,) = runtime.InferenceSession(given.SerializeToString()).run(None, {"x": x})
+    assert np.all(np.abs(network(x) - expected) <= xpnn.error_bound(network, x))
+
+
 def test_limits_of_columns():
     runtime = pytest.importorskip("onnxruntime")
     nodes = [node("MatMul", "x w", "a"), node("Max", "a low", "b"), node("Min", "b high high")]
@@ -590,6 +681,14 @@ BAD = {
     "If is not among": model(node("If", "x")),
     "node /Add: ": model(node("Add", "x b"), constants={"b": np.zeros((5, 9), "float32")}),
     "node /Softmax: Softmax: expected the last axis": model(node("Softmax", "x", axis=0)),
+    "Softmax: expected the last axis, got axis 0": model(node("Softmax", "x", axis=0), opset=11),
+    "Dropout: expected a network that is trained": model(
+        node("Dropout", "x r t"), constants={"r": np.float32(0.5), "t": np.array(True)}
+    ),
+    "expected all rows, got those from 0 to 97": model(
+        node("Slice", "x start end start"),
+        constants={"start": np.int64([0]), "end": np.int64([97])},
+    ),
     "node /Pow: pow of": model(node("Pow", "x b"), constants={"b": np.float32(3.5)}),
     "at most .* numbers": model(
         node("ConstantOfShape", "s", "c"),

@@ -42,7 +42,9 @@ def test_scalers_alone():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = linear("LogisticRegression").fit(x, y > 0)
+        of_numbers = linear("LogisticRegression").fit(x, y.astype(float))
     assert xpnn.Network.from_sklearn(model).classes == ("False", "True")
+    assert xpnn.Network.from_sklearn(of_numbers).classes == (0, 1, 2)
 
 
 def test_of_float32():
@@ -66,9 +68,10 @@ def test_what_is_refused():
     with pytest.raises(xpnn.XpnnValueError, match="expected a MLPClassifier that was fitted"):
         convert(mlp("MLPClassifier"))
     x, y = data("wine")
-    clipping = preprocessing.MinMaxScaler(clip=True).fit(x)
-    with pytest.raises(xpnn.XpnnValueError, match="does not clip"):
-        convert(clipping)
+    for scaler in ("MinMaxScaler", "MaxAbsScaler"):
+        clipping = getattr(preprocessing, scaler)(clip=True).fit(x)
+        with pytest.raises(xpnn.XpnnValueError, match="does not clip"):
+            convert(clipping)
     from sklearn import compose
 
     odd = compose.TransformedTargetRegressor(linear("Ridge"), func=np.log1p, inverse_func=np.expm1)

@@ -282,7 +282,7 @@ def test_pickles_are_not_read(ending, tmp_path):
 
     path = tmp_path / f"model{ending}"
     path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(xpnn.XpnnValueError, match=rf"model{ending}: .* a pickle may run code") as e:
+    with pytest.raises(xpnn.XpnnValueError, match=rf"model{ending}: a pickle may run code") as e:
         xpnn.load(path)
     assert "Network.from_torch(module)" in str(e.value)
     words = {"t": "safetensors.torch.save_file", "h": "save_file", "l": ".skops", "e": ".skops"}

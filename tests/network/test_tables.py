@@ -54,7 +54,8 @@ def test_one_name_for_all_columns():
     one = network(inputs=["x"])
     assert one.table({"x": np.ones((3, 2)), "y": np.ones(3)}).shape == (3, 2)
     with pytest.raises(xpnn.XpnnValueError, match="columns of one length each"):
-        one.table({"x": np.ones(3)})
+        one.table({"x": np.ones((3, 2, 1))})
+    assert one.table({"x": np.ones(2)}).shape == (2,)
 
 
 NUMBERS = {"low": np.ones(3), "high": np.ones(3)}

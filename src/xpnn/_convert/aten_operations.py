@@ -294,6 +294,10 @@ def _indexed(call: Call) -> Made:
 def _sliced(call: Call) -> Made:
     axis, n = call.given.get("dim", 0), call.x.shape[call.given.get("dim", 0)]
     start, end, step = (call.given.get(name) for name in ("start", "end", "step"))
+    if axis % len(call.x.shape) == 0 and not call.x.is_constant:
+        if start or (end is not None and end < 2**62) or step not in {None, 1}:
+            raise XpnnValueError(f"expected all rows, got those from {start} to {end}")
+        return call.x
     return call.take(range(n)[slice(start, end, step)], axis)
 
 

@@ -26,7 +26,7 @@ _LONGEST = 150
 _MOST_NUMBERS = 8
 """Numbers in a function that an option may be; formulas with more are of polynomials, not of options."""
 _NEAR = {"float64": 1e-13, "float32": 2.8e-8, "float16": 3e-4}
-"""How near a function's results are to those of an activation, in parts of |x| + |y|: as its numbers are rounded.
+"""How near a function's results are to those of an activation, in half of their size: as its numbers are rounded.
 
 In float32 a factor that is one unit in the last place from 1 is another function; in float64, one of 1 + 2e-13.
 """
@@ -50,18 +50,24 @@ def one_network() -> Iterator[None]:
         _tried.reset(token)
 
 
+def count_operations(where: str, count: int) -> None:
+    """Raise XpnnValueError where there are more than anybody writes."""
+    _tried.get()[0] += count
+    if _tried.get()[0] > _MOST_TRIED:
+        raise XpnnValueError(
+            f"{where}: expected fewer operations in a row, and fewer branches, between products"
+        )
+
+
 def named(value: Value, _: Value) -> Found | None:
     """A function of an earlier value alone, the longest that has a name."""
     if value.op not in OF_ONE | OF_ROWS:
         return None
     cuts = list(_cuts(value))
     for length, (cut, numbers) in reversed(list(enumerate(cuts, 1))):
-        _tried.get()[0] += length
-        if _tried.get()[0] > _MOST_TRIED:
-            raise XpnnValueError(
-                f"{value.where}: expected fewer operations on single numbers in a row, between products"
-            )
-        layers = _layers_between(value, cut, numbers)
+        count_operations(value.where, length)
+        same = value.shape == cut.shape and 0 not in value.shape
+        layers = _layers_between(value, cut, numbers) if same else None
         if layers is not None:
             return cut, layers
     return None
@@ -101,9 +107,9 @@ def _is_of_rows(value: Value) -> bool:
 
 def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> list[Layer] | None:
     """Return the activation or normalization that gives a value of an earlier one; None if none does."""
-    if value.shape != cut.shape or 0 in value.shape:
-        return None
-    width = value.shape[-1] if value.shape else 1
+    between = {one.op for one in _between(value, cut)}
+    rows, ends = not between.isdisjoint(OF_ROWS), not between.isdisjoint({"isnan", "isinf"})
+    width = value.shape[-1] if rows else 1
     x = _probes(numbers, width)
     try:
         y = np.asarray(evaluated(value, {cut: x}))
@@ -113,11 +119,14 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
         return None
     near = _NEAR.get(value.dtype, 0.0)
     if _alike(y, x, x, near):  # x + 1 - 1 loses digits of x on the way: layers say so
-        return [] if np.array_equal(y, x) else None
-    rows = any(one.op in OF_ROWS for one in _between(value, cut))
+        nothing = np.array_equal(y, x) and not (ends and _differs_at_ends(value, cut, _IDENTITY))
+        return [] if nothing else None
     for name, options in _candidates(numbers, of_rows=rows):
-        if _alike(y, _values(name, options, x), x, near):
-            return [Affine(activation=str(Activation(name, dict(options))))]
+        activation = Activation(name, dict(options))
+        if _alike(y, _values(name, options, x), x, near) and not (
+            ends and _differs_at_ends(value, cut, activation)
+        ):
+            return [Affine(activation=str(activation))]
     if rows and width > 1:
         for epsilon in numbers:
             if epsilon >= 0 and _alike(y, normalized(x, epsilon, np), x, near):
@@ -125,8 +134,18 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
     return None
 
 
+_IDENTITY = Activation.of("identity")
+
+
 def _between(value: Value, cut: Value) -> Iterator[Value]:
     return itertools.takewhile(lambda one: one is not cut, values_below(value))
+
+
+def _differs_at_ends(value: Value, cut: Value, activation: Activation) -> bool:
+    """Whether a function that asks for NaN and infinity makes something else of them."""
+    rows = np.broadcast_to(np.asarray([[np.nan], [np.inf], [-np.inf]]), (3, *cut.shape[1:][-1:]))
+    given, own = evaluated(value, {cut: rows}), activation(rows)
+    return not np.allclose(given, own, rtol=1e-6, atol=0, equal_nan=True)
 
 
 @functools.lru_cache(maxsize=64)
@@ -138,15 +157,30 @@ def _probes(numbers: tuple[float, ...], width: int) -> Numbers:
     spread = np.linspace(-40, 40, 801), np.random.default_rng(0).normal(size=400) * 3
     every = np.concatenate([*beside, *spread])
     order = np.random.default_rng(1).permutation(every.size)
-    return np.resize(every[order], (max(-(-every.size // width), 8), width))
+    rows = np.resize(every[order], (max(-(-every.size // width), 8), width))
+    # Beyond all numbers there may be limits: x between -2000 and 2000, log of what is at least 1e-30.
+    return np.concatenate(
+        [rows, rows[:50] * 4, *(_FAR[:, None] * one for one in np.eye(width)[:2])]
+    )
+
+
+_POWERS = 2.0 ** np.arange(-140, 127)
+_FAR = np.concatenate([_POWERS, -_POWERS, 1.5 * _POWERS[100:], -1.5 * _POWERS[100:]])
+"""Numbers of every size that float32 has."""
 
 
 def _alike(y: Numbers, z: Numbers, x: Numbers, near: float) -> bool:
-    """Whether results are the same where both are finite, and where a plain formula does not overflow."""
+    """Whether results are the same where both are finite, and where a plain formula does not overflow.
+
+    A factor of x that was rounded is felt in exp(-x**2) as often as x is large, and in x + 3 near -3; no result
+    counts for less than what binary64 leaves of x.
+    """
     finite = np.isfinite(y) & np.isfinite(z)
     if not bool(np.all(finite[np.abs(x) < 20])):
         return False
-    near_enough = np.abs(y - z) <= near * (np.abs(x) + np.abs(z)) + _ROUNDED
+    size = np.abs(x)
+    felt = np.minimum(size, 3) + (1 + 2 * np.minimum(size, 30) ** 2) * np.abs(z)
+    near_enough = np.abs(y - z) <= near * felt + _ROUNDED * (1 + size)
     return bool(np.all(near_enough[finite]))
 
 

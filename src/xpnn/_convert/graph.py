@@ -207,12 +207,9 @@ class Graph:
                 return a
         if op == "reshape":
             op, options = _last_axis(args[0].shape, options["shape"])
-        if op == "keep" and args[0].op == "drop":
-            return args[0].args[0]
-        if op == "concat" and not args[0].is_constant:
-            same = _same_columns(args, options["axis"])
-            if same is not None:
-                return self.take(*same, where)
+        known = None if args[0].is_constant else _known(op, args, options)
+        if known is not None:
+            return known if isinstance(known, Value) else self.take(*known, where)
         if op in OF_ONE:
             args = _narrow(args)
         key = (op, tuple(a.number for a in args), repr(sorted(options.items())))
@@ -229,7 +226,8 @@ class Graph:
             keep = all(a.is_constant for a in args)
             self._computed += found.size if keep else 0
             # A matrix on its side has the axes of the one that it is made of.
-            self.lengths.update(() if keep or op == "transpose" else found.shape[1:])
+            turned = any(self.rows in a.shape[1:] for a in args) or op == "transpose"
+            self.lengths.update(() if keep or turned else found.shape[1:])
             if self._computed > MOST:
                 return self.refused(f"more than {MOST} numbers are made of constants", where)
             self._known[key] = self._add(op, args, options, found, where, keep=keep)
@@ -246,6 +244,29 @@ def of_any_rows(read: Callable[[Graph], T], numbers: Sequence[int] = ROWS) -> T:
     raise XpnnValueError(
         "expected operations on any number of rows, got constants of as many entries as there are rows"
     )
+
+
+def _known(
+    op: str, args: tuple[Value, ...], options: dict[str, Any]
+) -> Value | tuple[Value, Any, int] | None:
+    """Return an earlier value, or of which entries, that an operation gives; None if it gives something new."""
+    if op == "keep" and args[0].op == "drop":
+        return args[0].args[0]
+    if op == "transpose":
+        return _turned(args[0], options.get("axes"))
+    return _same_columns(args, options["axis"]) if op == "concat" else None
+
+
+def _turned(x: Value, axes: Any) -> Value | tuple[Value, Any, int] | None:
+    """Return what a matrix is that is transposed again, or some columns of it; None of others."""
+    if len(x.shape) != 2 or axes not in {None, (1, 0)}:
+        return None
+    if x.op == "transpose":
+        return x.args[0]
+    inside = x.args[0] if x.op == "take" else x
+    if inside is x or inside.op != "transpose":
+        return None
+    return inside.args[0], x.options["indices"], 1 - x.options["axis"]
 
 
 def _same_columns(parts: tuple[Value, ...], axis: int) -> tuple[Value, list[int], int] | None:

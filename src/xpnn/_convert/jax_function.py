@@ -134,6 +134,13 @@ def _sliced(one: _Equation) -> Made:
     return x
 
 
+def _reversed(one: _Equation) -> Made:
+    (x,) = one.given
+    for axis in one.params["dimensions"]:
+        x = one.graph.take(x, range(x.shape[axis])[::-1], axis, one.where)
+    return x
+
+
 def _split(one: _Equation) -> Made:
     (x,), axis = one.given, one.params["axis"]
     parts = pieces(one.params["sizes"])
@@ -187,6 +194,7 @@ PRIMITIVES: dict[str, Callable[[_Equation], Made]] = {
     "broadcast_in_dim": _broadcast,
     "dot_general": _product,
     "reshape": _reshaped,
+    "rev": _reversed,
     "squeeze": _reshaped,
     "expand_dims": _reshaped,
     "transpose": _transposed,

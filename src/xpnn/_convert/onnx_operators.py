@@ -173,7 +173,7 @@ def _of_rows(op: str) -> Callable[[Node], Made]:
     def made(node: Node) -> Made:
         x = node.input(0)
         axis = node.attribute("axis", -1 if node.context.opset >= 13 else 1)
-        if axis not in {-1, len(x.shape) - 1} and (node.context.opset >= 13 or len(x.shape) != 2):
+        if axis not in {-1, len(x.shape) - 1}:
             raise XpnnValueError(f"expected the last axis, got axis {axis} of shape {x.shape}")
         return node.make(op, x)
 
@@ -276,12 +276,20 @@ def _split(node: Node) -> Made:
     return [node.take(x, part, axis) for part in pieces(lengths)]
 
 
+_ALL_ROWS = 2**31 - 1
+"""What exporters write for the end of an axis."""
+
+
 def _slice(node: Node) -> Made:
     x = node.input(0)
     starts, ends = node.integers(1, "starts") or [], node.integers(2, "ends") or []
     axes = node.integers(3, "axes") or list(range(len(starts)))
     steps = node.integers(4, "steps") or [1] * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if axis % len(x.shape) == 0 and not x.is_constant:
+            if (start, step) != (0, 1) or end < _ALL_ROWS:
+                raise XpnnValueError(f"expected all rows, got those from {start} to {end}")
+            continue
         indices = range(x.shape[axis])[
             slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
         ]
@@ -300,12 +308,30 @@ def _gather(node: Node) -> Made:
     )
 
 
+def _gather_nd(node: Node) -> Made:
+    """Entries of the first axis, as x[:, [1, 0]] is written between two transpositions."""
+    x, given = node.input(0), node.input(1).array
+    if given is None or given.shape[1:] != (1,) or node.attribute("batch_dims", 0):
+        raise XpnnValueError("expected constant indices of the first axis")
+    return node.take(x, given.reshape(-1).tolist(), 0)
+
+
 def _cast(node: Node) -> Made:
-    x, to = node.input(0), node.attribute("to")
-    if x.op == "labels":
-        return x
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(to)).name
+    if node.input(0).op == "labels":
+        return node.input(0)
+    return _as(node, np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.attribute("to"))).name)
+
+
+def _as(node: Node, dtype: str) -> Value:
+    x = node.input(0)
     return x if dtype == x.dtype else node.make("astype", x, dtype=dtype)
+
+
+def _dropout(node: Node) -> Made:
+    training = node.get(2)
+    if training is not None and (training.array is None or np.any(training.array)):
+        raise XpnnValueError("expected a network that is trained, got training_mode 1")
+    return node.input(0)
 
 
 def _constant(node: Node) -> Made:
@@ -389,10 +415,17 @@ OPERATORS: dict[str, Callable[[Node], Made]] = {
     "Gather": _gather,
     "Cast": _cast,
     "Identity": lambda node: node.input(0),
-    "Dropout": lambda node: node.input(0),
+    "Dropout": _dropout,
+    "CastLike": lambda node: _as(node, node.input(1).dtype),
+    "GatherND": _gather_nd,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
-    "Shape": lambda node: node.graph.constant(np.asarray(node.input(0).shape, "int64"), node.where),
+    "Shape": lambda node: node.graph.constant(
+        np.asarray(
+            node.input(0).shape[node.attribute("start", 0) : node.attribute("end")], "int64"
+        ),
+        node.where,
+    ),
 }
 """What each operator of ONNX is in operations of a graph."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._convert.functions import Found, named, narrows, one_network
-from xpnn._convert.graph import MOST, Numbers, Value
+from xpnn._convert.functions import Found, count_operations, named, narrows, one_network
+from xpnn._convert.graph import MOST, Numbers, Value, pieces
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.flatten import Flatten
@@ -23,6 +23,9 @@ from xpnn._network.layers.normalization import LayerNorm
 from xpnn._network.layers.prelu import PReLU
 from xpnn._network.layers.residual import Residual
 from xpnn.errors import XpnnValueError
+
+_STEP = 8
+"""How many operations one step back is worth, of those that may be tried for one network."""
 
 
 def layers_of(value: Value, start: Value) -> list[Layer]:
@@ -58,6 +61,7 @@ def trail(value: Value, start: Value) -> Iterator[Found]:
                 f"{value.where}: {value.op} of what comes before it is not among the layers that "
                 "xpnn has"
             )
+        count_operations(value.where, _STEP)
         value, layers = made
         found = layers + found
         yield value, found
@@ -209,16 +213,19 @@ def _factor_below(value: Value) -> tuple[Value | None, Value | None]:
 
 
 def _residual(value: Value, start: Value) -> Found | None:
-    """x + f(x), and g(x) + f(x)."""
-    if value.op != "add" or any(a.is_constant for a in value.args):
+    """x + f(x), g(x) + f(x), and their differences."""
+    if value.op not in {"add", "subtract"} or any(a.is_constant for a in value.args):
         return None
     a, b = value.args
-    if a is b:
-        return a, [Affine(np.full(math.prod(value.shape[1:]), 2, value.dtype))]
-    if a.shape != b.shape:
+    width = math.prod(value.shape[1:])
+    if a.shape != b.shape or (a is b and value.op == "subtract"):
         return None
-    x, chains = _meeting((a, b), start)
-    beside, inside = map(joined, chains if chains[1] else reversed(chains))
+    if a is b:
+        return a, [Affine(np.full(width, 2, value.dtype))]
+    x, (left, right) = _meeting((a, b), start)
+    if value.op == "subtract":
+        right = [*right, Affine(np.full(width, -1, value.dtype))]
+    beside, inside = map(joined, (left, right) if right else (right, left))
     return x, [Residual(tuple(inside), tuple(beside))]
 
 
@@ -294,10 +301,23 @@ def _beside(value: Value, start: Value) -> Found | None:
     dense = [h[0] for h in heads if len(h) == 1 and isinstance(h[0], Dense)]
     same = {layer.activation for layer in dense}
     if len(dense) < len(chains) or len(same) > 1 or dense[0].activate.record.of_rows:
-        return None
+        return meet, [_in_places(heads, [a.shape[-1] for a in value.args], value.dtype)]
     biases = [np.zeros(h.weight.shape[1], value.dtype) if h.bias is None else h.bias for h in dense]
     weight = np.concatenate([h.weight for h in dense], axis=1)
     return meet, [Dense(weight, np.concatenate(biases), same.pop())]
+
+
+def _in_places(chains: Sequence[list[Layer]], widths: Sequence[int], dtype: str) -> Layer:
+    """Return a layer that gives what chains give beside each other: each in its place, added to zeros."""
+    total, done = sum(widths), list[Layer]()
+    if total * max(widths) > MOST:
+        raise XpnnValueError(f"expected fewer columns beside each other, got {total}")
+    for chain, place in zip(chains, pieces(widths), strict=True):
+        matrix = np.zeros((len(place), total), dtype)
+        matrix[range(len(place)), place] = 1
+        one = [*chain, Dense(matrix)]
+        done = [Residual(tuple(one), tuple(done))] if done else one
+    return done[0]
 
 
 def _meeting(values: Sequence[Value], start: Value) -> tuple[Value, list[list[Layer]]]:

@@ -19,7 +19,11 @@ _OUTPUTS = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity",
 def _plain(classes: Any) -> list[Any]:
     """Return class labels as Python's own."""
     own = (c.item() if hasattr(c, "item") else c for c in classes)
-    return [str(c) if isinstance(c, bool) else c for c in own]
+    return [int(c) if isinstance(c, float) and c.is_integer() else _label(c) for c in own]
+
+
+def _label(c: Any) -> Any:
+    return str(c) if isinstance(c, bool | float) else c
 
 
 def _of_two(layer: Dense) -> Dense:
@@ -70,17 +74,20 @@ def _centre(scaler: Any) -> Any:
 
 
 def _less_and_divided(one: Any) -> Parts:
+    if getattr(one, "clip", False):
+        raise XpnnValueError(f"from_sklearn: {_CLIPS}")
     shift, scale = _centre(one), one.scale_
     less = [] if shift is None else [Affine(None, -np.asarray(shift))]
     divided = [] if scale is None else [Affine(1 / np.asarray(scale))]
     return Parts([*less, *divided] or [Affine(np.ones(one.n_features_in_))])
 
 
+_CLIPS = "expected a scaler that does not clip, got clip=True"
+
+
 def _min_max(one: Any) -> Parts:
     if one.clip:
-        raise XpnnValueError(
-            "from_sklearn: expected a MinMaxScaler that does not clip, got clip=True"
-        )
+        raise XpnnValueError(f"from_sklearn: {_CLIPS}")
     return Parts([Affine(one.scale_), Affine(None, one.min_)])
 
 

@@ -96,7 +96,7 @@ class _Objects:
     def estimator(self, node: dict[str, Any]) -> Any:
         """Return a plain object with the attributes of an estimator; of others only what they are not."""
         name = node["__class__"]
-        if name not in ESTIMATORS:
+        if name not in ESTIMATORS and name != "FunctionTransformer":
             return type(name, (_Unknown,), {})()
         plain = type(name, (), {})()
         for attribute, value in self.made(node["content"]).items():

@@ -56,8 +56,11 @@ def _limited(text: io.TextIOWrapper, name: str) -> Iterator[str]:
         yield line
 
 
-def is_header(line: Line, wanted: bool | None, name: str) -> bool:
-    """Whether the first line holds names and no numbers; ValueError where that cannot be told."""
+def is_header(line: Line, wanted: bool | None, name: str, *, taken: bool = False) -> bool:
+    """Whether the first line holds names and no numbers; ValueError where that cannot be told.
+
+    Where columns are taken by their names, the first one needs none: pandas writes an index without.
+    """
     _, cells = line
     if wanted is not None:
         return wanted
@@ -68,7 +71,7 @@ def is_header(line: Line, wanted: bool | None, name: str) -> bool:
             f"{where}: {few} may be a row or the numbers of the columns; say which with "
             "--no-header or --header"
         )
-    named = cells if cells[0].strip() or len(cells) < 2 else cells[1:]  # pandas names no index
+    named = cells[1:] if taken and len(cells) > 1 and not cells[0].strip() else cells
     if all(map(_is_name, named)):
         return True
     if any(number(cell) is None for cell in cells):

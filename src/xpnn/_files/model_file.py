@@ -223,14 +223,14 @@ def parsed(text: str | bytes) -> Any:
 
 
 def _without_constants(name: str) -> None:
-    raise XpnnValueError(f"expected numbers, got {name}")
+    raise XpnnValueError(f"expected finite numbers, got {name}")
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = ", ".join(repr(name) for name, _ in pairs)
-        raise XpnnValueError(f"expected each field of a description once, got {names}")
+        raise XpnnValueError(f"expected each field of its description once, got {names}")
     return found
 
 

@@ -116,7 +116,7 @@ def _read_csv(found: Source, header: bool | None, columns: Sequence[str] | None)
         first = next(lines, None)
         if first is None:
             raise XpnnValueError(none)
-        skips = is_header(first, header, found.name)
+        skips = is_header(first, header, found.name, taken=columns is not None)
         if skips and next(lines, None) is None:
             raise XpnnValueError(none)
     width, taken = len(first[1]), None
