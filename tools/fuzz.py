@@ -341,27 +341,40 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+def watched(command: list[str], state: Path) -> tuple[int | None, str, str]:
+    """Run a worker; return None for its exit code where it was at one case for long, in code that no signal stops."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as one:
+        before, since = None, time.monotonic()
+        while True:
+            try:
+                said, errors = one.communicate(timeout=2)
+            except subprocess.TimeoutExpired:
+                now = state.read_text() if state.exists() else None
+                if now != before:
+                    before, since = now, time.monotonic()
+                elif time.monotonic() - since > 6 * SECONDS:
+                    one.kill()
+                    one.communicate()
+                    return None, "", ""
+            else:
+                return one.returncode, said, errors
+
+
 def worked(kind: str, first: int, count: int) -> Iterator[dict[str, Any]]:
     """Yield what workers say of cases; one that ends by itself has failed, and the next goes on behind it."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state"
         last = first + count
         while first < last:
-            command = [
-                sys.executable,
-                __file__,
-                "--worker",
-                kind,
-                str(first),
-                str(last - first),
-                str(state),
-            ]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                yield json.loads(done.stdout.splitlines()[-1])
+            command = [sys.executable, __file__, "--worker", kind, str(first), str(last - first)]
+            code, said, errors = watched([*command, str(state)], state)
+            if code == 0:
+                yield json.loads(said.splitlines()[-1])
                 return
             at = int(state.read_text())
-            words = f"ended with {done.returncode}: {done.stderr[-300:]}"
+            words = f"ended with {code}: {errors[-300:]}" if code is not None else "never ended"
             yield {"counts": {}, "wrong": [(at, words)], "slowest": 0.0, "peak": 0}
             first = at + 1
 

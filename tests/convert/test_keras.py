@@ -584,6 +584,29 @@ def test_configurations_that_are_none(words, tmp_path):
 # Archives and HDF5 files that are hostile
 
 
+@pytest.mark.parametrize("length", [0, 2**40, 2**64 - 1])
+@pytest.mark.parametrize("name", ["wine.h5", "wine.keras"])
+def test_texts_that_never_end(name, length, tmp_path):
+    """HDF5 itself would go on for ever, where no signal stops it."""
+    path = tmp_path / name
+    content = (FOLDER / name).read_bytes()
+    if name.endswith("keras"):
+        with zipfile.ZipFile(FOLDER / name) as old:
+            entries = {entry: old.read(entry) for entry in old.namelist()}
+        content = entries["model.weights.h5"]
+    at = content.index(b"GCOL") + 16
+    content = content[: at + 8] + length.to_bytes(8, "little") + content[at + 16 :]
+    content = content[:at] + b"\0\0" * (not length) + content[at + 2 * (not length) :]
+    if name.endswith("keras"):
+        with zipfile.ZipFile(path, "w") as new:
+            for entry, inside in {**entries, "model.weights.h5": content}.items():
+                new.writestr(entry, inside)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(xpnn.XpnnValueError, match="a heap that is broken at byte"):
+        xpnn.load(path)
+
+
 def test_archives_that_are_none(tmp_path, monkeypatch):
     path = tmp_path / "model.keras"
     path.write_bytes(b"PK nothing")

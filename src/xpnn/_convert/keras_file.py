@@ -7,6 +7,7 @@ it, and only what the configuration asks for is looked at.
 import io
 import json
 import math
+import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def read(path: Path, output: str | Sequence[str] | None = None) -> Parts:
     try:
         if path.suffix.lower() == ".keras":
             return _of_archive(path, output)
+        with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_heaps(content)
         with h5py.File(path, "r") as file:
             return _of_hdf5(file, path.stat().st_size, output)
     except _KINDS as error:
@@ -53,9 +56,38 @@ def _of_archive(path: Path, output: str | Sequence[str] | None) -> Parts:
             _json(files.read(name, _MOST_TEXT)) for name in ("config.json", "metadata.json")
         )
         content = files.read(_WEIGHTS)
+    _check_heaps(content)
     version = version_of(metadata.get("keras_version") if isinstance(metadata, dict) else None)
     with h5py.File(io.BytesIO(content), "r") as file:
         return parts_of(config, _Saved(file, len(content), version), output)
+
+
+def _check_heaps(content: bytes | mmap.mmap) -> None:
+    """Raise ValueError for texts that do not follow each other: HDF5 would look for the next one for ever.
+
+    They stand in heaps of objects: a number, which is 0 for what is free, how many look at it, its length, its bytes.
+    """
+    at = content.find(b"GCOL")
+    while at >= 0:
+        end, place = at + _number(content, at + 8), at + 16
+        free = False
+        while place + 16 <= end and not free:
+            free, length = content[place : place + 2] == b"\0\0", _number(content, place + 8)
+            step = length if free else 16 + (length + 7) // 8 * 8
+            place += step
+            if step < 16 or place > end:
+                raise XpnnValueError(
+                    f"expected a sound HDF5 file, got a heap that is broken at byte {at}"
+                )
+        if end > len(content):
+            raise XpnnValueError(
+                f"expected a whole HDF5 file, got a heap that is cut off at byte {at}"
+            )
+        at = content.find(b"GCOL", at + 4)
+
+
+def _number(content: bytes | mmap.mmap, at: int) -> int:
+    return int.from_bytes(content[at : at + 8], "little")
 
 
 def _of_hdf5(file: Any, size: int, output: str | Sequence[str] | None) -> Parts:
