@@ -411,3 +411,13 @@ def test_empty_width_and_one_sample():
     network = xpnn.Network([xpnn.Dense(np.ones((3, 2)))])
     assert xpnn.error_bound(network, np.ones((2, 4, 3))).shape == (2, 4, 2)
     assert xpnn.error_bound(network, np.ones(3)).shape == (2,)
+
+
+@pytest.mark.parametrize("threshold", [-2000.0, -3.0, 2000.0])
+def test_a_jump_of_softplus_anywhere(threshold):
+    """Below its threshold it is log(1 + exp(x)), at -2000 next to nothing: the jump is of 2000."""
+    x = np.float64([[threshold], [threshold + 1], [threshold - 1]])
+    network = xpnn.Network([xpnn.Affine(activation=f"softplus(threshold={threshold})")])
+    bound = xpnn.error_bound(network, x)
+    assert np.all(np.isfinite(bound))
+    assert bound[0, 0] >= max(-threshold, 0)

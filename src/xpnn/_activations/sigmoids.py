@@ -198,7 +198,9 @@ def _softplus_jump(
     # Which side a rounded beta * x falls on is open close to the threshold.
     near = 2.0**-10 * (1 + abs(threshold))
     there = (beta * lower <= threshold + near) & (beta * upper >= threshold - near)
-    return xp.astype(there, lower.dtype) * (math.log1p(math.exp(-threshold)) / beta)
+    return xp.astype(there, lower.dtype) * (
+        (max(-threshold, 0.0) + math.log1p(math.exp(-abs(threshold)))) / beta
+    )
 
 
 @record(
