@@ -88,8 +88,12 @@ has digits that 1 - p has lost. An output of one number a row is a column here.
 one, in its order. `network.table` takes the columns of a dict or of a table of pandas, polars or pyarrow by these names; so does the
 command of a CSV file with a header. `load(path, output=["a", "b"])` puts outputs beside each other.
 
+**Functions beside each other.** Heads of one kind become one product. Heads of several kinds, and an input beside what is made of it, are put
+in their places by products with zeros and ones, and added; so are differences. A limit (`Clip`, `Hardtanh`) at other numbers than those of an
+activation is c + relu(x - c), with the bound of that.
+
 **What comes out a little different.** A function of JAX that computes in float32 and goes on in float64 is taken as if all of it were
-float64. Sums that cancel inside of a function that has a name are those of the function.
+float64. Sums that cancel inside of a function that has a name are those of the function. scikit-learn scales float32 rows in float32 and computes with float64 weights; here all of it is float64.
 
 **What is refused** says so: the operation, the node that it stands in, and what is expected. What an output that was not asked for
 needs is left out. What PyTorch changes in place (`relu_`) is taken, unless what shared its memory is used afterwards. Nothing in a file runs, constants are computed up to a limit, and data beside an ONNX file is read from its own
