@@ -655,6 +655,9 @@ def test_a_value_and_itself():
 
 
 BAD = {
+    "constant of what comes before it|Constant": model(
+        node("Constant", "", "c", value_float=0.0), node("Identity", "c")
+    ),
     "no computing with the number of rows": model(
         node("Shape", "x", "s"),
         node("Cast", "s", "f", to=TensorProto.FLOAT),

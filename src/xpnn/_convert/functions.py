@@ -23,6 +23,8 @@ Found = tuple[Value, list[Layer]]
 
 _LONGEST = 150
 """Values that one function may be made of."""
+_WIDEST = 8
+"""Columns at which functions of rows are told apart: those of more are the same."""
 _MOST_NUMBERS = 8
 """Numbers in a function that an option may be; formulas with more are of polynomials, not of options."""
 _NEAR = {"float64": 1e-13, "float32": 2.8e-8, "float16": 3e-4}
@@ -109,7 +111,7 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
     """Return the activation or normalization that gives a value of an earlier one; None if none does."""
     between = {one.op for one in _between(value, cut)}
     rows, ends = not between.isdisjoint(OF_ROWS), not between.isdisjoint({"isnan", "isinf"})
-    width = value.shape[-1] if rows else 1
+    width = min(value.shape[-1], _WIDEST) if rows else 1
     x = _probes(numbers, width)
     try:
         y = np.asarray(evaluated(value, {cut: x}))
@@ -130,7 +132,7 @@ def _layers_between(value: Value, cut: Value, numbers: tuple[float, ...]) -> lis
     if rows and width > 1:
         for epsilon in numbers:
             if epsilon >= 0 and _alike(y, normalized(x, epsilon, np), x, near):
-                return [LayerNorm(np.ones(width, value.dtype), epsilon=epsilon)]
+                return [LayerNorm(np.ones(value.shape[-1], value.dtype), epsilon=epsilon)]
     return None
 
 

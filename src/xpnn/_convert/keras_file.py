@@ -66,28 +66,76 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
     """Raise ValueError for texts that do not follow each other: HDF5 would look for the next one for ever.
 
     They stand in heaps of objects: a number, which is 0 for what is free, how many look at it, its length, its bytes.
+    What looks at one has its length as well, for which HDF5 takes memory before it compares.
     """
-    at = content.find(b"GCOL")
+    at, count = content.find(b"GCOL"), 0
     while at >= 0:
-        end, place = at + _number(content, at + 8), at + 16
-        free = False
-        while place + 16 <= end and not free:
-            free, length = content[place : place + 2] == b"\0\0", _number(content, place + 8)
-            step = length if free else 16 + (length + 7) // 8 * 8
-            place += step
-            if step < 16 or place > end:
+        lengths, count = _lengths(content, at), count + 1
+        if count > _MOST_HEAPS:
+            raise XpnnValueError(f"expected at most {_MOST_HEAPS} heaps of texts in an HDF5 file")
+        address = at.to_bytes(8, "little")
+        place = content.find(address, 4)
+        while place >= 0:
+            length, number = (_number(content, place + d, 4) for d in (-4, 8))
+            if length > lengths.get(number, length):
                 raise XpnnValueError(
-                    f"expected a sound HDF5 file, got a heap that is broken at byte {at}"
+                    f"expected a sound HDF5 file, got a text of {length} bytes that has {lengths[number]}"
                 )
-        if end > len(content):
-            raise XpnnValueError(
-                f"expected a whole HDF5 file, got a heap that is cut off at byte {at}"
-            )
+            place = content.find(address, place + 1)
         at = content.find(b"GCOL", at + 4)
+    for name in _TEXTS:
+        place = content.find(name)
+        while place >= 0:
+            _check_text(content, place)
+            place = content.find(name, place + 1)
 
 
-def _number(content: bytes | mmap.mmap, at: int) -> int:
-    return int.from_bytes(content[at : at + 8], "little")
+_TEXTS = (b"model_config\0", b"keras_version\0", b"backend\0")
+"""Attributes that are one text, which stands in a heap."""
+
+
+def _check_text(content: bytes | mmap.mmap, name: int) -> None:
+    """Raise ValueError for an attribute, by where its name stands, of a text that is longer than the file.
+
+    Before the name are a version and the lengths of name, dtype and shape, in version 3 a set of characters, too;
+    behind it these, in version 1 each in steps of 8 bytes, and how long the text is.
+    """
+    for version, before, step in ((1, 8, 8), (3, 9, 1)):
+        if name >= before and content[name - before] == version:
+            sizes = (_number(content, name - before + d, 2) for d in (2, 4, 6))
+            place = name + sum(-(-size // step) * step for size in sizes)
+            length = _number(content, place, 4)
+            if length > len(content):
+                raise XpnnValueError(
+                    f"expected a sound HDF5 file, got a text of {length} bytes in it"
+                )
+
+
+_MOST_HEAPS = 2**10
+
+
+def _lengths(content: bytes | mmap.mmap, at: int) -> dict[int, int]:
+    """Return how long the objects of a heap are, by their numbers."""
+    end, place = at + _number(content, at + 8), at + 16
+    if end > len(content):
+        raise XpnnValueError(f"expected a whole HDF5 file, got a heap that is cut off at byte {at}")
+    found = dict[int, int]()
+    while place + 16 <= end:
+        number, length = _number(content, place, 2), _number(content, place + 8)
+        step = 16 + (length + 7) // 8 * 8 if number else length
+        if step < 16 or place + step > end:
+            raise XpnnValueError(
+                f"expected a sound HDF5 file, got a heap that is broken at byte {at}"
+            )
+        if not number:  # what is free is last
+            break
+        found[number] = length
+        place += step
+    return found
+
+
+def _number(content: bytes | mmap.mmap, at: int, size: int = 8) -> int:
+    return int.from_bytes(content[at : at + size], "little")
 
 
 def _of_hdf5(file: Any, size: int, output: str | Sequence[str] | None) -> Parts:

@@ -159,9 +159,11 @@ _LIMITS: dict[str, tuple[int, float]] = {"maximum": (1, -np.inf), "minimum": (-1
 
 def _limited(value: Value, _: Value) -> Found | None:
     """What is not above, or not below, one number a column: c + relu(x - c), or c - relu(c - x)."""
-    sign, nothing = _LIMITS.get(value.op, (0, 0.0))
-    x, c = value.args if sign else (value, value)
-    x, c = (c, x) if x.is_constant else (x, c)
+    if value.op not in _LIMITS:
+        return None
+    sign, nothing = _LIMITS[value.op]
+    a, b = value.args
+    x, c = (b, a) if a.is_constant else (a, b)
     limit = _columns(c, value) if c.is_constant and x.shape == value.shape else None
     if limit is None or np.any(np.isnan(limit)):
         return None
