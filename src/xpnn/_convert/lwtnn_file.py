@@ -35,7 +35,7 @@ def read(path: Path, output: object = None) -> Parts:
     if output is not None:
         raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
     try:
-        return _parts(parsed(path.read_bytes()))
+        return _parts(parsed(path.read_bytes(), finite=True))
     except (XpnnTypeError, XpnnValueError):
         raise
     except _BROKEN as error:

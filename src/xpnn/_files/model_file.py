@@ -215,11 +215,10 @@ def read(path: str | PathLike[str]) -> Model:
         raise XpnnValueError(f"{path}: its description is no JSON ({error})") from None
 
 
-def parsed(text: str | bytes) -> Any:
-    """Return what stands in JSON in which each field stands once, and each number is one."""
-    return json.loads(
-        text, object_pairs_hook=_without_repetition, parse_constant=_without_constants
-    )
+def parsed(text: str | bytes, *, finite: bool = False) -> Any:
+    """Return what stands in JSON in which each field stands once, and each number is one if asked for."""
+    constant = _without_constants if finite else None
+    return json.loads(text, object_pairs_hook=_without_repetition, parse_constant=constant)
 
 
 def _without_constants(name: str) -> None:
