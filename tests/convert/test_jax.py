@@ -55,7 +55,7 @@ FUNCTIONS = {
     "beside": lambda jax, x: jax.numpy.concatenate([x @ V, x @ V[:, :2]], -1),
     "two classes": two_classes,
 }
-OF_ALL_ROWS = {"columns", "split", "beside", "two classes", "softmax by hand"}
+OF_ALL_ROWS = {"columns", "split", "reversed", "beside", "two classes", "softmax by hand"}
 
 
 @pytest.mark.parametrize("batched", ["rows", "vmap", "columns", "jit"])

@@ -347,8 +347,19 @@ def _weight_normed(call: Call) -> Made:
     """v / |v| * g, the length being that of all entries along the other axes."""
     v, g = call.value("v"), call.value("g")
     rest = tuple(i for i in range(len(v.shape)) if i != call.given.get("dim", 0))
-    length = call.make("sqrt", call.make("sum", call.make("multiply", v, v), axis=rest))
-    return call.make("multiply", v, call.make("divide", g, length))
+    return call.make("multiply", v, call.make("divide", g, _root_of_squares(call, v, rest)))
+
+
+def _root_of_squares(call: Call, x: Value, axes: tuple[int, ...]) -> Value:
+    """Return the square root of the sum of squares along axes, which stay."""
+    return call.make("sqrt", call.make("sum", call.make("multiply", x, x), axis=axes))
+
+
+def _norm(call: Call) -> Made:
+    axes = call.given.get("dim")
+    if call.given.get("ord", 2) != 2 or not axes or not call.given.get("keepdim"):
+        raise XpnnValueError("expected a norm of squares along axes that stay")
+    return _root_of_squares(call, call.x, tuple(a % len(call.x.shape) for a in axes))
 
 
 def _itself(call: Call) -> Made:
@@ -402,6 +413,7 @@ OPERATIONS: dict[str, Callable[[Call], Made]] = {
     "transpose": _transposed,
     "permute": lambda call: call.make("transpose", call.x, axes=tuple(call.given["dims"])),
     "_weight_norm": _weight_normed,
+    "linalg_vector_norm": _norm,
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
     "mean": _reduced("mean"),

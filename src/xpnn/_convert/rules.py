@@ -24,7 +24,7 @@ from xpnn._network.layers.prelu import PReLU
 from xpnn._network.layers.residual import Residual
 from xpnn.errors import XpnnValueError
 
-_STEP = 8
+_STEP = 2
 """How many operations one step back is worth, of those that may be tried for one network."""
 
 
