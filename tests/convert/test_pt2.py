@@ -128,6 +128,7 @@ CASES = {
     "between": lambda t, x, w, b: t.ops.aten.hardtanh(x, -2, 3),
     "softplus of a whole number": lambda t, x, w, b: t.nn.functional.softplus(x, 2),
     "threshold": lambda t, x, w, b: t.nn.functional.threshold(x, 1, 5),
+    "norm": lambda t, x, w, b: x * t.linalg.vector_norm(w, 2, [0], True),
     "weight norm": lambda t, x, w, b: x @ t._weight_norm(w, b[:, None].abs() + 1, 0).T,
     "less by name": lambda t, x, w, b: t.where(t.ops.aten.less(x, 0), 0.0, x),
     "no greater by name": lambda t, x, w, b: t.where(t.ops.aten.less_equal(x, 0), 0.0, x),
