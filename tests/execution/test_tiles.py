@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
 from xpnn._execution import recorder, tiles, tuning
+from xpnn._execution.engine.program import CompiledTrace
 from xpnn._execution.program import Trace
 from xpnn._execution.tiles import Tiled
 
@@ -245,8 +246,13 @@ def test_no_operation_is_made_twice_nor_taken_for_another():
 @pytest.fixture
 def traces(monkeypatch):
     """The formulas that are recorded meanwhile."""
-    made, init = [], Trace.__init__
-    monkeypatch.setattr(Trace, "__init__", lambda *args: made.append(args[1]) or init(*args))
+    made = []
+
+    def noting(init):
+        return lambda self, f, *args, **options: made.append(f) or init(self, f, *args, **options)
+
+    for kind in (Trace, CompiledTrace):
+        monkeypatch.setattr(kind, "__init__", noting(kind.__init__))
     return made
 
 

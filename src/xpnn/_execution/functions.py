@@ -18,6 +18,10 @@ from xpnn._execution.on_numpy import OnHost, on_numpy
 from xpnn._execution.plans import PlanCache
 
 
+NUMPY = frozenset((np.ndarray, np.memmap))
+"""Types of NumPy's arrays; classes that others made of them may mean something else by an operation."""
+
+
 class Planner:
     """Plans the calls of a public function of one array and no mask: once for each kind."""
 
@@ -40,6 +44,12 @@ class Planner:
         native: Any = arguments.arrays[0]
         # What integers become depends on the device, too.
         passing = computation.result != native.dtype or is_compiling()
+        if passing and type(native) in NUMPY and not is_compiling():
+            # As floats of the same values are computed.
+            floats = native.astype(computation.result)
+            arguments = arguments._replace(arrays=[floats, *arguments.arrays[1:]])
+            plan = self.plan(floats, xp, *kind, arguments=arguments, **options)
+            return _OfIntegers(plan, computation.result)
         if passing:
             plan = (as_written if arguments.plain else compiled)(computation)
         else:
@@ -55,7 +65,7 @@ class Planner:
         reproducible = library.raw is not library
         if plain and not reproducible:
             return as_written(computation)
-        if type(x) in {np.ndarray, np.memmap}:  # others may mean something else by an operation
+        if type(x) in NUMPY:
             return on_numpy(computation)
         if reproducible:
             return (as_written if library.raw.compiles else OnHost)(computation)
@@ -81,6 +91,17 @@ class _InNativeOrder:
 
     def __call__(self, x: Array, mask: None) -> Array:
         return self.plan(in_native_order(x), mask)
+
+
+@dataclass(frozen=True)
+class _OfIntegers:
+    """A plan for floats, of integers."""
+
+    plan: Plan
+    dtype: Any
+
+    def __call__(self, x: Array, mask: None) -> Array:
+        return self.plan(x.astype(self.dtype), mask)
 
 
 class _ByKernel(NamedTuple):

@@ -19,6 +19,8 @@ from xpnn._execution.recorder import (
     Step,
     Traced,
     abstract_value,
+    in_order,
+    recorded_in,
     spread,
     value_of,
     varies,
@@ -44,7 +46,7 @@ class Trace:
     ) -> None:
         self.given = Input(abstract_value(shape, dtype))
         self.made = formula(self.given)
-        self.order = _in_order(self.made)
+        self.order = in_order(self.made)
         self.sizes: list[int] = []
         """Bytes of each buffer."""
         self.buffers: dict[int, list[int]] = {}
@@ -53,7 +55,7 @@ class Trace:
 
     def _choose_buffers(self) -> None:
         order, free = self.order, dict[int, list[int]]()
-        last = {id(_memory(a)): n for n, x in enumerate(order) for a in _recorded(x.inputs)}
+        last = {id(_memory(a)): n for n, x in enumerate(order) for a in recorded_in(x.inputs)}
         # What is read and written outside is never free.
         last[id(_memory(self.made))] = last[id(self.given)] = len(order)
         used: dict[int, int] = {}
@@ -67,7 +69,7 @@ class Trace:
             return len(self.sizes) - 1
 
         def release(n: int, inputs: Sequence[Any]) -> None:
-            for a in _recorded(inputs):
+            for a in recorded_in(inputs):
                 memory = id(_memory(a))
                 if last[memory] == n and memory in used:
                     buffer = used.pop(memory)
@@ -195,21 +197,10 @@ class Program:
 
 def _sharing(x: Traced, operation: Operation) -> list[Traced]:
     """Return the inputs of x whose memory its result may take."""
-    may = _recorded(a for i, a in enumerate(x.inputs) if i in operation.shares)
-    must_not = _recorded(a for i, a in enumerate(x.inputs) if i not in operation.shares)
+    may = recorded_in(a for i, a in enumerate(x.inputs) if i in operation.shares)
+    must_not = recorded_in(a for i, a in enumerate(x.inputs) if i not in operation.shares)
     memories = [_memory(a) for a in must_not]
     return [a for a in may if not any(_memory(a) is m for m in memories)]
-
-
-def _recorded(inputs: Any) -> list[Traced]:
-    """Return the inputs that are not constants."""
-    found: list[Traced] = []
-    for a in inputs:
-        if isinstance(a, list | tuple):
-            found += _recorded(a)
-        elif varies(a):
-            found.append(a)
-    return found
 
 
 def _memory(x: Traced) -> Traced:
@@ -217,14 +208,3 @@ def _memory(x: Traced) -> Traced:
     while x.operation is not None and x.operation.is_view:
         x = x.inputs[0]
     return x
-
-
-def _in_order(made: Traced) -> list[Traced]:
-    """Return all that goes into a result, in the order of making."""
-    found, waiting = {}, [made]
-    while waiting:
-        x = waiting.pop()
-        if x.number not in found:
-            found[x.number] = x
-            waiting += _recorded(x.inputs)
-    return [found[n] for n in sorted(found)]

@@ -7,6 +7,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from xpnn._execution import tuning
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 _numbers = itertools.count()
+
+compiling: ContextVar[bool] = ContextVar("compiling", default=False)
+"""Whether what is recorded will be compiled: sums are then made in lanes and blocks along any axis."""
 
 
 class Operation(NamedTuple):
@@ -31,6 +35,8 @@ class Operation(NamedTuple):
     is_elementwise: bool = False
     scratch: int = 0
     """How many more buffers of the size of the result the calls need: they come after the inputs."""
+    name: str = ""
+    """What it does, by the name of NumPy's function."""
 
 
 class Traced:
@@ -66,7 +72,12 @@ class Traced:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Bytes between neighbours along each axis, in memory of its own; 0 in another's."""
+        """Bytes between neighbours along each axis, in memory of its own; 0 in another's.
+
+        Where the formula will be compiled, any axis is as good as the last: see `compiling`.
+        """
+        if compiling.get():
+            return (self.dtype.itemsize,) * self.ndim
         if self.operation is None or self.operation.is_view:
             return (0,) * self.ndim
         sizes = itertools.accumulate(
@@ -111,7 +122,8 @@ class Traced:
 
     def __getitem__(self, key: Any) -> "Traced":
         if all(isinstance(k, _VIEWING) for k in (key if isinstance(key, tuple) else (key,))):
-            return _record(Operation(lambda a: a[key], is_view=True), self.value[key], self)
+            operation = Operation(lambda a: a[key], is_view=True, name="item")
+            return record(operation, self.value[key], self)
         return _record_call(lambda a, key: a[key], (self, key), {})
 
     __hash__ = None  # type: ignore[assignment]
@@ -143,7 +155,30 @@ def abstract_value(shape: tuple[int, ...], dtype: Any) -> Values:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _record(operation: Operation, value: Values, *inputs: Any) -> Traced:
+def recorded_in(inputs: Any) -> list[Traced]:
+    """Return the inputs that are not constants."""
+    found: list[Traced] = []
+    for a in inputs:
+        if isinstance(a, list | tuple):
+            found += recorded_in(a)
+        elif varies(a):
+            found.append(a)
+    return found
+
+
+def in_order(made: Traced) -> list[Traced]:
+    """Return all that goes into a result, in the order of making."""
+    found, waiting = {}, [made]
+    while waiting:
+        x = waiting.pop()
+        if x.number not in found:
+            found[x.number] = x
+            waiting += recorded_in(x.inputs)
+    return [found[n] for n in sorted(found)]
+
+
+def record(operation: Operation, value: Values, *inputs: Any) -> Traced:
+    """Return what an operation makes of inputs, whose value this time is this."""
     if any(map(varies, inputs)):
         # Of what varies, shape and dtype count: zeros without memory stand in for the values.
         return Traced(abstract_value(value.shape, value.dtype), operation, inputs)
@@ -158,6 +193,7 @@ def _elementwise(ufunc: np.ufunc) -> Callable[..., Traced]:
         lambda out, *inputs: [(ufunc, (*inputs, out))],
         shares=tuple(range(ufunc.nin)),
         is_elementwise=True,
+        name=ufunc.__name__,
     )
 
     def function(*args: Any) -> Traced:
@@ -165,7 +201,7 @@ def _elementwise(ufunc: np.ufunc) -> Callable[..., Traced]:
         key = (ufunc, *map(_same_if_equal, args))
         if key in made:
             return made[key]
-        y = _record(operation, ufunc(*map(value_of, args)), *args)
+        y = record(operation, ufunc(*map(value_of, args)), *args)
         if y.operation is not None:  # it holds its inputs, so nobody else gets their ids
             made[key] = y
         return y
@@ -199,11 +235,11 @@ def _where(condition: Traced, a: Any, b: Any, /) -> Traced:
     whole = condition.shape == value.shape and {np.shape(a), np.shape(b)} <= {(), value.shape}
     bits = _BITS.get(value.dtype)
     if not whole or not varies(condition) or bits is None or value.size <= tuning.MANY:
-        return _record(_WHERE, value, condition, a, b)
+        return record(_WHERE, value, condition, a, b)
     mask = condition.made.get(bits)
     if mask is None:
-        mask = condition.made[bits] = _record(_MASK, abstract_value(value.shape, bits), condition)
-    return _record(_SELECT_BITS, value, mask, a, b)
+        mask = condition.made[bits] = record(_MASK, abstract_value(value.shape, bits), condition)
+    return record(_SELECT_BITS, value, mask, a, b)
 
 
 def _is_magnitude(condition: Traced, a: Any, b: Any) -> bool:
@@ -252,40 +288,43 @@ def _is_same(a: Values, b: Any) -> bool:
     return same and (a.shape, a.strides) == (b.shape, b.strides)
 
 
-_WHERE = Operation(_where_steps, shares=(2,))
+_WHERE = Operation(_where_steps, shares=(2,), name="where")
 # All bits of an element of the mask are those of the condition.
 _MASK = Operation(
-    lambda out, condition: [(np.copyto, (out, condition.view(np.int8))), (np.negative, (out, out))]
+    lambda out, condition: [(np.copyto, (out, condition.view(np.int8))), (np.negative, (out, out))],
+    name="mask",
 )
-_SELECT_BITS = Operation(_select_bits, shares=(2,), scratch=1)
-_RESHAPE = Operation(_reshape_steps, shares=(0,))
-_ASTYPE = Operation(lambda out, x: [(np.copyto, (out, x, "unsafe"))])
-_TAKE = Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))])
-_MATMUL = Operation(lambda out, a, b: [(np.matmul, (a, b, out))])
+_SELECT_BITS = Operation(_select_bits, shares=(2,), scratch=1, name="select_by_mask")
+_RESHAPE = Operation(_reshape_steps, shares=(0,), name="reshape")
+_ASTYPE = Operation(lambda out, x: [(np.copyto, (out, x, "unsafe"))], name="astype")
+_CLIP = Operation(
+    lambda out, x, least, most: [(x.clip, (least, most, out))], shares=(0,), name="clip"
+)
+_TAKE = Operation(lambda out, x, index: [(x.take, (index, 0, out, "clip"))], name="take")
+_MATMUL = Operation(lambda out, a, b: [(np.matmul, (a, b, out))], name="matmul")
 
 
 def _astype(x: Traced, dtype: Any, /, *, copy: bool = True) -> Traced:
     if not copy and x.dtype == dtype:
         return x
-    return _record(_ASTYPE, x.value.astype(dtype), x)
+    return record(_ASTYPE, x.value.astype(dtype), x)
 
 
 def _take(x: Traced, index: Traced, /, *, axis: int = 0) -> Traced:
     # Behind NaN, whose index is anything, the result is NaN whatever is found.
     if axis != 0:
         return _record_call(np.take, (x, index, axis, None, "clip"), {})
-    return _record(_TAKE, np.take(x.value, index.value, 0, None, "clip"), x, index)
+    return record(_TAKE, np.take(x.value, index.value, 0, None, "clip"), x, index)
 
 
 def _matmul(a: Traced, b: Traced, /) -> Traced:
-    return _record(_MATMUL, np.matmul(a.value, b.value), a, b)
+    return record(_MATMUL, np.matmul(a.value, b.value), a, b)
 
 
 def _clip(x: Traced, /, min: Any = None, max: Any = None) -> Traced:  # noqa: A002
     if not (isinstance(min, float | int) and isinstance(max, float | int)):
         return _record_call(np.clip, (x, min, max), {})
-    operation = Operation(lambda out, x: [(x.clip, (min, max, out))], shares=(0,))
-    return _record(operation, np.clip(x.value, min, max), x)
+    return record(_CLIP, np.clip(x.value, min, max), x, min, max)
 
 
 def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Traced]:
@@ -308,8 +347,8 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Traced]:
                 return [(ufunc.reduce, (x.reshape(-1), 0, None, out.reshape(())))]
             return [(ufunc.reduce, (x, axis, None, out, keepdims))]
 
-        operation = Operation(steps)
-        return _record(operation, np.asarray(whole(x.value, axis=axis, keepdims=keepdims)), x)
+        operation = Operation(steps, name=name)
+        return record(operation, np.asarray(whole(x.value, axis=axis, keepdims=keepdims)), x)
 
     return function
 
@@ -320,7 +359,7 @@ def _by_columns(ufunc: np.ufunc, out: Values, x: Values) -> list[Step]:
 
 
 def _reshape(x: Traced, shape: tuple[int, ...], /) -> Traced:
-    return _record(_RESHAPE, x.value.reshape(shape), x)
+    return record(_RESHAPE, x.value.reshape(shape), x)
 
 
 def _record_call(found: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -336,14 +375,15 @@ def _record_call(found: Callable[..., Any], args: Sequence[Any], options: dict[s
             y = call(inputs)
             np.copyto(out, y if i is None else y[i])
 
-        return Operation(lambda out, *inputs: [(again, (out, *inputs))])
+        name = "" if i is not None else str(getattr(found, "__name__", ""))
+        return Operation(lambda out, *inputs: [(again, (out, *inputs))], name=name)
 
     value = call([value_of(a) for a in inputs])
     if isinstance(value, list | tuple):
-        return [_record(part(i), v, *inputs) for i, v in enumerate(value)]
+        return [record(part(i), v, *inputs) for i, v in enumerate(value)]
     if not isinstance(value, np.ndarray | np.generic):
         return value
-    return _record(part(None), np.asarray(value), *inputs)
+    return record(part(None), np.asarray(value), *inputs)
 
 
 def _any_other(name: str) -> Callable[..., Any]:
@@ -360,7 +400,7 @@ class RecordingNamespace:
         ufuncs = (
             "add subtract multiply divide negative positive abs floor ceil trunc isnan isfinite"
             " less less_equal greater greater_equal equal not_equal logical_and logical_or"
-            " logical_not bitwise_and bitwise_or bitwise_xor log2 exp expm1 log log1p tanh cosh sqrt"
+            " logical_not copysign bitwise_and bitwise_or bitwise_xor log2 exp expm1 log log1p tanh cosh sqrt"
         )
         for name in ufuncs.split():
             setattr(self, name, _elementwise(getattr(np, name)))

@@ -12,9 +12,16 @@ import numpy as np
 
 from xpnn._arrays.types import Values
 from xpnn._execution import tuning
+from xpnn._execution.engine import machine
+from xpnn._execution.engine.emitter import CannotBeLoweredError
+from xpnn._execution.engine.program import CompiledProgram, CompiledTrace
 from xpnn._execution.program import Program, Trace
 from xpnn._execution.recorder import Traced
 from xpnn._execution.threads import in_tiles, with_one_blas_thread
+
+
+AnyTrace = Trace | CompiledTrace
+AnyProgram = Program | CompiledProgram
 
 
 class _Workspace:
@@ -28,7 +35,7 @@ class _Workspace:
         self._blocks: list[Values] = []
         self._users: weakref.WeakSet[Tiled] = weakref.WeakSet()
 
-    def program(self, trace: Trace, user: "Tiled") -> Program:
+    def program(self, trace: AnyTrace, user: "Tiled") -> AnyProgram:
         """Lay a trace out in all the memory there is, and in more where that is too little."""
         self._users.add(user)
         blocks, begin = iter(self._blocks), 0
@@ -88,8 +95,8 @@ class Tiled:
         self._formula, self._cache, self._least = formula, cache, least
         self._product = product
         self._axis, self._transposed = -1 if columns else 0, transposed
-        self._traces: dict[int, Trace] = {}
-        self._programs: dict[tuple[int, int], Program] = {}
+        self._traces: dict[int, AnyTrace] = {}
+        self._programs: dict[tuple[int, int], AnyProgram] = {}
         self._limits: tuple[int, int] | None = None
 
     def forget(self, workspace: int) -> None:
@@ -152,7 +159,7 @@ class Tiled:
             if trace is None:
                 trace = self._traces[size] = self._record(x, size)
             program = self._programs[key] = workspace.program(trace, self)
-        if count == size:
+        if count == size or isinstance(program, CompiledProgram):
             if y is None:
                 return program.run(x)
             program.run_into(y, x)
@@ -166,8 +173,11 @@ class Tiled:
         y[...] = result
         return y
 
-    def _record(self, x: Values, size: int) -> Trace:
+    def _record(self, x: Values, size: int) -> AnyTrace:
         shape = (size, *x.shape[1:]) if self._axis == 0 else (*x.shape[:-1], size)
+        if machine.is_there():
+            with contextlib.suppress(CannotBeLoweredError):
+                return CompiledTrace(self._formula, shape, x.dtype, columns=self._axis != 0)
         return Trace(self._formula, shape, x.dtype)
 
     def _at(self, part: slice) -> Any:

@@ -36,6 +36,9 @@ COPIED = 2**14
 
 # Operations
 
+ROW_BY_ROW = 2**19
+"""Multiplications that compiled functions do themselves, row by row; the BLAS does more, for many rows."""
+
 MANY = 2048
 """Elements from which on more, but faster, calls pay."""
 BY_COLUMNS = 16

@@ -1,0 +1,1 @@
+"""Recorded formulas compiled: one function for all rows, lowered to LLVM."""

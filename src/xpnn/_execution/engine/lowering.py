@@ -1,0 +1,487 @@
+"""Lowering: a recorded formula as one function that computes row after row, or lanes of columns."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn._arrays.types import Values
+from xpnn._execution.engine import machine
+from xpnn._execution.engine.elements import Elements
+from xpnn._execution.engine.emitter import CannotBeLoweredError, Emitter, Lanes
+from xpnn._execution.engine.instructions import INSTRUCTIONS
+from xpnn._execution.engine.stages import REDUCTIONS, Stages
+from xpnn._execution.recorder import Traced, recorded_in, value_of
+
+ROWS, LENGTH, STRIDE, TARGET, OUTER, SCRATCH, ARRAYS = range(7)
+"""What lies where in a frame: numbers, and from `ARRAYS` on addresses of inputs, results and constants.
+
+Of columns, `STRIDE` is how many numbers on the next element of a column lies in inputs, `TARGET` in results.
+"""
+
+VECTORS = 4
+"""Vectors of a matrix's columns that are added up at the same time."""
+SUMS = 8
+"""Sums that are made at the same time, as an addition takes that many times as long as the next can wait."""
+PIECE = 4
+"""Vectors of columns that are computed at the same time."""
+BLOCK = 64
+"""Terms that a lane adds before it adds them to those before, so that errors do not grow with the length."""
+
+
+class Formula(NamedTuple):
+    """What is lowered: values, from those that are given to those that are asked for."""
+
+    inputs: Sequence[Traced]
+    order: Sequence[Traced]
+    results: Sequence[Traced]
+    rows: int
+    """Rows that it was recorded for."""
+    columns: bool = False
+    """Whether the axis of rows is the last one."""
+    length: int | None = None
+    """The elements of a row that stand for any number of them."""
+
+
+class Lowered(NamedTuple):
+    """The text of a function, and what its frame holds after inputs and results."""
+
+    text: str
+    constants: list[Values]
+    fixed: int
+    """Bytes of scratch memory."""
+    growing: int
+    """Bytes of scratch for each element of a row, these rounded up to whole vectors."""
+
+
+def lower(formula: Formula) -> Lowered:
+    """Return the text of a formula; CannotBeLoweredError if there are no instructions for it."""
+    return _Lowering(formula).lowered()
+
+
+class _Lowering:
+    def __init__(self, formula: Formula) -> None:
+        self._formula, self._columns = formula, formula.columns
+        self._stages = Stages(formula.inputs, formula.order, formula.rows, columns=formula.columns)
+        self._values = [*formula.inputs, *formula.order]
+        size = max(x.dtype.itemsize for x in self._values)
+        lanes = machine.vector_bytes() // size
+        # Columns are read piece by piece, row after row: pieces of a few lines of the cache.
+        wide = self._columns and any(map(self._stages.length, self._values))
+        self._to = Emitter(lanes * PIECE if wide else lanes)
+        self._elements = Elements(self._to)
+        self._slots: dict[Any, str] = {}
+        self._constants: list[Values] = []
+        self._fixed = self._growing = 0
+        # Of the row that is being written:
+        self._numbers: dict[int, Lanes] = {}
+        self._places: dict[int, str] = {}
+        self._results: list[tuple[Traced, str]] = []
+        self._lanes: str | None = None
+        """The mask of the lanes that are columns."""
+
+    def lowered(self) -> Lowered:
+        """Write the loop over rows, or over vectors of columns."""
+        to, arrays = self._to, [*self._formula.inputs, *self._formula.results]
+        rows = self._slot(ROWS)
+        bases = [self._address(ARRAYS + i) for i in range(len(arrays))]
+        buffers = self._buffers()
+
+        def at(places: Sequence[str], index: str, steps: Sequence[Any]) -> list[str]:
+            """Return the addresses so many steps further on."""
+            offsets = [index if s == 1 else to.make(f"mul i64 {index}, {s}") for s in steps]
+            each = zip(places, offsets, arrays, strict=True)
+            return [to.pointer(p, offset, x.dtype) for p, offset, x in each]
+
+        lengths = [self._length(x) or 1 for x in arrays]
+        if not self._columns:
+            with to.loop("0", rows, 1) as r:
+                self._row(at(bases, r, lengths), buffers, None)
+        else:
+            outer, inputs = self._slot(OUTER), len(self._formula.inputs)
+            strides = [self._slot(STRIDE if i < inputs else TARGET) for i in range(len(arrays))]
+            pairs = zip(strides, lengths, strict=True)
+            steps = [to.first(f"mul i64 {stride}, {n}") for stride, n in pairs]
+            whole = to.first(f"and i64 {rows}, {-to.lanes}")
+            rest = to.first(f"sub i64 {rows}, {whole}")
+            ones = [1] * len(arrays)
+            with to.loop("0", outer, 1) as o:
+                places = at(bases, o, steps)
+                with to.loop("0", whole, to.lanes) as c:
+                    self._row(at(places, c, ones), buffers, None)
+                with to.only_if(to.make(f"icmp sgt i64 {rest}, 0")):
+                    self._row(at(places, whole, ones), buffers, to.first_lanes(rest))
+        return Lowered(to.module(), self._constants, self._fixed, self._growing)
+
+    # The frame
+
+    def _slot(self, i: int) -> str:
+        """Return a number of the frame."""
+        if i not in self._slots:
+            place = self._to.first(f"getelementptr i64, ptr %frame, i64 {i}")
+            self._slots[i] = self._to.first(f"load i64, ptr {place}")
+        return self._slots[i]
+
+    def _address(self, i: int) -> str:
+        place = self._to.first(f"getelementptr i64, ptr %frame, i64 {i}")
+        return self._to.first(f"load ptr, ptr {place}")
+
+    def _constant(self, kind: str, a: Values, make: Callable[[Values], Values]) -> str:
+        """Return the address of a constant, laid out as it is read."""
+        key = (kind, id(a))  # the formula holds the array, so nobody else gets its id
+        if key not in self._slots:
+            before = len(self._formula.inputs) + len(self._formula.results)
+            self._slots[key] = self._address(ARRAYS + before + len(self._constants))
+            self._constants.append(make(a))
+        return self._slots[key]
+
+    def _length(self, x: Traced) -> Any:
+        """Return how many elements a row has, as the text says it; 0 for a number."""
+        length = self._stages.length(x)
+        return self._slot(LENGTH) if length and length == self._formula.length else length
+
+    def _buffers(self) -> dict[int, str]:
+        """Return where the values lie that one loop writes and another reads."""
+        to, places = self._to, dict[int, str]()
+        scratch = self._address(SCRATCH)
+        for x in self._values:
+            if id(x) not in self._stages.kept:
+                continue
+            nbytes = x.dtype.itemsize * (to.lanes if self._columns else 1)
+            if (length := self._length(x) or 1) == self._slots.get(LENGTH):
+                padded = to.first(f"add i64 {length}, {to.lanes - 1}")
+                padded = to.first(f"and i64 {padded}, {-to.lanes}")
+                start = to.first(f"mul i64 {padded}, {self._growing}")
+                self._growing += nbytes
+            else:
+                start = str(self._fixed)
+                self._fixed += -(-nbytes * -(-length // to.lanes) * to.lanes // 64) * 64
+            places[id(x)] = to.first(f"getelementptr i8, ptr {scratch}, i64 {start}")
+        if self._fixed and self._growing:
+            raise CannotBeLoweredError("rows of two lengths, one of which is open")
+        return places
+
+    # One row, or one vector of columns
+
+    def _row(self, places: Sequence[str], buffers: dict[int, str], lanes: str | None) -> None:
+        formula, stages = self._formula, self._stages
+        n = len(formula.inputs)
+        self._places = {**buffers, **dict(zip(map(id, formula.inputs), places[:n], strict=True))}
+        self._results = list(zip(map(stages.same, formula.results), places[n:], strict=True))
+        self._lanes, self._numbers = lanes, {}
+        for x in formula.inputs:
+            if not stages.length(x):
+                place = self._places[id(x)]
+                number = self._to.load(place, x.dtype, wide=self._columns, mask=lanes)
+                self._know(x, number)
+        self._numbers_after(-1)
+        for stage in range(stages.last + 1):
+            for x in formula.order:
+                if stages.is_product(x) and stages.stage(x) == stage:
+                    self._product(x)
+            loops: dict[int, list[Traced]] = {}
+            for x in self._values:
+                if stages.stage(x) == stage and (a := self._looped(x)) is not None:
+                    loops.setdefault(stages.length(a), []).append(x)
+            for values in loops.values():
+                self._loop(stage, values)
+            self._numbers_after(stage)
+
+    def _looped(self, x: Traced) -> Traced | None:
+        """Return the elements that have to be gone over for a value, itself or what it is reduced from."""
+        stages = self._stages
+        if stages.same(x) is not x:
+            return None
+        if x.operation and x.operation.name in REDUCTIONS:
+            return stages.same(x.inputs[0])
+        if not stages.length(x) or stages.is_product(x) and not self._is_result(x):
+            return None
+        return x if id(x) in stages.kept or self._is_result(x) else None
+
+    def _is_result(self, x: Traced) -> bool:
+        return any(x is y for y, _ in self._results)
+
+    def _know(self, x: Traced, number: Lanes) -> None:
+        """Note a number of the row, and write it out where it is asked for."""
+        self._numbers[id(x)] = number
+        if id(x) in self._stages.kept:
+            self._to.store(number, self._places[id(x)])
+        for y, place in self._results:
+            if y is x:
+                self._to.store(number, place, self._lanes)
+
+    def _numbers_after(self, stage: int) -> None:
+        """Compute the numbers that are known after a stage, in order."""
+        stages = self._stages
+        for x in self._formula.order:
+            if stages.numbers.get(id(x)) != stage or stages.same(x) is not x:
+                continue
+            if id(x) in self._numbers:
+                continue
+            if id(x) in stages.in_memory:
+                origin, start = stages.in_memory[id(x)]
+                own = id(origin) in stages.kept
+                place = self._at(self._places[id(origin)], str(start), x.dtype, own=own)
+                mask = None if own else self._lanes
+                number = self._to.load(place, x.dtype, wide=self._columns, mask=mask)
+            else:
+                number = self._made(x, lambda a: self._numbers[id(stages.same(a))])
+            self._know(x, number)
+
+    # One loop
+
+    def _loop(self, stage: int, values: list[Traced]) -> None:
+        """Write a loop over elements, all of which it computes, reduces or writes out."""
+        to, stages = self._to, self._stages
+        reductions = [x for x in values if x.operation and x.operation.name in REDUCTIONS]
+        sums = {id(x): _Reduction(to, x, across=not self._columns) for x in reductions}
+
+        needed = self._needed(stage, values)
+
+        def body(index: str, mask: str | None) -> None:
+            here: dict[int, Lanes] = {}
+
+            def element(a: Traced) -> Lanes:
+                a = stages.same(a)
+                return self._numbers[id(a)] if id(a) in self._numbers else here[id(a)]
+
+            for a in needed:
+                if not stages.is_there(a, stage):
+                    here[id(a)] = to.widened(self._made(a, element, index))
+                    continue
+                origin, start = stages.in_memory.get(id(a), (a, 0))
+                # Our own memory is as long as whole vectors.
+                own = id(origin) in stages.kept
+                place = self._at(self._places[id(origin)], index, a.dtype, start, own=own)
+                given = None if own and not start else mask or self._lanes
+                here[id(a)] = to.load(place, a.dtype, wide=True, mask=given)
+            for x in values:
+                if id(x) in sums:
+                    sums[id(x)].add(element(x.inputs[0]), mask)
+                    continue
+                y = element(x)
+                if id(x) in stages.kept and not stages.is_there(x, stage):
+                    to.store(y, self._at(self._places[id(x)], index, x.dtype, own=True))
+                for one, place in self._results:
+                    if one is x:
+                        at = self._at(place, index, x.dtype, stride=TARGET)
+                        to.store(y, at, mask or self._lanes)
+
+        first = self._looped(values[0])
+        assert first is not None  # noqa: S101 -- else there were no loop
+        self._over(self._length(first), body, list(sums.values()))
+        for x in reductions:
+            self._know(x, sums[id(x)].total())
+
+    def _needed(self, stage: int, values: list[Traced]) -> list[Traced]:
+        """Return the elements that are read or computed for values, in order."""
+        stages, found = self._stages, dict[int, Traced]()
+        waiting = [self._looped(x) for x in values]
+        while waiting:
+            a = waiting.pop()
+            assert a is not None  # noqa: S101 -- values have elements
+            if a.number in found or id(a) in stages.numbers:
+                continue
+            found[a.number] = a
+            if not stages.is_there(a, stage):
+                waiting += map(stages.same, recorded_in(a.inputs))
+        return [found[n] for n in sorted(found)]
+
+    def _over(self, count: Any, body: Callable[..., None], sums: Sequence["_Reduction"]) -> None:
+        """Write a loop over elements; of many, those of a block together."""
+        to, step = self._to, 1 if self._columns else self._to.lanes
+        static = isinstance(count, int)
+        whole = str(count // step * step) if static else count
+        if not static and step > 1:
+            whole = to.make(f"and i64 {count}, {-step}")
+        if sums and not (static and count <= BLOCK * step):
+            with to.loop("0", whole, BLOCK * step) as first:
+                with to.loop(first, to.least(f"add i64 {first}, {BLOCK * step}", whole), step) as j:
+                    body(j, None)
+                for one in sums:
+                    one.end_block()
+        elif whole != "0":
+            with to.loop("0", whole, step) as j:
+                body(j, None)
+        if step == 1 or (static and count % step == 0):
+            return
+        rest = str(count % step) if static else to.make(f"sub i64 {count}, {whole}")
+        if static:
+            body(whole, to.first_lanes(rest))
+            return
+        with to.only_if(to.make(f"icmp sgt i64 {rest}, 0")):
+            body(whole, to.first_lanes(rest))
+
+    def _at(
+        self,
+        base: str,
+        index: str,
+        dtype: Any,
+        start: int = 0,
+        *,
+        own: bool = False,
+        stride: int = STRIDE,
+    ) -> str:
+        """Return the address of elements in an array, or in memory of our own."""
+        to = self._to
+        at = to.make(f"add i64 {index}, {start}") if start else index
+        if self._columns:
+            at = to.make(f"mul i64 {at}, {to.lanes if own else self._slot(stride)}")
+        return to.pointer(base, at, dtype)
+
+    # Operations
+
+    def _made(
+        self, x: Traced, given: Callable[[Traced], Lanes], index: str | None = None
+    ) -> Lanes:
+        """Write the instructions of an operation."""
+        assert x.operation is not None  # noqa: S101 -- it was made
+
+        def operand(a: Any) -> Any:
+            if isinstance(a, Traced) and self._stages.knows(a):
+                return given(a)
+            return self._fixed_operand(value_of(a), x, index)
+
+        if x.operation.name == "take":
+            table, at = x.inputs
+            base = self._constant("as it is", value_of(table), np.ascontiguousarray)
+            return self._elements.take(base, len(value_of(table)), operand(at), x.dtype)
+        return self._elements.made(x.operation.name, x.dtype, list(map(operand, x.inputs)))
+
+    def _fixed_operand(self, a: Any, x: Traced, index: str | None) -> Any:
+        """Return a constant: a number of Python's or NumPy's, or what each element has of its own."""
+        if not isinstance(a, np.ndarray):
+            return a
+        if a.tobytes() == a.flat[0].tobytes() * a.size:
+            return a.dtype.type(a.flat[0])
+        length = self._stages.length(x)
+        if index is None or self._columns or a.shape not in ((length,), (1, length)):
+            raise CannotBeLoweredError(f"a constant of shape {a.shape}")
+        base = self._constant("row", a, self._padded_row)
+        return self._to.load(self._to.pointer(base, index, a.dtype), a.dtype, wide=True)
+
+    def _padded_row(self, a: Values) -> Values:
+        padded = np.zeros(-(-a.size // self._to.lanes) * self._to.lanes, a.dtype)
+        padded[: a.size] = a.reshape(-1)
+        return padded
+
+    # Products
+
+    def _product(self, x: Traced) -> None:
+        """Write a row times a matrix: a few vectors of its columns at a time, down all rows."""
+        to, (a, b) = self._to, x.inputs
+        matrix = value_of(b)
+        terms, width = matrix.shape
+        lanes = to.lanes
+        a = self._stages.same(a)
+        origin, start = self._stages.in_memory.get(id(a), (a, 0))
+        source = self._places[id(origin)]
+        if start:
+            source = to.pointer(source, str(start), a.dtype)
+        base = self._constant("matrix", matrix, lambda m: _packed(m, lanes))
+        groups, rest = divmod(-(-width // lanes), VECTORS)
+        size = VECTORS * lanes
+        if groups:
+            with to.loop("0", str(groups), 1) as group:
+                first = to.make(f"mul i64 {group}, {size}")
+                self._sums_of_columns(x, source, base, terms, first, VECTORS)
+        if rest:
+            self._sums_of_columns(x, source, base, terms, str(groups * size), rest)
+
+    def _sums_of_columns(
+        self, x: Traced, source: str, base: str, terms: int, first: str, count: int
+    ) -> None:
+        """Write the sums of `count` vectors of columns, from column `first` on."""
+        to, dtype = self._to, x.dtype
+        lanes = to.lanes
+        block = to.pointer(base, to.make(f"mul i64 {first}, {terms}"), dtype)
+        together = max(min(SUMS // count, terms), 1)
+        sums = [[to.variable(dtype, wide=True) for _ in range(count)] for _ in range(together)]
+        zero = to.widened(to.number(0, dtype))
+        for variable in (v for some in sums for v in some):
+            to.store(zero, variable)
+
+        def add(k: str, some: Sequence[str]) -> None:
+            factor = to.widened(to.load(to.pointer(source, k, dtype), dtype, wide=False))
+            row = to.make(f"mul i64 {k}, {count * lanes}")
+            for i, variable in enumerate(some):
+                at = to.make(f"add i64 {row}, {i * lanes}")
+                column = to.load(to.pointer(block, at, dtype), dtype, wide=True)
+                total = to.load(variable, dtype, wide=True)
+                to.store(to.plain("fadd", dtype, total, to.plain("fmul", dtype, factor, column)), variable)
+
+        whole = terms // together * together
+        with to.loop("0", str(whole), together) as k:
+            for i, some in enumerate(sums):
+                add(to.make(f"add i64 {k}, {i}"), some)
+        for i in range(terms - whole):
+            add(str(whole + i), sums[i])
+        target = self._places[id(x)]
+        for i in range(count):
+            totals = [to.load(some[i], dtype, wide=True) for some in sums]
+            while len(totals) > 1:
+                pairs = zip(totals[::2], totals[1::2], strict=False)
+                odd = totals[-1:] if len(totals) % 2 else []
+                totals = [to.plain("fadd", dtype, p, q) for p, q in pairs] + odd
+            at = to.make(f"add i64 {first}, {i * lanes}")
+            to.store(totals[0], to.pointer(target, at, dtype))
+
+
+def _packed(matrix: Values, lanes: int) -> Values:
+    """Return a matrix as it is read: groups of some vectors of columns, each group row after row."""
+    terms, width = matrix.shape
+    columns = np.zeros((terms, -(-width // lanes) * lanes), matrix.dtype)
+    columns[:, :width] = matrix
+    size = VECTORS * lanes
+    groups = [columns[:, i : i + size] for i in range(0, columns.shape[1], size)]
+    return np.concatenate([np.ascontiguousarray(g).reshape(-1) for g in groups])
+
+
+class _Reduction:
+    """What the elements of a row give together: lane by lane, block by block, then across the lanes."""
+
+    def __init__(self, to: Emitter, x: Traced, *, across: bool) -> None:
+        assert x.operation is not None  # noqa: S101 -- it was made
+        self._to, self._dtype, self._across = to, x.dtype, across
+        self._combine = INSTRUCTIONS[REDUCTIONS[x.operation.name]]
+        self._neutral = to.widened(to.number(_neutral(x), x.dtype))
+        self._block, self._all = (to.variable(x.dtype, wide=True) for _ in range(2))
+        for variable in (self._block, self._all):
+            to.store(self._neutral, variable)
+
+    def add(self, value: Lanes, mask: str | None) -> None:
+        """Combine elements with those before, where the mask is true."""
+        to = self._to
+        before = to.load(self._block, self._dtype, wide=True)
+        after = self._combine(to, self._dtype, before, value)
+        if mask is not None:
+            after = to.select(Lanes(mask, np.dtype(np.bool_), wide=True), after, before)
+        to.store(after, self._block)
+
+    def end_block(self) -> None:
+        """Combine a block with those before."""
+        to = self._to
+        pair = [to.load(at, self._dtype, wide=True) for at in (self._all, self._block)]
+        to.store(self._combine(to, self._dtype, *pair), self._all)
+        to.store(self._neutral, self._block)
+
+    def total(self) -> Lanes:
+        """Return what all give."""
+        self.end_block()
+        whole = self._to.load(self._all, self._dtype, wide=True)
+        if not self._across:
+            return whole
+        return self._to.across(whole, lambda a, b: self._combine(self._to, self._dtype, a, b))
+
+
+def _neutral(x: Traced) -> Any:
+    """Return what changes nothing when it is combined with others."""
+    assert x.operation is not None  # noqa: S101 -- it was made
+    if x.dtype.kind == "b":
+        return x.operation.name == "all"
+    if x.operation.name == "sum":
+        return -0.0 if x.dtype.kind == "f" else 0
+    if x.dtype.kind == "f":
+        return -np.inf if x.operation.name == "max" else np.inf
+    limits = np.iinfo(x.dtype)
+    return limits.min if x.operation.name == "max" else limits.max

@@ -1,0 +1,85 @@
+"""LLVM: text in, the address of a function out; and what the processor has."""
+
+import ctypes
+import functools
+import os
+import threading
+from importlib.util import find_spec
+from typing import Any
+
+MOST = 1024
+"""Functions that are kept for others of the same text."""
+
+_lock = threading.Lock()
+_functions: dict[str, "Function"] = {}
+
+Call = Any
+"""`call(address)` of a frame; it holds no lock."""
+
+
+class Function:
+    """A compiled function, which lives as long as this."""
+
+    def __init__(self, text: str) -> None:
+        llvm = _llvm()
+        module = llvm.parse_assembly(text)
+        module.verify()
+        # The engine takes its machine along when it goes, so each has its own.
+        machine = _new_machine()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+        address = self._engine.get_function_address("run")
+        self.call: Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+
+
+def compiled(text: str) -> Function:
+    """Return the function `run(ptr)` of a module, compiled once for each text."""
+    with _lock:
+        found = _functions.get(text)
+        if found is None:
+            while len(_functions) >= MOST:
+                _functions.pop(next(iter(_functions)))
+            found = _functions[text] = Function(text)
+        return found
+
+
+@functools.cache
+def is_there() -> bool:
+    """Whether formulas of NumPy's arrays are compiled: llvmlite is installed, and not switched off."""
+    return os.environ.get("XPNN_ENGINE", "") != "numpy" and find_spec("llvmlite") is not None
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Return how many bytes an instruction of this processor computes with."""
+    features = _llvm().get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx2") else 16
+
+
+@functools.cache
+def has_half() -> bool:
+    """Whether the processor converts numbers of float16."""
+    features = _llvm().get_host_cpu_features()
+    return bool(features.get("f16c") or "aarch64" in _llvm().get_default_triple())
+
+
+@functools.cache
+def _llvm() -> Any:
+    from llvmlite import binding  # takes some 50 ms
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+def _new_machine() -> Any:
+    llvm = _llvm()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(opt=2, cpu=llvm.get_host_cpu_name(), features=features)

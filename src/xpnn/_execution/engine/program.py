@@ -1,0 +1,260 @@
+"""Compiled programs: a recorded formula as functions of our own, and NumPy's products of many rows between them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnn._arrays.types import Values
+from xpnn._execution import tuning
+from xpnn._execution.engine import machine
+from xpnn._execution.engine.emitter import CannotBeLoweredError
+from xpnn._execution.engine.lowering import (
+    ARRAYS,
+    LENGTH,
+    OUTER,
+    ROWS,
+    SCRATCH,
+    STRIDE,
+    TARGET,
+    Formula,
+    Lowered,
+    lower,
+)
+from xpnn._execution.recorder import (
+    Input,
+    Traced,
+    abstract_value,
+    compiling,
+    in_order,
+    recorded_in,
+    value_of,
+    varies,
+)
+
+
+class _Function(NamedTuple):
+    """Values that one function computes of others."""
+
+    lowered: Lowered
+    inputs: Sequence[Traced]
+    results: Sequence[Traced]
+
+
+class _Product(NamedTuple):
+    """Rows times a matrix, by the BLAS."""
+
+    rows: Traced
+    matrix: Values
+    result: Traced
+
+
+class CompiledTrace:
+    """A formula recorded for arrays of this shape and dtype, of one input; at most as many rows run.
+
+    CannotBeLoweredError if it is more than there are instructions for.
+    """
+
+    def __init__(
+        self,
+        formula: Callable[[Traced], Traced],
+        shape: tuple[int, ...],
+        dtype: Any,
+        *,
+        columns: bool = False,
+    ) -> None:
+        self.given = Input(abstract_value(shape, dtype))
+        token = compiling.set(True)
+        try:
+            with np.errstate(all="ignore"):
+                self.made = formula(self.given)
+        finally:
+            compiling.reset(token)
+        if self.made is self.given or not varies(self.made):
+            raise CannotBeLoweredError("nothing to compute")
+        self.rows = shape[-1 if columns else 0]
+        self.columns = columns
+        self.length = shape[0 if columns else -1] if len(shape) == 2 else 0
+        order = [x for x in in_order(self.made) if x.operation is not None]
+        self.parts = self._parts(order)
+        self._last = {
+            id(x): n
+            for n, part in enumerate(self.parts)
+            for x in (part.inputs if isinstance(part, _Function) else (part.rows,))
+        }
+        self.sizes: list[int] = []
+        """Bytes of each buffer; the last one is scratch memory."""
+        self.buffers: dict[int, int] = {}
+        self._choose_buffers()
+
+    def _parts(self, order: list[Traced]) -> list[_Function | _Product]:
+        products = [x for x in order if x.operation and x.operation.name == "matmul"]
+        work = self.rows * sum(int(value_of(x.inputs[1]).size) for x in products)
+        if self.rows == 1 or work <= tuning.ROW_BY_ROW:
+            return [self._function([self.given], order, [self.made])]
+        after: dict[int, int] = {id(self.given): 0}
+        """Behind how many products a value comes."""
+        for x in order:
+            before = max(after[id(a)] for a in recorded_in(x.inputs))
+            after[id(x)] = before + _is_product(x)
+        parts: list[_Function | _Product] = []
+        for number in range(after[id(self.made)] + 1):
+            for x in products:
+                if after[id(x)] == number:
+                    parts.append(_Product(x.inputs[0], np.asarray(value_of(x.inputs[1])), x))
+            own = [x for x in order if after[id(x)] == number and not _is_product(x)]
+            here = set(map(id, own))
+            inputs = {id(a): a for x in own for a in recorded_in(x.inputs) if id(a) not in here}
+            asked = {id(a) for x in order if id(x) not in here for a in recorded_in(x.inputs)}
+            results = [x for x in own if id(x) in asked or x is self.made]
+            if results:
+                parts.append(self._function(list(inputs.values()), own, results))
+        return parts
+
+    def _function(
+        self, inputs: Sequence[Traced], order: Sequence[Traced], results: Sequence[Traced]
+    ) -> _Function:
+        open_length = self.length if not any(_is_product(x) for x in order) else None
+        formula = Formula(inputs, order, results, self.rows, self.columns, open_length)
+        try:
+            lowered = lower(formula)
+        except CannotBeLoweredError:
+            lowered = lower(formula._replace(length=None))
+        return _Function(lowered, inputs, results)
+
+    def _choose_buffers(self) -> None:
+        free: dict[int, list[int]] = {}
+
+        def take(x: Traced) -> None:
+            size = max(x.value.nbytes, 1)
+            idle = free.get(size)
+            if idle and x is not self.made:
+                self.buffers[id(x)] = idle.pop()
+                return
+            self.sizes.append(size)
+            self.buffers[id(x)] = len(self.sizes) - 1
+
+        take(self.given)
+        scratch = 0
+        for n, part in enumerate(self.parts):
+            is_function = isinstance(part, _Function)
+            for x in part.results if is_function else (part.result,):
+                take(x)
+            if is_function:
+                padded = self.length + tuning.LINE
+                scratch = max(scratch, part.lowered.fixed + part.lowered.growing * padded)
+            for x in part.inputs if is_function else (part.rows,):
+                if self._last[id(x)] == n and x is not self.given:
+                    size = self.sizes[self.buffers[id(x)]]
+                    free.setdefault(size, []).append(self.buffers[id(x)])
+        self.sizes.append(scratch + tuning.LINE)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers together."""
+        return sum(self.sizes)
+
+    def program(self, take: Callable[[int], Values]) -> "CompiledProgram":
+        """Lay it out in memory, of which `take(bytes)` gives pieces."""
+        return CompiledProgram(self, [take(size) for size in self.sizes])
+
+
+def _is_product(x: Traced) -> bool:
+    return x.operation is not None and x.operation.name == "matmul"
+
+
+class CompiledProgram:
+    """A recorded formula in memory of its own, for any rows up to as many as it was recorded for."""
+
+    def __init__(self, trace: CompiledTrace, memory: list[Values]) -> None:
+        self._axis = -1 if trace.columns else 0
+        self._rows = trace.rows
+        self._frames: list[Values] = []
+        self._kept: list[Any] = [memory]
+        self._steps: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        arrays: dict[int, Values] = {}
+
+        def array(x: Traced) -> Values:
+            if id(x) not in arrays:
+                raw = memory[trace.buffers[id(x)]][: x.value.nbytes]
+                arrays[id(x)] = raw.view(x.dtype).reshape(x.shape)
+            return arrays[id(x)]
+
+        self.input, self.result = array(trace.given), array(trace.made)
+        self._inputs: list[tuple[Values, int]] = []
+        self._results: list[tuple[Values, int]] = []
+        scratch = _address(memory[-1])
+        for part in trace.parts:
+            if isinstance(part, _Product):
+                self._steps.append((np.matmul, (array(part.rows), part.matrix, array(part.result))))
+                continue
+            function = machine.compiled(part.lowered.text)
+            given = [*part.inputs, *part.results]
+            addresses = [_address(array(x)) for x in given]
+            constants = [_address(a) for a in part.lowered.constants]
+            head = [0] * ARRAYS
+            head[ROWS], head[LENGTH], head[OUTER] = trace.rows, trace.length, 1
+            head[STRIDE] = head[TARGET] = trace.rows
+            head[SCRATCH] = -(-scratch // tuning.LINE) * tuning.LINE
+            frame = np.asarray([*head, *addresses, *constants], np.int64)
+            self._frames.append(frame)
+            self._kept += [part.lowered.constants, function]
+            for i, x in enumerate(given, ARRAYS):
+                if x is trace.given:
+                    self._inputs.append((frame, i))
+                elif x is trace.made:
+                    self._results.append((frame, i))
+            self._steps.append((function.call, (_address(frame),)))
+        self._own = _address(self.input), _address(self.result)
+
+    def run(self, x: Values) -> Values:
+        """Return a new result for x, of the rows of the input or fewer."""
+        count = x.shape[self._axis]
+        if count == self._rows and x.nbytes <= tuning.COPIED:
+            self.input[...] = x
+            for function, args in self._steps:
+                function(*args)
+            return self.result.copy()
+        shape = list(self.result.shape)
+        shape[self._axis] = count
+        y = np.empty(shape, self.result.dtype)
+        self.run_into(y, x)
+        return y
+
+    def run_into(self, y: Values, x: Values) -> None:
+        """Write the result for x to y, where they lie if their rows do in one piece."""
+        x = x if self._is_in_place(x) else np.ascontiguousarray(x)
+        out = y if self._is_in_place(y) else np.empty(y.shape, y.dtype)
+        count = x.shape[self._axis]
+        strides = [a.strides[0] // a.itemsize if a.ndim == 2 else count for a in (x, out)]
+        try:
+            self._point(count, *strides, _address(x), _address(out))
+            for function, args in self._steps:
+                if function is not np.matmul:
+                    function(*args)
+                    continue
+                a, b, c = args
+                a = x if a is self.input else a[:count]
+                np.matmul(a, b, out if c is self.result else c[:count])
+        finally:
+            self._point(self._rows, self._rows, self._rows, *self._own)
+        if out is not y:
+            y[...] = out
+
+    def _is_in_place(self, a: Values) -> bool:
+        if self._axis == 0 or a.ndim == 1:
+            return bool(a.flags.c_contiguous)
+        return a.strides[-1] == a.itemsize and a.strides[0] % a.itemsize == 0
+
+    def _point(self, count: int, stride: int, target: int, given: int, asked: int) -> None:
+        """Have functions compute so many rows of what lies at one address, and write them to another."""
+        for frame in self._frames:
+            frame[ROWS], frame[STRIDE], frame[TARGET] = count, stride, target
+        for frame, i in self._inputs:
+            frame[i] = given
+        for frame, i in self._results:
+            frame[i] = asked
+
+
+def _address(a: Values) -> int:
+    return int(a.__array_interface__["data"][0])
