@@ -19,7 +19,11 @@ TARGET = Path(__file__).parents[1] / "src/xpnn/_execution/elementary_coefficient
 DTYPES = {"float32": np.float32, "float64": np.float64}
 BITS = {"float32": 24, "float64": 53}
 HIGH_BITS = {"float32": 16, "float64": 42}  # that products with exponents are exact
-TERMS = {"EXP": {"float32": 5, "float64": 10}, "LOG": {"float32": 3, "float64": 7}}
+TERMS = {
+    "EXP": {"float32": 5, "float64": 10},
+    "LOG": {"float32": 3, "float64": 7},
+    "TANH": {"float32": 4, "float64": 10},
+}
 GRID = 100
 Function = Callable[[mp.mpf], mp.mpf]
 
@@ -35,13 +39,22 @@ def log_tail(z: mp.mpf) -> mp.mpf:
     return 2 * (mp.atanh(s) / s - 1) / z if z > mp.mpf(10) ** -20 else mp.mpf(2) / 3 + z * 2 / 5
 
 
+def tanh_tail(z: mp.mpf) -> mp.mpf:
+    """(tanh(x) / x - 1) / z as a function of z = x**2."""
+    x = mp.sqrt(z)
+    return (mp.tanh(x) / x - 1) / z if z > mp.mpf(10) ** -15 else mp.mpf(-1) / 3 + z * 2 / 15
+
+
 # A function, the interval, and the error of the result for an error of the polynomial. An interval is a
 # bit wider than needed, as the rounding of exponents is rounded.
-R = mp.mpf("0.34661")
-Z = mp.mpf("0.0294373")
+R = mp.mpf("0.34661")  # half of log(2)
+SHIFTED = mp.mpf("0.40552")  # log(3 / 2), the most where `elementary` shifts
+Z = mp.mpf("0.0294373")  # of the square of s, with 1 + f the root of 2
+NEAR = mp.mpf("0.55")  # `NEAR` of `elementary`
 FITS: dict[str, tuple[Function, mp.mpf, mp.mpf, Function]] = {
-    "EXP": (exp_tail, -R, R, lambda r: r * r / abs(mp.expm1(r))),
+    "EXP": (exp_tail, -R, SHIFTED, lambda r: r * r / abs(mp.expm1(r))),
     "LOG": (log_tail, mp.mpf(0), Z, lambda z: z / 2),
+    "TANH": (tanh_tail, mp.mpf(0), NEAR**2, lambda z: z * mp.sqrt(z) / mp.tanh(mp.sqrt(z))),
 }
 
 

@@ -17,13 +17,17 @@ from typing import Any
 
 from xpnn._arrays.dtypes import PRECISIONS, dtype_name
 from xpnn._arrays.types import Array, Namespace
-from xpnn._execution.elementary_coefficients import EXP, LN2, LOG
+from xpnn._execution.elementary_coefficients import EXP, LN2, LOG, TANH
 
 LOG2E = 1.4426950408889634
 LOW = {"float32": 0.707106769084930419921875, "float64": 0.7071067811865476}
 """The root of 1/2, rounded to the dtype."""
 ENDS = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}
 """exp is 0 from the one on down, infinity from the other on up."""
+SHIFT = 0.08496
+"""By which expm1 moves the ends of intervals of k: twice exp(r) - 1 less 1 keeps its digits there."""
+NEAR, FAR = 0.55, 40.0
+"""tanh is a polynomial below the one; it is 1 from half of the other on."""
 STEPS = {"float32": (64, 32, 16, 8, 4, 2, 1), "float64": (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)}
 """Exponents whose sums are all that normal numbers have."""
 
@@ -81,10 +85,10 @@ def fraction_and_exponent(x: Array, xp: Namespace) -> tuple[Array, Array, Array]
     return x, e, scale
 
 
-def _reduced(x: Array, xp: Namespace) -> tuple[Array, Array]:
-    """exp(r) - 1 and k, where x = k * log(2) + r and abs(r) < 0.347."""
+def _reduced(x: Array, xp: Namespace, shift: float = 0.0) -> tuple[Array, Array]:
+    """exp(r) - 1 and k, where x = k * log(2) + r and r lies within half of log(2) from shift * log(2)."""
     high, low = LN2[dtype_name(x.dtype)]
-    k = xp.round(x * LOG2E)
+    k = xp.round(x * LOG2E - shift if shift else x * LOG2E)
     r = (x - k * high) - k * low
     return r + (r * r) * polynomial(EXP[dtype_name(x.dtype)], r), k
 
@@ -98,22 +102,21 @@ def exp(x: Array, xp: Namespace) -> Array:
 def expm1(x: Array, xp: Namespace) -> Array:
     """exp(x) - 1."""
     name = dtype_name(x.dtype)
-    unit = PRECISIONS[name].unit
-    p, k = _reduced(within(x, (-40.0, ENDS[name][1]), xp), xp)
+    p, k = _reduced(within(x, (-40.0, ENDS[name][1]), xp), xp, SHIFT)
     half = power_of_two(k - 1.0, xp)  # 2**k itself may be too large
     y = 2.0 * (half * p + (half - 0.5))
-    return xp.where(xp.abs(x) < unit, x, y)
+    return xp.where(xp.abs(x) < PRECISIONS[name].unit, x, y)
 
 
 def tanh(x: Array, xp: Namespace) -> Array:
-    """(exp(2 * x) - 1) / (exp(2 * x) + 1), far out as 1 - 2 / (exp(2 * x) + 1)."""
+    """1 - 2 / (exp(2 * x) + 1); near 0 a polynomial, for the digits that 1 takes."""
+    z = x * x
+    near = x + x * (z * polynomial(TANH[dtype_name(x.dtype)], z))
     d = xp.abs(x + x)
-    p, k = _reduced(xp.where(d > 40.0, 40.0, d), xp)
+    p, k = _reduced(xp.where(d > FAR, FAR, d), xp)
     power = power_of_two(k, xp)
-    t = power * p + (power - 1.0)
-    far = d > 1.1
-    y = xp.where(far, -2.0, t) / (t + 2.0) + xp.where(far, xp.ones_like(x), 0.0)
-    return xp.copysign(y, x)
+    far = 1.0 - 2.0 / ((power * p + power) + 1.0)
+    return xp.copysign(xp.where(d < 2 * NEAR, near, far), x)
 
 
 def cosh(x: Array, xp: Namespace) -> Array:
