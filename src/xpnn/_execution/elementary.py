@@ -4,12 +4,14 @@ Each is a function `f(x, xp)` of an array of float32 or float64. A namespace tha
 numbers may have operations of its own, which are written here for those that do not:
 
 - `xp.power_of_two(k)`: 2**k for a whole number k, held in a float, from -126 to 127 (float64: -1022 to
-  1023); anything at NaN. As bits: (k + 1.5 * 2**23 + 127) << 23; for float64 52, 1.5 * 2**52 + 1023.
+  1023); anything at NaN. As bits: bits(k + 1.5 * 2**23 + 127) << 23; for float64 52, 1.5 * 2**52 + 1023.
 - `xp.fraction_and_exponent(x)`: x * 2**-e, e and 2**-e for a normal x > 0 and the whole number e that
   brings x into [low, 2 * low), where `low` is `LOW`, the root of 1/2; anything at other x, and for 2**-e
   where it is no normal number. As bits: d = (bits(x) - bits(low)) & -(1 << 23); then bits(x) - d,
   d >> 23, bits(1.0) - d.
-- `xp.times_power_of_two(y, k)`: y * 2**k rounded once, for k from -252 to 254 (float64: -2044 to 2046).
+- `xp.times_power_of_two(y, k)`: y * 2**k rounded once, for y from 1/2 to 2, or NaN, and k from -151 to 130
+  (float64: -1077 to 1026). As bits: y * (bits(k + (1.5 * 2**23 + 127 + c)) << 23) * 2**-c, with c = 64
+  where k < 0, else -64; for float64 512. Some processors have an instruction for it.
 
 NaN gives NaN; infinities, zeros and arguments out of the domain give what they do in the standard. Errors,
 subnormal results included, are at most, in units in the last place (`tests/execution/test_elementary.py`):
@@ -80,12 +82,13 @@ def power_of_two(k: Array, xp: Namespace) -> Array:
 
 
 def times_power_of_two(y: Array, k: Array, xp: Namespace) -> Array:
-    """y * 2**k, rounded once: the first of two halves is exact."""
+    """y * 2**k, rounded once: a power that the result is normal with, exactly, and what is left."""
     own = getattr(xp, "times_power_of_two", None)
     if own is not None:
         return own(y, k)
-    half = xp.floor(k * 0.5)
-    return y * power_of_two(half, xp) * power_of_two(k - half, xp)
+    most, below = STEPS[dtype_name(k.dtype)][0], k < 0
+    left = xp.where(below, xp.ones_like(k) * 2.0**-most, 2.0**most)
+    return y * power_of_two(k + xp.where(below, xp.ones_like(k) * most, -most), xp) * left
 
 
 def fraction_and_exponent(x: Array, xp: Namespace) -> tuple[Array, Array, Array]:
