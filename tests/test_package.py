@@ -203,8 +203,9 @@ def test_the_book_example_on_every_backend(backend):
     assert "0.31682708 0.69627909" in part
 
 
-def test_generated_coefficients_are_fresh():
-    script = ROOT / "tools" / "erf_coefficients.py"
+@pytest.mark.parametrize("name", ["erf_coefficients", "elementary"])
+def test_generated_coefficients_are_fresh(name):
+    script = ROOT / "tools" / f"{name}.py"
     subprocess.run([sys.executable, str(script), "--check"], check=True)
 
 

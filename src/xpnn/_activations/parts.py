@@ -1,8 +1,9 @@
 """What formulas are put together from: halves in |x| with derivatives that meet at 0, and polynomials."""
 
-from collections.abc import Sequence
-
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.elementary import polynomial
+
+__all__ = ["at_most", "magnitude", "polynomial", "positive_part"]
 
 
 def magnitude(x: Array, xp: Namespace) -> Array:
@@ -18,11 +19,3 @@ def positive_part(x: Array, xp: Namespace) -> Array:
 def at_most(a: Array, limit: float, xp: Namespace) -> Array:
     """min(a, limit), NaN where a is NaN; the derivative past the limit is 0."""
     return xp.where(xp.greater(a, limit), limit, a)
-
-
-def polynomial(coefficients: Sequence[float], x: Array) -> Array:
-    """Return the polynomial of x by Horner's scheme, highest power first."""
-    y = x * coefficients[0] + coefficients[1]
-    for c in coefficients[2:]:
-        y = y * x + c
-    return y
