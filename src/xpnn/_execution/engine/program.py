@@ -72,9 +72,10 @@ class CompiledTrace:
             compiling.reset(token)
         if self.made is self.given or not varies(self.made):
             raise CannotBeLoweredError("nothing to compute")
-        self.rows = shape[-1 if columns else 0]
-        self.columns = columns
-        self.length = shape[0 if columns else -1] if len(shape) == 2 else 0
+        # Numbers that are rows by themselves are computed as the columns of one row are.
+        self.columns = columns or len(shape) == 1
+        self.rows = shape[-1 if self.columns else 0]
+        self.length = shape[0 if self.columns else -1] if len(shape) == 2 else 0
         order = [x for x in in_order(self.made) if x.operation is not None]
         self.parts = self._parts(order)
         self._last = {
