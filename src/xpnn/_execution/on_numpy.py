@@ -10,6 +10,7 @@ from xpnn._arrays.library import library_of_namespace, own_library
 from xpnn._arrays.types import Array, Values
 from xpnn._execution import tuning
 from xpnn._execution.computation import Computation, Plan, as_written
+from xpnn._execution.engine.small import Small
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import Traced
 from xpnn._execution.recorder import namespace as recording
@@ -55,13 +56,20 @@ class Elementwise:
     def __init__(self, computation: Computation) -> None:
         self._as_written = as_written(computation)
         self._tiled = Tiled(_recorded(computation), tuning.FUNCTION_CACHE, tuning.FUNCTION_LEAST)
+        self._small = Small()
 
     def __call__(self, x: Values, mask: None) -> Any:
         """Compute it."""
+        y = self._small(x)
+        if y is not None:
+            return y
         if x.ndim == 0 or x.size == 0:
             return self._as_written(x, mask)
         if x.flags.c_contiguous or not x.flags.f_contiguous:
-            return self._tiled(x.reshape(-1)).reshape(x.shape)
+            flat = x.reshape(-1)
+            y = self._tiled(flat).reshape(x.shape)
+            self._small.prepare(self._tiled.trace(flat), x, y)
+            return y
         return self._tiled(x.T.reshape(-1)).reshape(x.shape[::-1]).T
 
 
@@ -77,13 +85,20 @@ class AlongAxis:
         self._as_written = as_written(computation)
         self._tiled: PlanCache[Tiled] = PlanCache()
         self._of_shape: PlanCache[Plan] = PlanCache()
+        self._small = Small()
 
     def __call__(self, x: Values, mask: None) -> Any:
         """Compute it."""
+        y = self._small(x)
+        if y is not None:
+            return y
         plan = self._of_shape.find(object, x.shape)
         if plan is None:
             plan = self._of_shape.keep(object, x.shape, self._plan(x))
-        return plan(x, mask)
+        y = plan(x, mask)
+        if isinstance(plan, _Shape):
+            self._small.prepare(plan.trace(x), x, y)
+        return y
 
     def _plan(self, x: Values) -> Plan:
         before, (length, *others) = x.shape[: self._axis], x.shape[self._axis :]
@@ -124,6 +139,10 @@ class _Shape(NamedTuple):
     before: tuple[int, ...]
     after: tuple[int, ...]
     kind: str
+
+    def trace(self, x: Values) -> Any:
+        """Return what was recorded for arrays like x."""
+        return None if self.kind == "transposed" else self.tiled.trace(x.reshape(self.flat))
 
     def __call__(self, x: Values, _: None) -> Any:
         if self.kind == "transposed":

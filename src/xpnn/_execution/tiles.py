@@ -99,6 +99,10 @@ class Tiled:
         self._programs: dict[tuple[int, int], AnyProgram] = {}
         self._limits: tuple[int, int] | None = None
 
+    def trace(self, x: Values) -> AnyTrace | None:
+        """Return what was recorded for as many rows as x has, if that was."""
+        return self._traces.get(x.shape[self._axis])
+
     def forget(self, workspace: int) -> None:
         """Drop the programs that were laid out in a workspace."""
         for key in list(self._programs):

@@ -9,6 +9,7 @@ from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array
 from xpnn._execution import tuning
+from xpnn._execution.engine.small import Small
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.recorder import Traced, namespace
 from xpnn._execution.tiles import Tiled
@@ -71,10 +72,16 @@ def in_tiles(forward: Forward, layers: Layers, x: Array) -> Pass:
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
     product = max(layer.largest_matrix for layer in layers)
     rows = Tiled(whole, tuning.NETWORK_CACHE, tuning.NETWORK_LEAST, product=product)
-    if x.ndim == 2:
-        return rows
+    small = Small()
 
     def run(x: Array) -> Array:
+        y = small(x)
+        if y is not None:
+            return y
+        if x.ndim == 2:
+            y = rows(x)
+            small.prepare(rows.trace(x), x, y)
+            return y
         if x.size == 0:
             return forward(library(x), layers, x)
         y = rows(x.reshape(-1, x.shape[-1]))

@@ -1,5 +1,7 @@
 """Compiled programs: a recorded formula as functions of our own, and NumPy's products of many rows between them."""
 
+import ctypes
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -151,6 +153,11 @@ class CompiledTrace:
         self.sizes.append(scratch + tuning.LINE)
 
     @property
+    def is_one_function(self) -> bool:
+        """Whether nothing but one function computes it."""
+        return len(self.parts) == 1 and isinstance(self.parts[0], _Function)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all buffers together."""
         return sum(self.sizes)
@@ -170,7 +177,7 @@ class CompiledProgram:
     def __init__(self, trace: CompiledTrace, memory: list[Values]) -> None:
         self._axis = -1 if trace.columns else 0
         self._rows = trace.rows
-        self._frames: list[Values] = []
+        self._frames: list[Any] = []
         self._kept: list[Any] = [memory]
         self._steps: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         arrays: dict[int, Values] = {}
@@ -182,8 +189,8 @@ class CompiledProgram:
             return arrays[id(x)]
 
         self.input, self.result = array(trace.given), array(trace.made)
-        self._inputs: list[tuple[Values, int]] = []
-        self._results: list[tuple[Values, int]] = []
+        self._inputs: list[tuple[Any, int]] = []
+        self._results: list[tuple[Any, int]] = []
         scratch = _address(memory[-1])
         for part in trace.parts:
             if isinstance(part, _Product):
@@ -197,7 +204,8 @@ class CompiledProgram:
             head[ROWS], head[LENGTH], head[OUTER] = trace.rows, trace.length, 1
             head[STRIDE] = head[TARGET] = trace.rows
             head[SCRATCH] = -(-scratch // tuning.LINE) * tuning.LINE
-            frame = np.asarray([*head, *addresses, *constants], np.int64)
+            numbers = [*head, *addresses, *constants]
+            frame = (ctypes.c_int64 * len(numbers))(*numbers)
             self._frames.append(frame)
             self._kept += [part.lowered.constants, function]
             for i, x in enumerate(given, ARRAYS):
@@ -205,7 +213,7 @@ class CompiledProgram:
                     self._inputs.append((frame, i))
                 elif x is trace.made:
                     self._results.append((frame, i))
-            self._steps.append((function.call, (_address(frame),)))
+            self._steps.append((function.call, (ctypes.addressof(frame),)))
         self._own = _address(self.input), _address(self.result)
 
     def run(self, x: Values) -> Values:
@@ -242,6 +250,11 @@ class CompiledProgram:
         if out is not y:
             y[...] = out
 
+    def only_call(self) -> tuple[Callable[..., Any], Any]:
+        """Return the only function that computes the result of the input, and what it takes."""
+        ((function, (frame,)),) = self._steps
+        return function, frame
+
     def _is_in_place(self, a: Values) -> bool:
         if self._axis == 0 or a.ndim == 1:
             return bool(a.flags.c_contiguous)
@@ -257,5 +270,18 @@ class CompiledProgram:
             frame[i] = asked
 
 
-def _address(a: Values) -> int:
+_HEAD = object.__basicsize__
+_pointer_at = ctypes.c_void_p.from_address
+
+
+def _slowly(a: Values) -> int:
     return int(a.__array_interface__["data"][0])
+
+
+def _quickly(a: Values) -> int:
+    return _pointer_at(id(a) + _HEAD).value or 0
+
+
+# Where an array's address lies is part of NumPy's interface for C, behind what every object has.
+_array = np.empty(1)
+_address = _quickly if sys.implementation.name == "cpython" and _quickly(_array) == _slowly(_array) else _slowly
