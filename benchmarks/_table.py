@@ -12,9 +12,9 @@ HOW = """\
 Written by `nox -s bench`. A ratio is the peer's time to xpnn's in the same round: above 1, xpnn is
 faster; 'at most 4 times' is a ratio of 1/4 and more. NumPy runs with the extra `fast` unless it says
 otherwise, in an environment without OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which choose other kernels
-than OpenBLAS would; those that ran stand with the threads. Every round calls each contender twice, one after the other, and times the second call, once
-other libraries' threads have come to rest; short calls are repeated for a millisecond;
-ratios and times are medians over the rounds. Each result is compared with xpnn's before it is timed.
+than OpenBLAS would; those that ran stand with the threads. Every round calls each contender twice,
+one after the other, and times the second call, once other libraries' threads have come to rest; short
+calls are repeated for a millisecond; ratios and times are medians over the rounds. Each result is compared with xpnn's before it is timed.
 A time is one call's. 'Within the spread': a quarter of the rounds reached the goal.
 """
 HEADINGS = {

@@ -3,8 +3,8 @@
     python benchmarks/speed.py [--backend NAME] [--only PATTERN] [--quick] [--check | --update]
 
 A full run, Keras too, writes speed.json, speed.md and speed.png beside this file, and the goals in the
-README; a part (--backend,
---only, --quick) is only printed, unless --update puts it into them. --check writes nothing: it compares
+README; a part (--backend, --only, --quick) is only printed, unless --update puts it into them (with
+--backend import --only '^$' they are only written anew). --check writes nothing: it compares
 with speed.json and fails if a ratio fell by more than 25 %, measured twice. Keras runs in an
 environment of its own, whose Python is --keras-python; it needs xpnn, Keras, PyTorch and JAX.
 """
@@ -34,7 +34,7 @@ BASELINE = HERE / "speed.json"
 README = HERE.parent / "README.md"
 PARTS = (*BACKENDS, "memory", "import")
 FOREIGN = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "XPNN_ENGINE")
-"""What others set: the first two for old builds of OpenBLAS, which make a new one run lesser kernels."""
+"""What others set: the first two for old builds of OpenBLAS, of which a new one takes lesser kernels."""
 
 Result = dict[str, Any]
 
@@ -49,7 +49,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", help="a regular expression that workloads match")
     parser.add_argument("--rounds", type=int, help="at most so many; by default 11, quick 7")
-    parser.add_argument("--seconds", type=float, help="a workload; by default 1.5, quick 0.7")
+    parser.add_argument("--seconds", type=float, help="a workload; by default 1, quick 0.7")
     parser.add_argument(
         "--quick", action="store_true", help="fewer workloads and rounds: 4 minutes"
     )
@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
     end.add_argument("--update", action="store_true", help="write a part's results too")
     options = parser.parse_args()
     options.rounds = options.rounds or (7 if options.quick else 11)
-    options.seconds = options.seconds or (0.7 if options.quick else 1.5)
+    options.seconds = options.seconds or (0.7 if options.quick else 1.0)
     return options
 
 
