@@ -73,7 +73,7 @@ def networks(
 
 
 def cases(backend: str, *, quick: bool) -> Iterator[Case]:
-    """All of a backend's. Keras takes part in the networks, of up to 10,000 rows."""
+    """All of a backend's. Keras, and NumPy without the extra, have networks of up to 10,000 rows."""
     if backend in KERAS:
         yield from networks(quick=quick, most=10_000)
     elif backend in BITS:
@@ -82,4 +82,4 @@ def cases(backend: str, *, quick: bool) -> Iterator[Case]:
         yield from networks(quick=quick, of=(DIGITS,))
     else:
         yield from functions(quick=quick)
-        yield from networks(quick=quick)
+        yield from networks(quick=quick, most=10_000 if backend == "numpy-only" else ROWS[-1])

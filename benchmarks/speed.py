@@ -17,6 +17,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,11 @@ class Run:
     def results(self, only: str) -> Iterator[Result]:
         """Measure the workloads that match, and print each."""
         for part in self.parts:
+            start = time.perf_counter()
             for result in self._part(part, only):
                 print(line_of(result), flush=True)
                 yield result
+            print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
 
     def _part(self, part: str, only: str) -> Iterator[Result]:
         quick = self.options.quick
