@@ -218,7 +218,7 @@ def fuzz(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """How fast xpnn is beside others: benchmarks/speed.md; `-- --check` holds it to that."""
     groups = nox.project.dependency_groups
-    session.install(*PIP, "-e", ".", *groups(PROJECT, "bench"))
+    session.install(*PIP, "-e", ".[fast]", *groups(PROJECT, "bench"))
     # An environment of its own for Keras, which brings much that others' times should not see.
     folder = Path(session.virtualenv.location).resolve().with_name("bench-keras")
     keras = str(folder / Path(session.bin).name / "python")
@@ -227,13 +227,6 @@ def bench(session: nox.Session) -> None:
     install_keras = ["-m", "pip", "install", "-q", *PIP, "-e", "."]
     session.run(keras, *install_keras, *groups(PROJECT, "keras"), external=True)
     session.run("python", "benchmarks/speed.py", "--keras-python", keras, *session.posargs)
-
-
-@nox.session(name="bench-reproducible", default=False)
-def bench_reproducible(session: nox.Session) -> None:
-    """What the reproducible way costs, beside networks written by hand."""
-    install(session, TORCH, "jax")
-    session.run("python", "benchmarks/reproducible.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -1,23 +1,21 @@
 """What is measured: the functions on their shapes, the networks on their rows."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 KERAS = ("keras-numpy", "keras-torch", "keras-jax")
-BACKENDS = ("numpy", "torch", "jax", *KERAS)
+BITS = ("bits-numpy", "bits-torch", "bits-jax")
+BACKENDS = ("numpy", "numpy-only", "torch", "jax", "threads", *BITS, *KERAS)
+"""`numpy-only` is NumPy without the extra `fast`; `threads` are two of one's own; `bits` are the same bits."""
 
 ALONG_AXIS = ("softmax", "log_softmax", "logsumexp")
-ELEMENTWISE = ("sigmoid", "gelu")
+ELEMENTWISE = ("sigmoid", "gelu", "tanh", "silu", "softplus", "elu")
 SHAPES = ((1, 10), (64, 1000), (4096, 1000), (200_000, 10), (64, 50_257))
 DTYPES = ("float32", "float64")
 
-NETWORKS = (
-    (784, 50, 100, 10),
-    (64, 32, 10),
-    (10, 512, 512, 512, 512, 1000),
-    (4, 16, 3),
-)
+DIGITS, WIDE = (784, 50, 100, 10), (10, 512, 512, 512, 512, 1000)
+NETWORKS = (DIGITS, (64, 32, 10), WIDE, (4, 16, 3))
 ROWS = (1, 100, 10_000, 100_000)
 
 
@@ -66,16 +64,22 @@ def functions(*, quick: bool) -> Iterator[Function]:
             yield Function(name, shape, None, dtype)
 
 
-def networks(*, quick: bool, most: int = ROWS[-1]) -> Iterator[Network]:
+def networks(
+    *, quick: bool, most: int = ROWS[-1], of: Sequence[tuple[int, ...]] = NETWORKS
+) -> Iterator[Network]:
     """Every network and number of rows up to `most`; when `quick`, 1 and 10,000 alone."""
     rows = [n for n in ROWS if n <= most and (not quick or n in {1, 10_000})]
-    return itertools.starmap(Network, itertools.product(NETWORKS, rows))
+    return itertools.starmap(Network, itertools.product(of, rows))
 
 
 def cases(backend: str, *, quick: bool) -> Iterator[Case]:
-    """All of a backend's. Keras takes part in the networks, of up to 10,000 rows."""
+    """All of a backend's. Keras, and NumPy without the extra, have networks of up to 10,000 rows."""
     if backend in KERAS:
         yield from networks(quick=quick, most=10_000)
-        return
-    yield from functions(quick=quick)
-    yield from networks(quick=quick)
+    elif backend in BITS:
+        yield from networks(quick=True, of=(DIGITS,) if quick else (DIGITS, WIDE))
+    elif backend == "threads":
+        yield from networks(quick=quick, of=(DIGITS,))
+    else:
+        yield from functions(quick=quick)
+        yield from networks(quick=quick, most=10_000 if backend == "numpy-only" else ROWS[-1])

@@ -41,22 +41,30 @@ def contenders(backend: str, case: Network) -> list[Contender]:
     """All that compute this network on this backend's arrays."""
     if backend.startswith("keras-"):
         return _by_keras(backend.removeprefix("keras-"), case)
-    on = {"numpy": _on_numpy, "torch": _on_torch, "jax": _on_jax}
+    on = {
+        "numpy": _on_numpy,
+        "numpy-only": _on_numpy_only,
+        "torch": _on_torch,
+        "jax": _on_jax,
+    }
     return on[backend](case, layers_of(case), sample(case))
+
+
+def _on_numpy_only(case: Network, layers: Any, x: np.ndarray) -> list[Contender]:
+    network, theirs = ours(case), _peers.by_hand(layers, np)
+    return [Contender("xpnn", lambda: network(x), None), Contender("by hand", lambda: theirs(x))]
 
 
 def _on_numpy(case: Network, layers: Any, x: np.ndarray) -> list[Contender]:
     import torch
 
-    network = ours(case)
     tensor, model = torch.from_numpy(x), _peers.sequential(layers)
     peers = {
-        "by hand": _peers.by_hand(layers, np),
         "scikit-learn": _peers.scikit_learn(layers),
         "ONNX Runtime": _peers.onnx_runtime(layers),
     }
     return [
-        Contender("xpnn", lambda: network(x), None),
+        *_on_numpy_only(case, layers, x),
         *(Contender(name, lambda peer=peer: peer(x)) for name, peer in peers.items()),
         Contender("torch eager", lambda: model(tensor)),
     ]

@@ -1,5 +1,6 @@
 """The results as markdown: each goal, then each ratio beside whether its goal is met."""
 
+import itertools
 import re
 import statistics
 from collections.abc import Iterable, Iterator
@@ -9,13 +10,20 @@ from _goals import GOALS, LIMITS, Goal, Limit, Result, goal_of, quantity
 
 HOW = """\
 Written by `nox -s bench`. A ratio is the peer's time to xpnn's in the same round: above 1, xpnn is
-faster. Every round calls each contender twice, one after the other, and times the second call, once
-other libraries' threads have come to rest; short calls are repeated for a millisecond;
-ratios and times are medians over the rounds. Each result is compared with xpnn's before it is timed.
+faster; 'at most 4 times' is a ratio of 1/4 and more. NumPy runs with the extra `fast` unless it says
+otherwise, in an environment without OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which choose other kernels
+than OpenBLAS would; those that ran stand with the threads. Every round calls each contender twice,
+one after the other, and times the second call, once other libraries' threads have come to rest; short
+calls are repeated for a millisecond; ratios and times are medians over the rounds. Each result is compared with xpnn's before it is timed.
 A time is one call's. 'Within the spread': a quarter of the rounds reached the goal.
 """
 HEADINGS = {
     "numpy": "NumPy",
+    "numpy-only": "NumPy without the extra `fast`",
+    "threads": "NumPy on two threads of one's own, beside the same calls in turn",
+    "bits-numpy": "The same bits on NumPy",
+    "bits-torch": "The same bits on PyTorch",
+    "bits-jax": "The same bits on JAX, under jit",
     "torch": "PyTorch, inference_mode",
     "jax": "JAX",
     "keras-numpy": "Keras on NumPy",
@@ -59,15 +67,30 @@ def verdict(goal: Goal | Limit, results: list[Result]) -> tuple[str, str, str]:
         near = sum(goal.perhaps(r, peer) for r, peer in short)
         answer = f"missed by {len(short)} of {len(found)}"
         answer += f", {near} of them within the spread" if near else ""
-    return f"{min(ratios):.2f}", f"{statistics.median(ratios):.2f}", answer
+    return goal.text(min(ratios)), goal.text(statistics.median(ratios)), answer
+
+
+def _lines(results: list[Result]) -> Iterator[tuple[str, ...]]:
+    yield "on", "against", "goal", "worst", "median", ""
+    for goal in (*GOALS, *LIMITS):
+        against = goal.against if isinstance(goal, Goal) else ""
+        yield goal.on, against, goal.wanted, *verdict(goal, results)
 
 
 def goals(results: list[Result]) -> str:
     """Every goal, beside what was measured."""
-    rows = [("on", "against", "goal", "worst", "median", "")]
-    for goal in (*GOALS, *LIMITS):
-        against = goal.against if isinstance(goal, Goal) else ""
-        rows.append((goal.on, against, goal.wanted, *verdict(goal, results)))
+    return rows_of(_lines(results))
+
+
+def groups(results: list[Result]) -> str:
+    """The goals, a line for each group: what is measured on the same, against one and another."""
+    head, *lines = _lines(results)
+    rows = [head]
+    for on, of in itertools.groupby(lines, lambda line: line[0]):
+        _, *columns, answers = zip(*of, strict=True)
+        short = [answer.partition(",")[0] for answer in answers]
+        short = short[: 1 if len(set(short)) == 1 else None]
+        rows.append((on, *("; ".join(filter(None, cells)) for cells in (*columns, short))))
     return rows_of(rows)
 
 
@@ -80,7 +103,7 @@ def with_goals(text: str, results: list[Result]) -> str:
     _, end, after = rest.partition(END)
     if not (mark and end):
         raise ValueError(f"expected the marks {BEGIN} and {END}")
-    return f"{start}{BEGIN}\n\n{goals(results)}\n\n{END}{after}"
+    return f"{start}{BEGIN}\n\n{groups(results)}\n\n{END}{after}"
 
 
 def ratio_of(result: Result, peer: str) -> str:

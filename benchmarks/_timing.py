@@ -27,11 +27,16 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to compute the result of a workload; `against` names xpnn's that it is held to."""
+    """One way to compute the result of a workload; `against` names xpnn's that it is held to.
+
+    `count`: how many times `call` does it. `alike`: whether its result is to be xpnn's.
+    """
 
     name: str
     call: Callable[[], Any]
     against: str | None = "xpnn"
+    count: int = 1
+    alike: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def measure(
     for done in itertools.count(1):
         for c in contenders[:: 1 if done % 2 else -1]:
             rest()
-            taken[c.name].append(_timed(c.call, repeats[c.name], clock))
+            taken[c.name].append(_timed(c.call, repeats[c.name], clock) / c.count)
         if done >= effort.rounds or (done >= effort.least and clock() - start > effort.seconds):
             break
     gc.enable()

@@ -8,15 +8,18 @@ import contextlib
 import importlib.metadata
 import json
 import re
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import _bits
 import _functions
 import _networks
+import _threads
 import numpy as np
 import threadpoolctl
-from _cases import KERAS, Case, Function, cases
+from _cases import BITS, KERAS, Case, Function, cases
 from _peers import ONNX_THREADS
 from _timing import Contender, Effort, measure
 
@@ -24,8 +27,9 @@ from xpnn._arrays.transfer import to_numpy
 
 PACKAGES = (
     *("xpnn", "numpy", "scipy", "scikit-learn", "onnxruntime", "torch", "jax", "keras"),
-    "array-api-compat",
+    *("llvmlite", "array-api-compat"),
 )
+SPECIAL = {"threads": _threads, **dict.fromkeys(BITS, _bits)}
 COMPARED_ROWS = 1000
 
 
@@ -39,11 +43,12 @@ def versions() -> dict[str, str]:
 
 
 def threads(backend: str) -> dict[str, int]:
-    """How many threads each library takes, as this process finds it."""
-    found = {pool["internal_api"]: pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
-    if backend in {"numpy", "torch", "keras-torch"}:
-        import torch
-
+    """How many threads each library takes, and which kernels a BLAS, as this process finds it."""
+    found = {}
+    for pool in threadpoolctl.threadpool_info():
+        kernels = f" ({pool['architecture']})" if "architecture" in pool else ""
+        found[pool["internal_api"] + kernels] = pool["num_threads"]
+    if torch := sys.modules.get("torch"):
         found["torch"] = torch.get_num_threads()
     if backend == "numpy":
         found["ONNX Runtime"] = ONNX_THREADS
@@ -58,7 +63,7 @@ def setting(backend: str, case: Case) -> Iterator[None]:
             import jax
 
             stack.enter_context(jax.enable_x64(case.dtype == "float64"))
-        elif backend in {"torch", "keras-torch"} or not isinstance(case, Function):
+        elif "torch" in backend or (backend == "numpy" and not isinstance(case, Function)):
             import torch
 
             torch.compiler.reset()
@@ -72,7 +77,7 @@ def check_same(name: str, contenders: Sequence[Contender]) -> None:
     Half, because that tells one formula from another, and how far each is from exact is
     docs/accuracy.md's to say. The first 1,000 rows are enough: all are computed alike.
     """
-    first, *others = ((c, to_numpy(c.call())) for c in contenders)
+    first, *others = ((c, to_numpy(c.call())) for c in contenders if c.alike)
     wanted = first[1]
     epsilon = float(np.finfo(wanted.dtype).eps)
     for c, got in others:
@@ -93,7 +98,7 @@ def check_same(name: str, contenders: Sequence[Contender]) -> None:
 def result(backend: str, case: Case, effort: Effort) -> dict[str, Any]:
     """Measure one case, once its contenders are seen to agree."""
     name = f"{backend}/{case.id}"
-    on = _functions if isinstance(case, Function) else _networks
+    on = SPECIAL.get(backend, _functions if isinstance(case, Function) else _networks)
     with setting(backend, case):
         contenders = on.contenders(backend, case)
         check_same(name, contenders)

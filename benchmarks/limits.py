@@ -2,8 +2,9 @@
 
     python benchmarks/limits.py [networks] [tiles] [threads] [torch]
 
-Prints milliseconds, the least of several calls; on a machine with AVX-512 run `networks` with
-OPENBLAS_CORETYPE=SkylakeX in the environment, too. It needs what speed.py needs, without Keras.
+Prints milliseconds, the least of several calls; `networks` names OpenBLAS's kernels, which it chooses itself
+where OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are not in the environment. It needs what speed.py needs,
+without Keras.
 """
 
 import sys

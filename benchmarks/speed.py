@@ -3,19 +3,21 @@
     python benchmarks/speed.py [--backend NAME] [--only PATTERN] [--quick] [--check | --update]
 
 A full run, Keras too, writes speed.json, speed.md and speed.png beside this file, and the goals in the
-README; a part (--backend,
---only, --quick) is only printed, unless --update puts it into them. --check writes nothing: it compares
+README; a part (--backend, --only, --quick) is only printed, unless --update puts it into them (with
+--backend import --only '^$' they are only written anew). --check writes nothing: it compares
 with speed.json and fails if a ratio fell by more than 25 %, measured twice. Keras runs in an
 environment of its own, whose Python is --keras-python; it needs xpnn, Keras, PyTorch and JAX.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,13 +28,14 @@ import _plot
 import _table
 from _baseline import compared, fallen, missing
 from _cases import BACKENDS, KERAS
+from _goals import BUSY
 
 HERE = Path(__file__).parent
 BASELINE = HERE / "speed.json"
 README = HERE.parent / "README.md"
 PARTS = (*BACKENDS, "memory", "import")
-BUSY = 0.5
-"""Load from which others take part of the time: a thread that waits for a core stops all others."""
+FOREIGN = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "XPNN_ENGINE")
+"""What others set: the first two for old builds of OpenBLAS, of which a new one takes lesser kernels."""
 
 Result = dict[str, Any]
 
@@ -47,7 +50,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", help="a regular expression that workloads match")
     parser.add_argument("--rounds", type=int, help="at most so many; by default 11, quick 7")
-    parser.add_argument("--seconds", type=float, help="a workload; by default 1.5, quick 0.7")
+    parser.add_argument("--seconds", type=float, help="a workload; by default 1, quick 0.7")
     parser.add_argument(
         "--quick", action="store_true", help="fewer workloads and rounds: 4 minutes"
     )
@@ -58,7 +61,7 @@ def parse() -> argparse.Namespace:
     end.add_argument("--update", action="store_true", help="write a part's results too")
     options = parser.parse_args()
     options.rounds = options.rounds or (7 if options.quick else 11)
-    options.seconds = options.seconds or (0.7 if options.quick else 1.5)
+    options.seconds = options.seconds or (0.7 if options.quick else 1.0)
     return options
 
 
@@ -73,6 +76,16 @@ def machine() -> str:
     )
 
 
+def environment(backend: str) -> dict[str, str]:
+    """The environment of a worker: without what others set, and with what the backend needs."""
+    found = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    if backend in KERAS:
+        found["KERAS_BACKEND"] = backend.removeprefix("keras-")
+    if backend == "numpy-only":
+        found["XPNN_ENGINE"] = "numpy"
+    return found
+
+
 class Run:
     """All measurements that the options ask for; what their processes were made of."""
 
@@ -82,15 +95,18 @@ class Run:
         if not options.keras_python:
             print("Keras is left out: there is no --keras-python")
             self.parts = tuple(part for part in self.parts if part not in KERAS)
+        self.load = os.getloadavg()[0]
         self.versions: dict[str, str] = {}
         self.threads: dict[str, dict[str, int]] = {}
 
     def results(self, only: str) -> Iterator[Result]:
         """Measure the workloads that match, and print each."""
         for part in self.parts:
+            start = time.perf_counter()
             for result in self._part(part, only):
                 print(line_of(result), flush=True)
                 yield result
+            print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)
 
     def _part(self, part: str, only: str) -> Iterator[Result]:
         quick = self.options.quick
@@ -102,23 +118,21 @@ class Run:
             yield from self._worker(part, only)
 
     def _worker(self, backend: str, only: str) -> Iterator[Result]:
-        keras = backend in KERAS
         command = [
-            self.options.keras_python if keras else sys.executable,
+            self.options.keras_python if backend in KERAS else sys.executable,
             *(str(HERE / "_worker.py"), backend, "--only", only),
             *("--rounds", str(self.options.rounds), "--seconds", str(self.options.seconds)),
             *(["--quick"] if self.options.quick else []),
         ]
-        environment = {"KERAS_BACKEND": backend.removeprefix("keras-")} if keras else {}
         with subprocess.Popen(
-            command, env=os.environ | environment, stdout=subprocess.PIPE, text=True
+            command, env=environment(backend), stdout=subprocess.PIPE, text=True
         ) as process:
             for line in process.stdout or ():
                 if not line.startswith("{"):
                     continue
                 found = json.loads(line)
                 if "id" in found:
-                    yield found
+                    yield found | ({"load": self.load} if backend == "threads" else {})
                 else:
                     self.versions |= found["versions"]
                     self.threads[backend] = found["threads"]
@@ -189,9 +203,10 @@ def main() -> int:
     """Measure; then write or check."""
     options = parse()
     run = Run(options)
-    load = os.getloadavg()[0]
-    if load > BUSY:
-        print(f"The machine is busy (load {load:.1f}): small and threaded calls will look slow")
+    if run.load > BUSY:
+        print(f"The machine is busy (load {run.load:.1f}): small and threaded calls look slow")
+    if not importlib.util.find_spec("llvmlite"):
+        print("The extra `fast` is not installed: NumPy runs without it")
     results = list(run.results(options.only))
     failed = [r["id"] for r in results if "error" in r]
     full = run.parts == PARTS and not (options.only or options.quick)
@@ -199,7 +214,7 @@ def main() -> int:
         return 0 if check(run, results, full=full) and not failed else 1
     document = {
         "machine": machine(),
-        "load": load,
+        "load": run.load,
         "note": options.note,
         "versions": run.versions,
         "threads": run.threads,

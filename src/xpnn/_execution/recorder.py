@@ -314,6 +314,10 @@ def _take(x: Traced, index: Traced, /, *, axis: int = 0) -> Traced:
     # Behind NaN, whose index is anything, the result is NaN whatever is found.
     if axis != 0:
         return _record_call(np.take, (x, index, axis, None, "clip"), {})
+    return _take_any(x, index)
+
+
+def _take_any(x: Traced, index: Traced) -> Traced:
     return record(_TAKE, np.take(x.value, index.value, 0, None, "clip"), x, index)
 
 
@@ -407,7 +411,7 @@ class RecordingNamespace:
         self.round = _elementwise(np.rint)
         self.bitwise_invert = _elementwise(np.invert)
         self.where, self.astype, self.take, self.matmul = _where, _astype, _take, _matmul
-        self.clip, self.reshape = _clip, _reshape
+        self.take_any, self.clip, self.reshape = _take_any, _clip, _reshape
         self.max, self.min = _reduction(np.maximum, "max"), _reduction(np.minimum, "min")
         self.sum = _reduction(np.add, "sum")
 

@@ -67,8 +67,8 @@ class _Lowering:
         size = max(x.dtype.itemsize for x in self._values)
         lanes = machine.vector_bytes() // size
         # Columns are read piece by piece, row after row: pieces of a few lines of the cache.
-        wide = self._columns and any(map(self._stages.length, self._values))
-        self._to = Emitter(lanes * PIECE if wide else lanes)
+        wide = formula.rows > 2 * lanes and any(map(self._stages.length, self._values))
+        self._to = Emitter(lanes * PIECE if self._columns and wide else lanes)
         self._elements = Elements(self._to)
         self._slots: dict[Any, str] = {}
         self._constants: list[Values] = []

@@ -180,6 +180,8 @@ def lookup(
     own = own_namespace(xp)
     at = own.astype(_native(index), own.int64)
     at = at if last is None else own.clip(at, 0, last)
-    flat = own.reshape(at, (-1,))
-    found = own.reshape(own.take(constant(table, own, at), flat, axis=0), at.shape)
+    entries = constant(table, own, at)
+    if hasattr(own, "take_any"):  # of an index of any shape, which the standard does not have
+        return as_barriered(own.take_any(entries, at), xp)
+    found = own.reshape(own.take(entries, own.reshape(at, (-1,)), axis=0), at.shape)
     return as_barriered(found, xp)
