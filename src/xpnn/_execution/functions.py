@@ -17,7 +17,6 @@ from xpnn._execution.computation import Computation, Plan, as_written, compiled,
 from xpnn._execution.on_numpy import OnHost, on_numpy
 from xpnn._execution.plans import PlanCache
 
-
 NUMPY = frozenset((np.ndarray, np.memmap))
 """Types of NumPy's arrays; classes that others made of them may mean something else by an operation."""
 

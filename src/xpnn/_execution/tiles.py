@@ -19,7 +19,6 @@ from xpnn._execution.program import Program, Trace
 from xpnn._execution.recorder import Traced
 from xpnn._execution.threads import in_tiles, with_one_blas_thread
 
-
 AnyTrace = Trace | CompiledTrace
 AnyProgram = Program | CompiledProgram
 

@@ -87,13 +87,13 @@ class Engine:
             y = native(self._in_binary64(kernel, dtype, arrays, **options, **more))
             return y if computing_float(dtype) == dtype else to_low(y, dtype, xp, self.barrier)
 
-        map_tiles = self.of.map_tiles
+        # What is recorded runs in tiles as a whole.
+        is_recorded = isinstance(first, Traced)
+        map_tiles = _at_once if is_recorded else self.of.map_tiles
         with self.of.exactly("float64"):
             if operation.is_conversion:
                 return operation.kernel(first, xp, self.barrier, **options)
-            if operation.is_elementwise and isinstance(first, Traced):
-                return compute(*arrays)  # what is recorded runs in tiles as a whole
-            if operation.is_elementwise and self.barrier is None:
+            if operation.is_elementwise and self.barrier is None and not is_recorded:
                 flat = xp.reshape(first, (-1,))
                 return xp.reshape(map_tiles(compute, flat, REPRODUCIBLE_TILE), first.shape)
             last = arrays[-1]
@@ -130,6 +130,10 @@ class Engine:
         if str(device) not in self._checked:
             check(self, like, device)
             self._checked.add(str(device))
+
+
+def _at_once(f: Callable[[Array], Array], x: Array, _: int) -> Array:
+    return f(x)
 
 
 def _no_forward_mode() -> XpnnTypeError:

@@ -106,7 +106,9 @@ class Emitter:
             return Lanes(f"0x{bits:016X}", dtype, wide=False)
         if dtype.kind == "f":
             raise CannotBeLoweredError(f"a constant of {dtype}")
-        return Lanes(str(bool(value)).lower() if dtype.kind == "b" else str(int(value)), dtype, False)
+        return Lanes(
+            str(bool(value)).lower() if dtype.kind == "b" else str(int(value)), dtype, False
+        )
 
     def widened(self, value: Lanes) -> Lanes:
         """Return a value in all lanes."""
@@ -144,7 +146,9 @@ class Emitter:
     def convert(self, instruction: str, value: Lanes, dtype: Any) -> Lanes:
         """Return a value as one of another type."""
         to = self.type(dtype, wide=value.wide)
-        return Lanes(self.make(f"{instruction} {self.of(value)} to {to}"), np.dtype(dtype), value.wide)
+        return Lanes(
+            self.make(f"{instruction} {self.of(value)} to {to}"), np.dtype(dtype), value.wide
+        )
 
     def suffix(self, dtype: Any, *, wide: bool) -> str:
         """Return what the names of intrinsics say of a type."""
@@ -261,7 +265,9 @@ class Emitter:
     def least(self, text: str, limit: str) -> str:
         """Return the lesser of what an instruction gives and a limit."""
         number = self.make(text)
-        return self.make(f"select i1 {self.make(f'icmp slt i64 {number}, {limit}')}, i64 {number}, i64 {limit}")
+        return self.make(
+            f"select i1 {self.make(f'icmp slt i64 {number}, {limit}')}, i64 {number}, i64 {limit}"
+        )
 
     def first_lanes(self, count: str) -> str:
         """Return the mask of as many first lanes."""

@@ -132,7 +132,11 @@ def convert(to: Emitter, dtype: Any, x: Lanes) -> Lanes:
     if want.kind == "f":
         return to.convert("sitofp", x, want)
     instruction = "sext" if want.itemsize > have.itemsize else "trunc"
-    return Lanes(x.name, want, x.wide) if want.itemsize == have.itemsize else to.convert(instruction, x, want)
+    return (
+        Lanes(x.name, want, x.wide)
+        if want.itemsize == have.itemsize
+        else to.convert(instruction, x, want)
+    )
 
 
 def _astype(to: Emitter, dtype: Any, x: Lanes) -> Lanes:
@@ -191,7 +195,9 @@ def _power_of_two(to: Emitter, dtype: Any, k: Lanes) -> Lanes:
     integers = _Integers(to, dtype, wide=k.wide)
     digits, offset = integers.layout.digits, integers.layout.offset
     beyond = to.alike(k, to.number(1.5 * 2.0**digits + offset, dtype))
-    return integers.float(integers.of("shl", integers.bits(to.plain("fadd", dtype, *beyond)), digits))
+    return integers.float(
+        integers.of("shl", integers.bits(to.plain("fadd", dtype, *beyond)), digits)
+    )
 
 
 def _times_power_of_two(to: Emitter, dtype: Any, x: Lanes, k: Lanes) -> Lanes:

@@ -194,7 +194,7 @@ class _Lowering:
             return None
         if x.operation and x.operation.name in REDUCTIONS:
             return stages.same(x.inputs[0])
-        if not stages.length(x) or stages.is_product(x) and not self._is_result(x):
+        if not stages.length(x) or (stages.is_product(x) and not self._is_result(x)):
             return None
         return x if id(x) in stages.kept or self._is_result(x) else None
 
@@ -331,9 +331,7 @@ class _Lowering:
 
     # Operations
 
-    def _made(
-        self, x: Traced, given: Callable[[Traced], Lanes], index: str | None = None
-    ) -> Lanes:
+    def _made(self, x: Traced, given: Callable[[Traced], Lanes], index: str | None = None) -> Lanes:
         """Write the instructions of an operation."""
         assert x.operation is not None  # noqa: S101 -- it was made
 
@@ -408,7 +406,10 @@ class _Lowering:
                 at = to.make(f"add i64 {row}, {i * lanes}")
                 column = to.load(to.pointer(block, at, dtype), dtype, wide=True)
                 total = to.load(variable, dtype, wide=True)
-                to.store(to.plain("fadd", dtype, total, to.plain("fmul", dtype, factor, column)), variable)
+                to.store(
+                    to.plain("fadd", dtype, total, to.plain("fmul", dtype, factor, column)),
+                    variable,
+                )
 
         whole = terms // together * together
         with to.loop("0", str(whole), together) as k:

@@ -284,4 +284,8 @@ def _quickly(a: Values) -> int:
 
 # Where an array's address lies is part of NumPy's interface for C, behind what every object has.
 _array = np.empty(1)
-_address = _quickly if sys.implementation.name == "cpython" and _quickly(_array) == _slowly(_array) else _slowly
+_address = (
+    _quickly
+    if sys.implementation.name == "cpython" and _quickly(_array) == _slowly(_array)
+    else _slowly
+)

@@ -162,7 +162,12 @@ class Stages:
         return start
 
     def _product(self, x: Traced, given: Sequence[Traced]) -> None:
-        if self._columns or x.ndim != 2 or len(given) != 1 or given[0] is not self.same(x.inputs[0]):
+        if (
+            self._columns
+            or x.ndim != 2
+            or len(given) != 1
+            or given[0] is not self.same(x.inputs[0])
+        ):
             raise CannotBeLoweredError("a product that is not one of rows and a matrix")
         (a,) = given
         stage = (self.numbers[id(a)] if id(a) in self.numbers else self.elements[id(a)]) + 1
