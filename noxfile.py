@@ -57,10 +57,15 @@ def run(session: nox.Session, *arguments: str) -> None:
 
 @nox.session(name="tests-numpy")
 def tests_numpy(session: nox.Session) -> None:
-    """NumPy, and every test that takes no library: neither torch nor jax is there."""
-    install(session, "typer", "rich")
+    """NumPy, and every test that takes no library: neither torch nor jax is there.
+
+    Then NumPy again without llvmlite, as calls of its functions.
+    """
+    install(session, "typer", "rich", "llvmlite")
     session.run("python", "-m", "pip", "uninstall", "-y", "-q", "array-api-strict")
     run(session, "--xp-backend", "numpy")
+    session.run("python", "-m", "pip", "uninstall", "-y", "-q", "llvmlite")
+    run(session, "--xp-backend", "numpy", "--backends-only")
 
 
 @nox.session(name="tests-torch", default=False)

@@ -42,7 +42,7 @@ def plan(
     if not lasting:
         return functools.partial(forward.__call__, found, layers)
     if not plain and is_numpy(x):
-        return in_tiles(forward, layers, x)
+        return in_tiles(forward, layers)
     return Planned(found, forward, layers, plain=plain)
 
 
@@ -66,7 +66,7 @@ def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
     return functools.partial(function, tuple(pytree.leaves(layers)))
 
 
-def in_tiles(forward: Forward, layers: Layers, x: Array) -> Pass:
+def in_tiles(forward: Forward, layers: Layers) -> Pass:
     """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
     constants = pytree.mapped(Traced, layers)
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)

@@ -117,26 +117,25 @@ def convert(to: Emitter, dtype: Any, x: Lanes) -> Lanes:
     if want.kind == "b":
         zero = to.alike(x, to.number(0, have))
         return to.plain("fcmp une" if have.kind == "f" else "icmp ne", np.bool_, *zero)
-    if {have.itemsize, want.itemsize} == {2, 8} and have.kind == want.kind == "f":
-        raise CannotBeLoweredError("float16 and float64, between which processors do not convert")
-    if have.kind in "bu":
-        return to.convert("uitofp" if want.kind == "f" else "zext", x, want)
-    if have.kind == "f" and want.kind == "f":
-        return to.convert("fpext" if want.itemsize > have.itemsize else "fptrunc", x, want)
+    if {have, want} == {
+        np.dtype(np.float16),
+        np.dtype(np.float64),
+    } or have.kind + want.kind == "fu":
+        raise CannotBeLoweredError(f"conversions from {have} to {want}")
+    longer, as_long = want.itemsize > have.itemsize, want.itemsize == have.itemsize
     if have.kind == "f":
-        if want.kind == "u":
-            raise CannotBeLoweredError(f"floats as {want}")
+        y = to.convert(
+            ("fpext" if longer else "fptrunc") if want.kind == "f" else "fptosi", x, want
+        )
         # Frozen: what the processor makes of NaN is any number, but the same one wherever it is used.
-        y = to.convert("fptosi", x, want)
-        return Lanes(to.make(f"freeze {to.of(y)}"), want, y.wide)
+        return y if want.kind == "f" else Lanes(to.make(f"freeze {to.of(y)}"), want, y.wide)
+    is_signed = have.kind == "i"
     if want.kind == "f":
-        return to.convert("sitofp", x, want)
-    instruction = "sext" if want.itemsize > have.itemsize else "trunc"
-    return (
-        Lanes(x.name, want, x.wide)
-        if want.itemsize == have.itemsize
-        else to.convert(instruction, x, want)
-    )
+        return to.convert("sitofp" if is_signed else "uitofp", x, want)
+    if as_long and have.kind != "b":
+        return Lanes(x.name, want, x.wide)
+    widening = "sext" if is_signed else "zext"
+    return to.convert(widening if longer or have.kind == "b" else "trunc", x, want)
 
 
 def _astype(to: Emitter, dtype: Any, x: Lanes) -> Lanes:

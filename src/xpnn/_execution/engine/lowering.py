@@ -382,15 +382,14 @@ class _Lowering:
         if groups:
             with to.loop("0", str(groups), 1) as group:
                 first = to.make(f"mul i64 {group}, {size}")
-                self._sums_of_columns(x, source, base, terms, first, VECTORS)
+                self._sums_of_columns(x, source, base, first, VECTORS)
         if rest:
-            self._sums_of_columns(x, source, base, terms, str(groups * size), rest)
+            self._sums_of_columns(x, source, base, str(groups * size), rest)
 
-    def _sums_of_columns(
-        self, x: Traced, source: str, base: str, terms: int, first: str, count: int
-    ) -> None:
+    def _sums_of_columns(self, x: Traced, source: str, base: str, first: str, count: int) -> None:
         """Write the sums of `count` vectors of columns, from column `first` on."""
         to, dtype = self._to, x.dtype
+        terms = int(value_of(x.inputs[1]).shape[0])
         lanes = to.lanes
         block = to.pointer(base, to.make(f"mul i64 {first}, {terms}"), dtype)
         together = max(min(SUMS // count, terms), 1)

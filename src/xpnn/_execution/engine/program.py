@@ -46,9 +46,9 @@ class _Function(NamedTuple):
 class _Product(NamedTuple):
     """Rows times a matrix, by the BLAS."""
 
-    rows: Traced
+    inputs: Sequence[Traced]
+    results: Sequence[Traced]
     matrix: Values
-    result: Traced
 
 
 class CompiledTrace:
@@ -80,11 +80,7 @@ class CompiledTrace:
         self.length = shape[0 if self.columns else -1] if len(shape) == 2 else 0
         order = [x for x in in_order(self.made) if x.operation is not None]
         self.parts = self._parts(order)
-        self._last = {
-            id(x): n
-            for n, part in enumerate(self.parts)
-            for x in (part.inputs if isinstance(part, _Function) else (part.rows,))
-        }
+        self._last = {id(x): n for n, part in enumerate(self.parts) for x in part.inputs}
         self.sizes: list[int] = []
         """Bytes of each buffer; the last one is scratch memory."""
         self.buffers: dict[int, int] = {}
@@ -102,9 +98,11 @@ class CompiledTrace:
             after[id(x)] = before + _is_product(x)
         parts: list[_Function | _Product] = []
         for number in range(after[id(self.made)] + 1):
-            for x in products:
-                if after[id(x)] == number:
-                    parts.append(_Product(x.inputs[0], np.asarray(value_of(x.inputs[1])), x))
+            parts += [
+                _Product(x.inputs[:1], [x], np.asarray(value_of(x.inputs[1])))
+                for x in products
+                if after[id(x)] == number
+            ]
             own = [x for x in order if after[id(x)] == number and not _is_product(x)]
             here = set(map(id, own))
             inputs = {id(a): a for x in own for a in recorded_in(x.inputs) if id(a) not in here}
@@ -140,13 +138,12 @@ class CompiledTrace:
         take(self.given)
         scratch = 0
         for n, part in enumerate(self.parts):
-            is_function = isinstance(part, _Function)
-            for x in part.results if is_function else (part.result,):
+            for x in part.results:
                 take(x)
-            if is_function:
+            if isinstance(part, _Function):
                 padded = self.length + tuning.LINE
                 scratch = max(scratch, part.lowered.fixed + part.lowered.growing * padded)
-            for x in part.inputs if is_function else (part.rows,):
+            for x in part.inputs:
                 if self._last[id(x)] == n and x is not self.given:
                     size = self.sizes[self.buffers[id(x)]]
                     free.setdefault(size, []).append(self.buffers[id(x)])
@@ -194,7 +191,8 @@ class CompiledProgram:
         scratch = _address(memory[-1])
         for part in trace.parts:
             if isinstance(part, _Product):
-                self._steps.append((np.matmul, (array(part.rows), part.matrix, array(part.result))))
+                (a,), (y,) = part.inputs, part.results
+                self._steps.append((np.matmul, (array(a), part.matrix, array(y))))
                 continue
             function = machine.compiled(part.lowered.text)
             given = [*part.inputs, *part.results]
@@ -237,7 +235,7 @@ class CompiledProgram:
         count = x.shape[self._axis]
         strides = [a.strides[0] // a.itemsize if a.ndim == 2 else count for a in (x, out)]
         try:
-            self._point(count, *strides, _address(x), _address(out))
+            self._point(count, strides, _address(x), _address(out))
             for function, args in self._steps:
                 if function is not np.matmul:
                     function(*args)
@@ -246,7 +244,7 @@ class CompiledProgram:
                 a = x if a is self.input else a[:count]
                 np.matmul(a, b, out if c is self.result else c[:count])
         finally:
-            self._point(self._rows, self._rows, self._rows, *self._own)
+            self._point(self._rows, [self._rows] * 2, *self._own)
         if out is not y:
             y[...] = out
 
@@ -260,10 +258,10 @@ class CompiledProgram:
             return bool(a.flags.c_contiguous)
         return a.strides[-1] == a.itemsize and a.strides[0] % a.itemsize == 0
 
-    def _point(self, count: int, stride: int, target: int, given: int, asked: int) -> None:
+    def _point(self, count: int, strides: Sequence[int], given: int, asked: int) -> None:
         """Have functions compute so many rows of what lies at one address, and write them to another."""
         for frame in self._frames:
-            frame[ROWS], frame[STRIDE], frame[TARGET] = count, stride, target
+            frame[ROWS], (frame[STRIDE], frame[TARGET]) = count, strides
         for frame, i in self._inputs:
             frame[i] = given
         for frame, i in self._results:
