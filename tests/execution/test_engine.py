@@ -116,7 +116,7 @@ def test_operations(name, dtype, wide):
     values = special(dtype)
     two = name in OF_TWO
     pairs = np.asarray(list(itertools.product(values, values)) if two else values[:, None], dtype)
-    if name == "negative" or name == "absolute":
+    if name in {"negative", "absolute"}:
         pairs = pairs[pairs[:, 0] != (np.iinfo(dtype).min if np.dtype(dtype).kind == "i" else NAN)]
 
     def formula(xp, x):

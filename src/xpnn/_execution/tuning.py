@@ -36,8 +36,11 @@ COPIED = 2**14
 
 # Operations
 
-ROW_BY_ROW = 2**19
-"""Multiplications that compiled functions do themselves, row by row; the BLAS does more, for many rows."""
+ROW_BY_ROW, PACKED = 2**19, 2**22
+"""Multiplications that compiled functions do themselves, row by row, and those of one row; the BLAS does more.
+
+They have a copy of the matrices, packed as they are read.
+"""
 
 MANY = 2048
 """Elements from which on more, but faster, calls pay."""

@@ -19,6 +19,7 @@ from xpnn._arrays.library import (
 )
 from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
+from xpnn._execution.engine.small import Small
 from xpnn._execution.plans import PlanCache, kind_of
 from xpnn._network import passes
 from xpnn._network.checks import Class, Names, check_input, check_layers, check_names, laid_out
@@ -89,6 +90,7 @@ class Network(Exchange):
     _copies: dict[Any, Layers] = field(init=False)
     """Layers, by where they were brought to."""
     _plans: PlanCache[passes.Pass] = field(init=False)
+    _small: dict[Part, Small] = field(init=False)
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class Network(Exchange):
         object.__setattr__(self, "_float_names", None)
         object.__setattr__(self, "_copies", {})
         object.__setattr__(self, "_plans", PlanCache())
+        object.__setattr__(self, "_small", {})
         pytree.update()
 
     @property
@@ -379,6 +382,10 @@ class Network(Exchange):
         )
 
     def _rows(self, function: str, part: Part, x: Array, xp: Namespace | None) -> Array:
+        small = self._small.get(part)
+        y = small(x) if small is not None and xp is None else None
+        if y is not None:
+            return y
         if self.layers[0].axes > 1:
             x = laid_out(function, self.layers, x)
         plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
@@ -395,6 +402,8 @@ class Network(Exchange):
             # JAX's 64-bit types may be switched off the next time.
             if lasting and not (found.raw.compiles and forward.computing == "float64"):
                 self._plans.keep(type(x), (part, *kind_of(x, xp)), plan)
+                if isinstance(plan, passes.InTiles):
+                    self._small[part] = plan.small
         return plan(x)
 
     def _start(

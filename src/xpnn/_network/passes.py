@@ -42,7 +42,7 @@ def plan(
     if not lasting:
         return functools.partial(forward.__call__, found, layers)
     if not plain and is_numpy(x):
-        return in_tiles(forward, layers)
+        return in_tiles(forward, layers, x)
     return Planned(found, forward, layers, plain=plain)
 
 
@@ -66,25 +66,31 @@ def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
     return functools.partial(function, tuple(pytree.leaves(layers)))
 
 
-def in_tiles(forward: Forward, layers: Layers) -> Pass:
+def in_tiles(forward: Forward, layers: Layers, x: Array) -> Pass:
     """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
     constants = pytree.mapped(Traced, layers)
     whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
     product = max(layer.largest_matrix for layer in layers)
     rows = Tiled(whole, tuning.NETWORK_CACHE, tuning.NETWORK_LEAST, product=product)
-    small = Small()
+    return InTiles(rows, functools.partial(forward.__call__, library(x), layers))
 
-    def run(x: Array) -> Array:
-        y = small(x)
+
+class InTiles:
+    """A pass on NumPy's arrays; `small` takes those that a program waits for."""
+
+    def __init__(self, rows: Tiled, as_written: Pass) -> None:
+        self._rows, self._as_written, self.small = rows, as_written, Small()
+
+    def __call__(self, x: Array) -> Array:
+        """Compute it."""
+        y = self.small(x)
         if y is not None:
             return y
-        if x.ndim == 2:
-            y = rows(x)
-            small.prepare(rows.trace(x), x, y)
-            return y
-        if x.size == 0:
-            return forward(library(x), layers, x)
-        y = rows(x.reshape(-1, x.shape[-1]))
-        return library(x).returned(y.reshape((*x.shape[:-1], *y.shape[1:])))
-
-    return run
+        if x.ndim != 2 and x.size == 0:
+            return self._as_written(x)
+        flat = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        y = self._rows(flat)
+        if x.ndim != 2:
+            y = library(x).returned(y.reshape((*x.shape[:-1], *y.shape[1:])))
+        self.small.prepare(self._rows.trace(flat), x, y)
+        return y

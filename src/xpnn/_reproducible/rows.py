@@ -11,6 +11,7 @@ from xpnn._arrays.library import library_of_namespace
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
 from xpnn._execution import tuning
+from xpnn._execution.engine.small import Small
 from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
 from xpnn._reproducible.array import ReproducibleArray
@@ -35,6 +36,7 @@ class RowsPlan:
         self._formula, self._constants = formula, constants
         self._compiled, self._lasting = compiled, lasting
         self._tiled: Tiled | None = None
+        self._small = Small()
 
     def __call__(self, x: Array) -> Array:
         """Compute it, of arrays of one width and dtype."""
@@ -52,8 +54,13 @@ class RowsPlan:
             return None
         if self._tiled is None:
             self._tiled = self._recorded()
+        y = self._small(values)
+        if y is not None:
+            return self._below.from_host(y)
         if values.ndim == 2:
-            return self._below.from_host(self._tiled(values))
+            y = self._tiled(values)
+            self._small.prepare(self._tiled.trace(values), values, y)
+            return self._below.from_host(y)
         y = self._tiled(values.reshape(-1, values.shape[-1]))
         y = self._below.from_host(y.reshape((*values.shape[:-1], *y.shape[1:])))
         return self._below.returned(y)

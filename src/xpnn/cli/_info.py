@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xpnn._arrays.installed import backends
+from xpnn._execution.engine.machine import engine
 from xpnn._network.load import find, load, metadata_of
 from xpnn.cli._text import print_line, print_table
 
@@ -47,5 +48,6 @@ def show_backends(console: Console) -> None:
         devices, dtypes = ", ".join(backend.devices), ", ".join(backend.dtypes)
         table.add_row(backend.name, backend.version, devices, dtypes)
     print_table(console, table)
+    print_line(console, f"numpy: {engine().description}")
     for backend in missing:
         print_line(console, f"{backend.name} {backend.why}")

@@ -369,8 +369,7 @@ class _Lowering:
         """Write a row times a matrix: a few vectors of its columns at a time, down all rows."""
         to, (a, b) = self._to, x.inputs
         matrix = value_of(b)
-        terms, width = matrix.shape
-        lanes = to.lanes
+        lanes, width = to.lanes, int(matrix.shape[1])
         a = self._stages.same(a)
         origin, start = self._stages.in_memory.get(id(a), (a, 0))
         source = self._places[id(origin)]

@@ -5,8 +5,12 @@ import functools
 import os
 import threading
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
+from xpnn.errors import XpnnValueError
+
+LEAST = (0, 50)
+"""The first version of llvmlite whose LLVM reads what is written here."""
 MOST = 1024
 """Functions that are kept for others of the same text."""
 
@@ -50,10 +54,46 @@ def compiled(text: str) -> Function:
         return found
 
 
+class Engine(NamedTuple):
+    """What computes on NumPy's arrays."""
+
+    compiles: bool
+    description: str
+
+
 @functools.cache
+def engine() -> Engine:
+    """Return what computes on NumPy's arrays in this process: `XPNN_ENGINE=numpy` has NumPy do it."""
+    chosen = os.environ.get("XPNN_ENGINE", "")
+    if chosen not in {"", "llvm", "numpy"}:
+        raise XpnnValueError(f"expected XPNN_ENGINE to be llvm or numpy, got {chosen!r}; unset it")
+    calls, found = "calls of NumPy's functions", _version()
+    if chosen == "numpy":
+        return Engine(False, f"{calls}, as XPNN_ENGINE says")
+    if found is None:
+        why = f"{calls}; compiled with llvmlite: pip install 'xpnn[fast]'"
+    elif tuple(map(int, found.split(".")[:2])) < LEAST:
+        least = ".".join(map(str, LEAST))
+        why = f"{calls}; llvmlite {found} is older than {least}: pip install -U 'xpnn[fast]'"
+    else:
+        bits = 8 * vector_bytes()
+        return Engine(True, f"compiled by llvmlite {found}, {bits} bits at a time")
+    if chosen == "llvm":
+        raise XpnnValueError(f"XPNN_ENGINE is llvm, but NumPy's arrays are computed by {why}")
+    return Engine(False, why)
+
+
 def is_there() -> bool:
-    """Whether formulas of NumPy's arrays are compiled: llvmlite is installed, and not switched off."""
-    return os.environ.get("XPNN_ENGINE", "") != "numpy" and find_spec("llvmlite") is not None
+    """Whether formulas of NumPy's arrays are compiled."""
+    return engine().compiles
+
+
+def _version() -> str | None:
+    if find_spec("llvmlite") is None:
+        return None
+    from importlib.metadata import version  # takes its time
+
+    return version("llvmlite")
 
 
 @functools.cache

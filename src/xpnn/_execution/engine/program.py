@@ -89,7 +89,7 @@ class CompiledTrace:
     def _parts(self, order: list[Traced]) -> list[_Function | _Product]:
         products = [x for x in order if x.operation and x.operation.name == "matmul"]
         work = self.rows * sum(int(value_of(x.inputs[1]).size) for x in products)
-        if self.rows == 1 or work <= tuning.ROW_BY_ROW:
+        if work <= (tuning.PACKED if self.rows == 1 else tuning.ROW_BY_ROW):
             return [self._function([self.given], order, [self.made])]
         after: dict[int, int] = {id(self.given): 0}
         """Behind how many products a value comes."""

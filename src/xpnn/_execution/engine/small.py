@@ -23,13 +23,17 @@ class _Waiting(NamedTuple):
 
 
 class Small:
-    """Runs small arrays without a look at anything but their shape; those of one dtype."""
+    """Runs small arrays of NumPy's, of the type and dtype that it knows, by their shape."""
 
     def __init__(self) -> None:
+        self._type: Any = None
+        self._dtype: Any = None
         self._waiting: dict[tuple[int, ...], deque[_Waiting]] = {}
 
     def __call__(self, x: Values) -> Values | None:
         """Return the result for x, None where no program waits for its shape."""
+        if type(x) is not self._type or x.dtype is not self._dtype:
+            return None
         waiting = self._waiting.get(x.shape)
         # Threads take programs from one end and give them back at the same.
         if not waiting or not x.flags.c_contiguous:
@@ -50,6 +54,9 @@ class Small:
             return
         if max(x.nbytes, y.nbytes) > tuning.COPIED or not y.ndim or trace.made.value.size != y.size:
             return
+        if x.dtype is not self._dtype:  # of one object: others that are equal go the longer way
+            self._type, self._dtype = type(x), x.dtype
+            self._waiting.clear()
         if x.shape not in self._waiting and len(self._waiting) >= SHAPES:
             self._waiting.clear()
         program = trace.program(lambda size: np.empty(size, np.uint8))
