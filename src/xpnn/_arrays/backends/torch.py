@@ -282,7 +282,7 @@ def _gelu_by_erf(x: Array) -> Array:
     """Return x / 2 + x / 2 * erf(x / sqrt(2)), which takes fewer steps than to mend torch's own."""
     if is_compiling() or x.numel() <= PIECE or not (x.is_contiguous() and _takes_values_alone(x)):
         half = x.clamp_min(-FAR).mul_(0.5)
-        return half.addcmul_(half, (x * math.sqrt(0.5)).erf_())
+        return torch.addcmul(half, half, (x * math.sqrt(0.5)).erf_())
     y = torch.empty_like(x)
     for part, to in zip(x.view(-1).split(PIECE), y.view(-1).split(PIECE), strict=True):
         to.copy_(_gelu_by_erf(part))
@@ -333,7 +333,11 @@ def _kernels() -> dict[str, Kernel]:
         "erf": Kernel(torch.special.erf),
         "softmax": Kernel(lambda x, *, axis: torch.softmax(x, axis)),
         "log_softmax": Kernel(lambda x, *, axis: torch.log_softmax(x, axis)),
-        "logsumexp": Kernel(lambda x, *, axis, keepdims: torch.logsumexp(x, axis, keepdims)),
+        # Its derivative is exp(x - y), which has the rounding of y.
+        "logsumexp": Kernel(
+            lambda x, *, axis, keepdims: torch.logsumexp(x, axis, keepdims),
+            lambda x, **_: not _records(x),
+        ),
         "linear": Kernel(
             lambda x, weight, bias: torch.addmm(bias, x, weight),
             lambda x, _, bias: bias is not None and x.ndim == 2,
