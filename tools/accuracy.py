@@ -88,7 +88,7 @@ def main() -> None:
         "  functions serve where they keep that. Above an eighth of the largest number nothing is promised:",
         "  PyTorch's `hard_swish` overflows there.",
         "- **plain**, with `xp`: the digits of the columns 'plain', the tails and small logarithms included.",
-        "- **reproducible**: correctly rounded steps: [reproducible.md](reproducible.md).",
+        "- **reproducible**: the same bits everywhere: [reproducible.md](reproducible.md).",
         "",
         "Largest error seen, in units in the last place, against mpmath with 120 digits, over",
         f"{4 * COUNT:,} points of the whole range; in brackets where the result is subnormal",
