@@ -8,6 +8,7 @@ import numpy as np
 
 from xpnn._activations.activation import Activation
 from xpnn._activations.table import RECORDS
+from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._rounding.exact import context
 
 
@@ -36,3 +37,13 @@ def ulps(got: np.ndarray, high: np.ndarray, low: np.ndarray, dtype: str) -> np.n
     """|got - (high + low)| in units in the last place of dtype, at the exact value."""
     spacing = np.spacing(np.abs(high).astype(dtype)).astype("float64")
     return np.abs((got.astype("float64") - high) - low) / spacing
+
+
+def bound(form: str, x: np.ndarray, y: np.ndarray, dtype: str) -> np.ndarray:
+    """The error bound of an activation of x, which has no error, where y is the exact value."""
+    one, precision = Activation.of(form), PRECISIONS[dtype]
+    x, y = np.abs(x.astype("float64")), np.abs(y.astype("float64"))
+    with np.errstate(over="ignore"):
+        roundings = one.record.errors.roundings(x, y, **dict(one.options))
+    most = precision.unit * roundings + 4 * precision.tiny * (1 + x)
+    return np.where(np.maximum(x, y) <= precision.largest / 8, most, np.inf)

@@ -126,7 +126,8 @@ def gelu(x: Array, /, *, approximate: str = "none", xp: Namespace = None) -> Arr
     -------
     array
         Same shape. 0, its limit, at -inf; inf at inf. The lower tail keeps its digits, which the
-        formulas as written lose.
+        formulas as written lose; without `xp` a library's own function may lose them, too, inside the
+        error bound.
 
     Raises
     ------

@@ -82,7 +82,8 @@ def logsumexp(
     Notes
     -----
     The derivative with respect to `x` is ``softmax(x)``, for equal entries too. A sum close to 1
-    keeps its digits.
+    keeps its digits; without `xp` a library's own function may round it to half a unit in the last
+    place of 1.
 
     References
     ----------

@@ -45,7 +45,7 @@ def sigmoid(x: Array, /, *, xp: Namespace = None) -> Array:
     -------
     array
         Same shape, between 0 and 1. 0 and 1 at -inf and inf; the lower tail keeps its digits down
-        to the smallest subnormal number, where the library keeps those.
+        to the smallest normal number, and with `xp` beyond that, where the library keeps subnormal ones.
 
     Notes
     -----

@@ -225,7 +225,8 @@ def softmax(
     -----
     The largest entry m of each slice is taken off first, so nothing overflows. The relative error
     is a few units in the last place plus the rounding of x - m, ``abs(x - m)`` half units, along
-    every axis of any length: the exponentials are added in pairs.
+    every axis of any length: the exponentials are added in pairs. Without `xp` PyTorch may add them one
+    after the other: up to half a unit for each.
 
     References
     ----------
@@ -330,7 +331,8 @@ def log_softmax(
     Notes
     -----
     Finite wherever the result is, while ``log(softmax(x))`` underflows to -inf; and a result close
-    to 0, of a class that is nearly certain, keeps its digits.
+    to 0, of a class that is nearly certain, keeps its digits. Without `xp` a library's own function
+    may round that to half a unit in the last place of 1.
 
     References
     ----------

@@ -4,7 +4,9 @@ What holds for every activation: `x` is a real floating or integer array of any 
 has its shape, and its dtype where that is floating (integers give the library's default float).
 float16 and bfloat16 are computed in float32 and rounded once. NaN gives NaN. Bool and complex
 values, and what is no array, are a TypeError. Nothing overflows but exp, and nothing branches on values,
-so that all trace under jit, vmap and compile. Derivatives are found by `x`'s own library.
+so that all trace under jit, vmap and compile. Without `xp` a library's own function may run in the place of a
+formula: inside the error bound, which promises nothing above an eighth of the largest number (PyTorch's
+`hard_swish` overflows there). Derivatives are found by `x`'s own library.
 
 Options are finite numbers or words: Python's, NumPy's, or arrays without an axis, which mean the same. An
 option that is traced by a compiler, or by which derivatives are taken (a tensor with requires_grad), is

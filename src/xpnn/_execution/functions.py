@@ -3,12 +3,12 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 
 from xpnn._arrays.arguments import Choice, Number, check_or_trace, declare
-from xpnn._arrays.backends.protocol import Kernel, Library
+from xpnn._arrays.backends.protocol import Kernel
 from xpnn._arrays.backends.tracing import is_compiling
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import Arguments, common_library, in_native_order, prepare
@@ -27,7 +27,6 @@ class Planner:
     def __init__(self, function: str, formula: Callable[..., Any]) -> None:
         self._function, self._formula = function, formula
         self._plans: PlanCache[Plan] = PlanCache()
-        self._of_libraries: PlanCache[Callable[..., Any]] = PlanCache()
 
     def find(self, x: Array, xp: Namespace | None, *kind: Any) -> Plan | None:
         """Return the plan for arrays like x, xp and all else that it depends on, if there is one."""
@@ -39,7 +38,12 @@ class Planner:
         self, x: Array, xp: Namespace | None, *kind: Any, arguments: Arguments, **options: Any
     ) -> Plan:
         """Return the plan for x, of which `prepare` made the arguments; remember it for `find`."""
-        computation = Computation.of(arguments, self._formula, options)
+        formula = self._formula
+        if not arguments.plain:
+            kernel = arguments.library.kernels.get(self._function)
+            if kernel is not None and arguments.computing in kernel.dtypes:
+                formula = _ByKernel(kernel, formula)
+        computation = Computation.of(arguments, formula, options)
         native: Any = arguments.arrays[0]
         # What integers become depends on the device, too.
         passing = computation.result != native.dtype or is_compiling()
@@ -69,17 +73,11 @@ class Planner:
         if reproducible:
             return (as_written if library.raw.compiles else OnHost)(computation)
         if library.compiles:
-            return compiled(computation._replace(formula=self._with_own_values(library)))
-        kernel = library.kernels.get(self._function)
-        if kernel is None or dtype_name(x.dtype) not in kernel.dtypes:
-            return as_written(computation)
-        return cast("Plan", _ByKernel(kernel, computation, dict(computation.options)))
-
-    def _with_own_values(self, library: Library) -> Callable[..., Any]:
-        # One for each, as it is compiled once for each.
-        return self._of_libraries.get(
-            library.name, lambda: library.with_own_values(self._function, self._formula)
-        )
+            return compiled(computation)
+        formula = computation.formula
+        if isinstance(formula, _ByKernel) and dtype_name(x.dtype) == computation.computing:
+            return functools.partial(formula, xp=library.xp, **dict(computation.options))
+        return as_written(computation)
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,17 @@ class _OfIntegers:
         return self.plan(x.astype(self.dtype), mask)
 
 
-class _ByKernel(NamedTuple):
-    """A kernel where it fits, and the formula where not."""
+@dataclass(frozen=True)
+class _ByKernel:
+    """A kernel where it fits, and the formula where not, as a formula."""
 
     kernel: Kernel
-    computation: Computation
-    options: dict[str, Any]
+    formula: Callable[..., Any]
 
-    def __call__(self, x: Array, mask: None) -> Array:
-        if self.kernel.fits(x, **self.options):
-            return self.kernel.compute(x, **self.options)
-        return self.computation(x, mask)
+    def __call__(self, x: Array, mask: None, *, xp: Namespace, **options: Any) -> Any:
+        if self.kernel.fits(x, **options):
+            return self.kernel.compute(x, **options)
+        return self.formula(x, mask, xp=xp, **options)
 
 
 Formula = TypeVar("Formula", bound=Callable[..., Array])

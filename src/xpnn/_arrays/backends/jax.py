@@ -14,6 +14,7 @@ from xpnn._arrays.backends.protocol import (
     Device,
     Differentiable,
     Function,
+    Kernel,
     Namespace,
     Node,
     Values,
@@ -26,6 +27,10 @@ T = TypeVar("T")
 
 class Jax(Standard):
     """Arrays of JAX and what stands in for them in its transforms."""
+
+    def __init__(self, xp: Namespace) -> None:
+        super().__init__(xp)
+        self.kernels = _KERNELS
 
     # Devices and dtypes
 
@@ -148,29 +153,6 @@ class Jax(Standard):
     def adds_in_pairs(self, x: Array, axis: int) -> bool:
         """XLA adds in lanes and trees."""
         return True
-
-    def with_own_values(self, function: str, formula: Function) -> Function:
-        """Take values on the CPU, which has no subnormal numbers, from a function of JAX's own."""
-        # XLA makes one step of it and the products, which it does not of a choice by values.
-        own = {"sigmoid": jax.lax.logistic}.get(function)
-        if own is None:
-            return formula
-
-        def with_own(x: Array, mask: None, /, *, xp: Namespace, **options: Any) -> Array:
-            def as_written(x: Array) -> Array:
-                return formula(x, mask, xp=xp, **options)
-
-            @jax.custom_jvp  # type: ignore[untyped-decorator]
-            def values(x: Array) -> Array:
-                return jax.lax.platform_dependent(x, cpu=own, default=as_written)
-
-            @values.defjvp  # type: ignore[untyped-decorator]
-            def derivative(point: tuple[Array], tangent: tuple[Array]) -> tuple[Array, Array]:
-                return values(*point), jax.jvp(as_written, point, tangent)[1]
-
-            return values(x)
-
-        return with_own
 
     # What the same bits need
 
@@ -330,3 +312,43 @@ def _in_any_mesh(f: Function, spec_of: Function) -> Function:
             return jax.sharding.auto_axes(f, out_sharding=spec_of(*given))(*given)
 
     return function
+
+
+FAR = 1000.0
+"""From here on gelu and silu are x, and from -FAR down 0, in every dtype."""
+
+LAST = 1e18
+"""From here on x / (1 + x) is 1."""
+
+
+def _relu_far_out(function: Function) -> Function:
+    """Make a function of one whose values or derivatives are NaN at infinity."""
+    jnp = jax.numpy
+
+    def computed(x: Array, **options: Any) -> Array:
+        near = jnp.abs(x) <= FAR
+        return jnp.where(near, function(jnp.where(near, x, 0), **options), jnp.where(x <= 0, 0, x))
+
+    return computed
+
+
+def _has_entries(x: Array, *, axis: int, **_: object) -> bool:
+    return x.shape[axis] != 0
+
+
+_KERNELS = {
+    # XLA makes one step of it and the products, which it does not of a choice by values.
+    "sigmoid": Kernel(jax.nn.sigmoid),
+    "softsign": Kernel(lambda x: jax.nn.soft_sign(jax.numpy.clip(x, -LAST, LAST))),
+    "gelu": Kernel(
+        _relu_far_out(
+            lambda x, approximate="none": jax.nn.gelu(x, approximate=approximate == "tanh")
+        )
+    ),
+    "silu": Kernel(_relu_far_out(jax.nn.silu)),
+    "erf": Kernel(jax.lax.erf, dtypes=("float32",)),
+    "log_softmax": Kernel(lambda x, *, axis: jax.nn.log_softmax(x, axis), _has_entries),
+    "logsumexp": Kernel(
+        lambda x, *, axis, keepdims: jax.nn.logsumexp(x, axis, keepdims=keepdims), _has_entries
+    ),
+}

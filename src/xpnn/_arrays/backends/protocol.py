@@ -41,16 +41,16 @@ def _always(*_: Array | None, **__: object) -> bool:
 
 
 class Kernel(NamedTuple):
-    """A library's own function that computes what one of xpnn's formulas does, in fewer steps.
+    """A library's own function in the place of one of xpnn's formulas, in the fast way alone.
 
-    Only where it gives the formula's values at the edges, and its derivatives, and a benchmark shows a
-    gain: `tests/execution/test_kernels.py`.
+    Where it is within the error bound, has the formula's values at NaN, infinities and in slices without
+    an answer, and derivatives that are finite and as right: `tests/execution/test_kernels.py`.
     """
 
     compute: Callable[..., Array]
     """`compute(*arrays, **options)`, as the public function takes them."""
     fits: Callable[..., bool] = _always
-    """Whether it gives the formula's numbers for these arrays and options."""
+    """Whether it does for these arrays and options."""
     dtypes: tuple[str, ...] = ("float32", "float64")
     """The dtypes for which it does."""
 
@@ -234,13 +234,6 @@ class Library:
     def matmul_of_integers(self, a: Array, b: Array) -> Array:
         """Return the product of integer matrices, in their dtype."""
         return self.xp.matmul(a, b)
-
-    def with_own_values(self, function: str, formula: Function) -> Function:
-        """Return a formula(x, mask, xp=..., **options) that takes its values from the library's own.
-
-        Its derivatives, of any order, are those of the formula. The formula itself where there is none.
-        """
-        return formula
 
     # What the same bits need
 

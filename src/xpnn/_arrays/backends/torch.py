@@ -24,11 +24,14 @@ from xpnn._arrays.backends.tracing import is_compiling, is_recorded
 
 T = TypeVar("T")
 
-PIECE = 2**18
-"""Numbers that are made float64 at a time."""
+PIECE = 2**16
+"""Numbers that are computed at a time where steps after one another find them in the cache."""
 
-ADDED = 128
-"""Terms up to which a kernel may add one after the other: some 5 units in the last place."""
+FAR = 64.0
+"""From here on gelu, silu and mish are x, to the last digit, and at -FAR gelu is 0."""
+
+LAST = 1e18
+"""From here on x / (1 + x) is 1."""
 
 # array_namespace of array-api-compat, vendored or not, is cached; that is no news to its callers.
 _CACHE_OF_COMPAT = "Dynamo detected a call to a `functools.lru_cache`-wrapped .* '_helpers.py"
@@ -235,53 +238,108 @@ def _takes_values_alone(x: Array) -> bool:
     )
 
 
-def _for_inference(x: Array, **_: object) -> bool:
-    return x.is_cpu and _takes_values_alone(x)
+def _records(x: Array) -> bool:
+    """Whether derivatives by a tensor are recorded, backward or forward."""
+    backward = x.requires_grad and torch.is_grad_enabled()
+    return bool(backward or torch.autograd.forward_ad._current_level >= 0)
 
 
-def _in_double(compute: Callable[[Array], Array]) -> Callable[..., Array]:
-    """Compute in float64 and round; many numbers piece by piece, which takes less memory."""
-
-    def function(x: Array, **_: object) -> Array:
-        if x.numel() <= PIECE or not x.is_contiguous():
-            return compute(x.double()).float()
-        y = torch.empty_like(x)
-        pairs = zip(x.view(-1).split(PIECE), y.view(-1).split(PIECE), strict=True)
-        for part, to in pairs:
-            to.copy_(compute(part.double()))
-        return y
-
-    return function
+def _derivative_has_all_digits(x: Array, **_: object) -> bool:
+    """Whether it is float32, or no derivative is recorded: of float64 it has the digits of float32."""
+    return x.dtype is torch.float32 or _takes_values_alone(x)
 
 
-def _gelu(x: Array) -> Array:
-    # Below -40 it is zero; at -inf that is its limit.
-    return x.clamp_min_(-40) * torch.special.erfc(x * -math.sqrt(0.5)).mul_(0.5)
+def _above(function: Function, lowest: float) -> Function:
+    """Make a function of one that is NaN at -inf, and from a number below to `lowest` what it is there.
+
+    It is x from FAR on, where its derivative may be NaN.
+    """
+
+    def computed(x: Array) -> Array:
+        if not _records(x):
+            return function(x.clamp_min(lowest), inplace=True)
+        return _up_to_far(function(x.clamp(lowest, FAR)), x)
+
+    return computed
 
 
-def _is_exact(x: Array, *, approximate: str = "none") -> bool:
-    return approximate == "none" and _for_inference(x)
+def _up_to_far(y: Array, x: Array) -> Array:
+    """Return y, which is greater than -1, where x <= FAR, and x beyond; the derivatives, too."""
+    return torch.maximum(y, torch.nn.functional.threshold(x, FAR, -1.0))
 
 
-def _is_short(x: Array, *, axis: int) -> bool:
-    # On the CPU the terms are added one after the other, along the last axis in eight lanes.
-    lanes = 8 if axis == x.ndim - 1 else 1
-    return x.shape[axis] <= ADDED * lanes or not x.is_cpu
+def _gelu(x: Array, *, approximate: str = "none") -> Array:
+    """Return gelu: torch's own is NaN at -inf, on the CPU at inf, too, unless it is that with tanh."""
+    gelu = torch.nn.functional.gelu
+    if _records(x):
+        return _up_to_far(gelu(x.clamp(-FAR, FAR), approximate=approximate), x)
+    if x.is_cpu and approximate == "none":
+        return _gelu_by_erf(x)
+    return gelu(x.clamp_min(-FAR), approximate=approximate)
+
+
+def _gelu_by_erf(x: Array) -> Array:
+    """Return x / 2 + x / 2 * erf(x / sqrt(2)), which takes fewer steps than to mend torch's own."""
+    if is_compiling() or x.numel() <= PIECE or not (x.is_contiguous() and _takes_values_alone(x)):
+        half = x.clamp_min(-FAR).mul_(0.5)
+        return torch.addcmul(half, half, (x * math.sqrt(0.5)).erf_())
+    y = torch.empty_like(x)
+    for part, to in zip(x.view(-1).split(PIECE), y.view(-1).split(PIECE), strict=True):
+        to.copy_(_gelu_by_erf(part))
+    return y
+
+
+def _softplus(x: Array, *, beta: float = 1.0, threshold: float | None = None) -> Array:
+    # From here on it is x to the last digit, and exp far from overflow.
+    last = 20.0 if x.dtype is torch.float32 else 40.0
+    return torch.nn.functional.softplus(
+        x, beta, last if threshold is None else min(threshold, last)
+    )
+
+
+def _softsign(x: Array) -> Array:
+    """Return softsign: torch's own is NaN at infinity."""
+    t = x.clamp(-LAST, LAST)
+    return torch.nn.functional.softsign(t) if _records(x) else t.div_(t.abs().add_(1))
 
 
 def _kernels() -> dict[str, Kernel]:
     functional = torch.nn.functional
     return {
-        "gelu": Kernel(_in_double(_gelu), _is_exact, ("float32",)),
+        "relu": Kernel(torch.relu),
+        "relu6": Kernel(functional.relu6),
+        "leaky_relu": Kernel(functional.leaky_relu),
+        "hard_sigmoid": Kernel(functional.hardsigmoid, _derivative_has_all_digits),
+        "hard_swish": Kernel(_above(functional.hardswish, -3.0)),
+        "hard_tanh": Kernel(functional.hardtanh),
+        "sigmoid": Kernel(torch.sigmoid),
+        "log_sigmoid": Kernel(functional.logsigmoid),
+        "tanh": Kernel(torch.tanh),
+        "softplus": Kernel(_softplus),
+        "softsign": Kernel(_softsign),
+        "elu": Kernel(functional.elu),
+        "selu": Kernel(functional.selu),
+        "celu": Kernel(functional.celu, _derivative_has_all_digits),
+        "exp": Kernel(torch.exp),
+        "gelu": Kernel(_gelu),
+        "silu": Kernel(_above(functional.silu, -1000.0)),
+        "mish": Kernel(_above(functional.mish, -1000.0)),
+        "hard_shrink": Kernel(functional.hardshrink),
+        "softshrink": Kernel(functional.softshrink),
+        "threshold": Kernel(
+            lambda x, *, threshold=1.0, value=0.0: functional.threshold(x, threshold, value)
+        ),
+        "tanhshrink": Kernel(functional.tanhshrink),
+        "erf": Kernel(torch.special.erf),
+        "softmax": Kernel(lambda x, *, axis: torch.softmax(x, axis)),
+        "log_softmax": Kernel(lambda x, *, axis: torch.log_softmax(x, axis)),
+        # Its derivative is exp(x - y), which has the rounding of y.
+        "logsumexp": Kernel(
+            lambda x, *, axis, keepdims: torch.logsumexp(x, axis, keepdims),
+            lambda x, **_: not _records(x),
+        ),
         "linear": Kernel(
             lambda x, weight, bias: torch.addmm(bias, x, weight),
             lambda x, _, bias: bias is not None and x.ndim == 2,
         ),
-        "relu": Kernel(torch.relu),
-        "leaky_relu": Kernel(functional.leaky_relu),
-        "log_sigmoid": Kernel(functional.logsigmoid),
-        # In float32 it is zero from -88.8 on, where float32 goes to -103.9. float64 has those numbers,
-        # but the derivative is zero from 36 on. Likewise gelu, which loses its lower tail.
-        "sigmoid": Kernel(_in_double(torch.Tensor.sigmoid_), _for_inference, ("float32",)),
-        "softmax": Kernel(lambda x, *, axis: torch.softmax(x, axis), _is_short),
     }

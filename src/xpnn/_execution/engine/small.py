@@ -13,6 +13,10 @@ SHAPES = 32
 """Shapes for which programs wait: each takes some `tuning.COPIED` bytes a thread."""
 
 
+THREADS = 8
+"""Programs that wait for one shape: others are made anew when more threads call at once."""
+
+
 class _Waiting(NamedTuple):
     input: Values
     call: Any
@@ -36,7 +40,7 @@ class Small:
             return None
         waiting = self._waiting.get(x.shape)
         # Threads take programs from one end and give them back at the same.
-        if not waiting or not x.flags.c_contiguous:
+        if not waiting or x.flags.fnc:  # whose result lies in memory as it does
             return None
         try:
             one = waiting.pop()
@@ -53,6 +57,8 @@ class Small:
         if not isinstance(trace, CompiledTrace) or not trace.is_one_function:
             return
         if max(x.nbytes, y.nbytes) > tuning.COPIED or not y.ndim or trace.made.value.size != y.size:
+            return
+        if x.flags.fnc or len(self._waiting.get(x.shape, ())) >= THREADS:
             return
         if x.dtype is not self._dtype:  # of one object: others that are equal go the longer way
             self._type, self._dtype = type(x), x.dtype

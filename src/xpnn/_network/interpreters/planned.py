@@ -81,8 +81,9 @@ class _Noting:
         return x
 
     def activate(self, x: _Noted, activation: Activation) -> _Noted:
-        """Note the plan of the function."""
-        return self.note(self._words.plan_of(activation, x.array), x, None)
+        """Note the plan of the function, unless that gives x itself."""
+        plan = self._words.plan_of(activation, x.array)
+        return self.note_if_other(lambda x: plan(x, None), x)
 
     def linear(self, x: _Noted, weight: Array, bias: Array | None, *_: Any) -> _Noted:
         """Note the library's own step, where it has one."""
