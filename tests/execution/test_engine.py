@@ -13,13 +13,13 @@ import pytest
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
-from xpnn._execution import elementary, recorder, tuning
 from xpnn._execution.engine import lowering, machine
 from xpnn._execution.engine.elements import Elements
 from xpnn._execution.engine.emitter import TYPES, CannotBeLoweredError
 from xpnn._execution.engine.instructions import INSTRUCTIONS
 from xpnn._execution.engine.program import CompiledProgram, CompiledTrace
 from xpnn._execution.engine.stages import ALIASES, REDUCTIONS
+from xpnn._recording import elementary, recorder, tuning
 
 pytest.importorskip("llvmlite")
 

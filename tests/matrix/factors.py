@@ -24,7 +24,7 @@ METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
 LIBRARIES = [name for name in installed.installed() if name != "cupy"]
 
 _COMPUTING = (
-    "_execution.tuning _execution.plans _reproducible.engine _reproducible.arithmetic.exact"
+    "_recording.tuning _execution.plans _reproducible.engine _reproducible.arithmetic.exact"
 )
 
 

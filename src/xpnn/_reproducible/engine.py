@@ -11,8 +11,8 @@ from xpnn._arrays.dtypes import computing_float, dtype_name
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.plans import PlanCache
-from xpnn._execution.recorder import Traced
-from xpnn._execution.tuning import REPRODUCIBLE_ROWS, REPRODUCIBLE_TILE
+from xpnn._recording.recorder import Traced
+from xpnn._recording.tuning import REPRODUCIBLE_ROWS, REPRODUCIBLE_TILE
 from xpnn._reproducible.arithmetic.barrier import barriered, native
 from xpnn._reproducible.arithmetic.conversions import to_low
 from xpnn._reproducible.arithmetic.exact import Right, split_right

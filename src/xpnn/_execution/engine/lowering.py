@@ -11,7 +11,7 @@ from xpnn._execution.engine.elements import Elements
 from xpnn._execution.engine.emitter import CannotBeLoweredError, Emitter, Lanes
 from xpnn._execution.engine.instructions import INSTRUCTIONS
 from xpnn._execution.engine.stages import REDUCTIONS, Stages
-from xpnn._execution.recorder import Traced, recorded_in, value_of
+from xpnn._recording.recorder import Traced, recorded_in, value_of
 
 ROWS, LENGTH, STRIDE, TARGET, OUTER, SCRATCH, ARRAYS = range(7)
 """What lies where in a frame: numbers, and from `ARRAYS` on addresses of inputs, results and constants.

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._execution import tuning
 from xpnn._execution.engine import machine
 from xpnn._execution.engine.emitter import CannotBeLoweredError
 from xpnn._execution.engine.lowering import (
@@ -23,7 +22,8 @@ from xpnn._execution.engine.lowering import (
     Lowered,
     lower,
 )
-from xpnn._execution.recorder import (
+from xpnn._recording import tuning
+from xpnn._recording.recorder import (
     Input,
     Traced,
     abstract_value,

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._execution import tuning
 from xpnn._execution.engine.program import CompiledProgram, CompiledTrace
+from xpnn._recording import tuning
 
 SHAPES = 32
 """Shapes for which programs wait: each takes some `tuning.COPIED` bytes a thread."""

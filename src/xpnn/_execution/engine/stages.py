@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xpnn._execution.engine.emitter import CannotBeLoweredError
-from xpnn._execution.recorder import Traced, varies
+from xpnn._recording.recorder import Traced, varies
 
 REDUCTIONS = {
     "max": "maximum",

@@ -14,7 +14,7 @@ import numpy as np
 
 from xpnn._arrays.operators import BINARY, COMPARISONS, UNARY
 from xpnn._arrays.types import Values
-from xpnn._execution import tuning
+from xpnn._recording import tuning
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 

@@ -1,0 +1,1 @@
+"""Formulas recorded on NumPy, and laid out as calls of its functions in a few buffers."""
