@@ -19,8 +19,8 @@ import threadpoolctl
 from _cases import Network
 
 import xpnn
+from xpnn._engine import tuning
 from xpnn._execution import functions, plans
-from xpnn._recording import tuning
 
 WIDE = (10, 512, 512, 512, 512, 1000)
 DIGITS, SMALL = (784, 50, 100, 10), (64, 32, 10)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.libraries
 
 PLAIN = {
     "function": "sigmoid", "library": "numpy", "transform": "none", "way": "plain", "dtype": "float32",
-    "order": "native", "layout": "C", "values": "normal", "constant": "_recording.tuning.FEW_COLUMNS", "side": 0,
+    "order": "native", "layout": "C", "values": "normal", "constant": "_engine.tuning.FEW_COLUMNS", "side": 0,
     "unit": "elements", "dimension": "rows", "axis": "-", "mask": "-", "weighted": "-", "option": "-",
     "hidden": "-", "output": "-", "depth": "-", "outputs": "-", "bias": "-", "weights": "-", "place": "-",
     "x64": True, "threads": 1,

@@ -1,4 +1,4 @@
-"""Computes the polynomials of `xpnn._recording.elementary` with mpmath and writes its coefficients.
+"""Computes the polynomials of `xpnn._engine.elementary` with mpmath and writes its coefficients.
 
 Run `python tools/elementary.py`: it prints the largest relative error that each polynomial adds, in
 units of the rounding of its dtype. With `--check` it fails if the file would change.
@@ -15,7 +15,7 @@ from pathlib import Path
 import mpmath as mp
 import numpy as np
 
-TARGET = Path(__file__).parents[1] / "src/xpnn/_recording/elementary_coefficients.py"
+TARGET = Path(__file__).parents[1] / "src/xpnn/_engine/elementary_coefficients.py"
 DTYPES = {"float32": np.float32, "float64": np.float64}
 BITS = {"float32": 24, "float64": 53}
 HIGH_BITS = {"float32": 16, "float64": 42}  # that products with exponents are exact

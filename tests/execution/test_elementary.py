@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from xpnn._arrays.dtypes import PRECISIONS
-from xpnn._recording import elementary
-from xpnn._recording.elementary import ENDS, FAR, FUNCTIONS, LOG2E, LOW, NEAR, SHIFT
+from xpnn._engine import elementary
+from xpnn._engine.elementary import ENDS, FAR, FUNCTIONS, LOG2E, LOW, NEAR, SHIFT
 
 STATED = {
     name: {"float32": float(single), "float64": float(double)}

@@ -13,13 +13,12 @@ import pytest
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
-from xpnn._execution.engine import lowering, machine
-from xpnn._execution.engine.elements import Elements
-from xpnn._execution.engine.emitter import TYPES, CannotBeLoweredError
-from xpnn._execution.engine.instructions import INSTRUCTIONS
-from xpnn._execution.engine.program import CompiledProgram, CompiledTrace
-from xpnn._execution.engine.stages import ALIASES, REDUCTIONS
-from xpnn._recording import elementary, recorder, tuning
+from xpnn._engine import elementary, lowering, machine, recorder, tuning
+from xpnn._engine.compiled import CompiledProgram, CompiledTrace
+from xpnn._engine.elements import Elements
+from xpnn._engine.emitter import TYPES, CannotBeLoweredError
+from xpnn._engine.instructions import INSTRUCTIONS
+from xpnn._engine.stages import ALIASES, REDUCTIONS
 
 pytest.importorskip("llvmlite")
 
@@ -351,7 +350,7 @@ def test_nothing_is_written_beside_a_result():
 @pytest.mark.parametrize("engine", ["", "numpy"])
 def test_the_engine_is_switched_off_by_the_environment(engine):
     code = (
-        "import numpy, xpnn; from xpnn._execution.engine import machine; "
+        "import numpy, xpnn; from xpnn._engine import machine; "
         "print(machine.is_there(), xpnn.tanh(numpy.ones(3)).shape)"
     )
     environment = {**os.environ, "XPNN_ENGINE": engine}

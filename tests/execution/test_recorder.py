@@ -9,9 +9,9 @@ from networks import OPTIONS
 import xpnn
 from xpnn._activations.activation import Activation
 from xpnn._activations.table import ACTIVATIONS
-from xpnn._recording import recorder
-from xpnn._recording.program import Trace
-from xpnn._recording.tuning import MANY
+from xpnn._engine import recorder
+from xpnn._engine.program import Trace
+from xpnn._engine.tuning import MANY
 
 RXP = xpnn.reproducible(np)
 SIZES = (MANY, MANY + 1)

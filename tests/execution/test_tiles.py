@@ -16,11 +16,11 @@ from threadpoolctl import ThreadpoolController
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
+from xpnn._engine import recorder, tuning
+from xpnn._engine.compiled import CompiledTrace
+from xpnn._engine.program import Trace
 from xpnn._execution import tiles
-from xpnn._execution.engine.program import CompiledTrace
 from xpnn._execution.tiles import Tiled
-from xpnn._recording import recorder, tuning
-from xpnn._recording.program import Trace
 
 METHODS = ("__call__", "logits", "log_proba", "classify")
 RXP = xpnn.reproducible(np)

@@ -9,8 +9,8 @@ import pytest
 import xpnn
 from xpnn._activations.table import ELEMENTWISE
 from xpnn._arrays.transfer import to_numpy
+from xpnn._engine import tuning
 from xpnn._execution import functions, on_numpy, plans, threads, tiles
-from xpnn._recording import tuning
 
 NAMES = [f.__name__ for f in ELEMENTWISE]
 ALONG = ("softmax", "log_softmax", "logsumexp")

@@ -23,9 +23,7 @@ SLICES = [*(name for name in ACTIVATIONS if name not in ELEMENT), "logsumexp"]
 METHODS = ["call", "logits", "log_proba", "classify", "layer_outputs"]
 LIBRARIES = [name for name in installed.installed() if name != "cupy"]
 
-_COMPUTING = (
-    "_recording.tuning _execution.plans _reproducible.engine _reproducible.arithmetic.exact"
-)
+_COMPUTING = "_engine.tuning _execution.plans _reproducible.engine _reproducible.arithmetic.exact"
 
 
 def constants() -> dict[str, int]:

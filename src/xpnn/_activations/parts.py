@@ -1,7 +1,7 @@
 """What formulas are put together from: halves in |x| with derivatives that meet at 0, and polynomials."""
 
 from xpnn._arrays.types import Array, Namespace
-from xpnn._recording.elementary import polynomial
+from xpnn._engine.elementary import polynomial
 
 __all__ = ["at_most", "magnitude", "polynomial", "positive_part"]
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from xpnn._arrays.library import library_of_namespace, own_library
 from xpnn._arrays.types import Array, Values
+from xpnn._engine import tuning
+from xpnn._engine.recorder import Traced
+from xpnn._engine.recorder import namespace as recording
+from xpnn._engine.small import Small
 from xpnn._execution.computation import Computation, Plan, as_written
-from xpnn._execution.engine.small import Small
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.tiles import Tiled
-from xpnn._recording import tuning
-from xpnn._recording.recorder import Traced
-from xpnn._recording.recorder import namespace as recording
 
 
 def on_numpy(computation: Computation) -> Plan:

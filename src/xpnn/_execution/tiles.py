@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._execution.engine import machine
-from xpnn._execution.engine.emitter import CannotBeLoweredError
-from xpnn._execution.engine.program import CompiledProgram, CompiledTrace
+from xpnn._engine import machine, tuning
+from xpnn._engine.compiled import CompiledProgram, CompiledTrace
+from xpnn._engine.emitter import CannotBeLoweredError
+from xpnn._engine.program import Program, Trace
+from xpnn._engine.recorder import Traced
 from xpnn._execution.threads import in_tiles, with_one_blas_thread
-from xpnn._recording import tuning
-from xpnn._recording.program import Program, Trace
-from xpnn._recording.recorder import Traced
 
 AnyTrace = Trace | CompiledTrace
 AnyProgram = Program | CompiledProgram

@@ -19,7 +19,7 @@ from xpnn._arrays.library import (
 )
 from xpnn._arrays.transfer import destination, is_numpy
 from xpnn._arrays.types import Array, DType, Namespace
-from xpnn._execution.engine.small import Small
+from xpnn._engine.small import Small
 from xpnn._execution.plans import PlanCache, kind_of
 from xpnn._network import passes
 from xpnn._network.checks import Class, Names, check_input, check_layers, check_names, laid_out

@@ -8,14 +8,14 @@ from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array
-from xpnn._execution.engine.small import Small
+from xpnn._engine import tuning
+from xpnn._engine.recorder import Traced, namespace
+from xpnn._engine.small import Small
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.tiles import Tiled
 from xpnn._network.interpreters.planned import Planned
 from xpnn._network.interpreters.values import Fast, Forward
 from xpnn._network.layers.layer import Layers, rebuilt
-from xpnn._recording import tuning
-from xpnn._recording.recorder import Traced, namespace
 
 Pass = Callable[[Array], Array]
 """A forward pass of layers that are known, for arrays of a kind."""

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from xpnn._arrays.backends.protocol import Function, Library
 from xpnn._arrays.types import Array, Device, Namespace
+from xpnn._engine.tuning import REPRODUCIBLE_ROWS
 from xpnn._execution.plans import PlanCache
-from xpnn._recording.tuning import REPRODUCIBLE_ROWS
 from xpnn._reproducible.array import ReproducibleArray
 from xpnn._reproducible.rows import RowsPlan
 

@@ -10,9 +10,9 @@ from xpnn._arrays.backends.protocol import Differentiable, Library
 from xpnn._arrays.dtypes import computing_float, dtype_name
 from xpnn._arrays.library import device_of
 from xpnn._arrays.types import Array, Namespace
+from xpnn._engine.recorder import Traced
+from xpnn._engine.tuning import REPRODUCIBLE_ROWS, REPRODUCIBLE_TILE
 from xpnn._execution.plans import PlanCache
-from xpnn._recording.recorder import Traced
-from xpnn._recording.tuning import REPRODUCIBLE_ROWS, REPRODUCIBLE_TILE
 from xpnn._reproducible.arithmetic.barrier import barriered, native
 from xpnn._reproducible.arithmetic.conversions import to_low
 from xpnn._reproducible.arithmetic.exact import Right, split_right

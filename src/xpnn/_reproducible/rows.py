@@ -10,10 +10,10 @@ from xpnn._arrays.backends.protocol import Function, Library
 from xpnn._arrays.library import library_of_namespace
 from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
-from xpnn._execution.engine.small import Small
+from xpnn._engine import tuning
+from xpnn._engine.recorder import namespace as recording
+from xpnn._engine.small import Small
 from xpnn._execution.tiles import Tiled
-from xpnn._recording import tuning
-from xpnn._recording.recorder import namespace as recording
 from xpnn._reproducible.array import ReproducibleArray
 
 RowFormula = Callable[[Library, Any, Array], Array]

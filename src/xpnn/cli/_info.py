@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xpnn._arrays.installed import backends
-from xpnn._execution.engine.machine import engine
+from xpnn._engine.machine import engine
 from xpnn._network.load import find, load, metadata_of
 from xpnn.cli._text import print_line, print_table
 

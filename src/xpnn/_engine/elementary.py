@@ -37,7 +37,7 @@ from typing import Any
 
 from xpnn._arrays.dtypes import PRECISIONS, dtype_name
 from xpnn._arrays.types import Array, Namespace
-from xpnn._recording.elementary_coefficients import EXP, LN2, LOG, TANH
+from xpnn._engine.elementary_coefficients import EXP, LN2, LOG, TANH
 
 LOG2E = 1.4426950408889634
 LOW = {"float32": 0.707106769084930419921875, "float64": 0.7071067811865476}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._recording import tuning
-from xpnn._recording.recorder import (
+from xpnn._engine import tuning
+from xpnn._engine.recorder import (
     Input,
     Operation,
     Step,

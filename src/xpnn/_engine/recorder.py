@@ -14,7 +14,7 @@ import numpy as np
 
 from xpnn._arrays.operators import BINARY, COMPARISONS, UNARY
 from xpnn._arrays.types import Values
-from xpnn._recording import tuning
+from xpnn._engine import tuning
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 

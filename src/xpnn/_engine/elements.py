@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._execution.engine.emitter import CannotBeLoweredError, Emitter, Lanes
-from xpnn._execution.engine.instructions import INSTRUCTIONS, convert
-from xpnn._recording import elementary
-from xpnn._recording.recorder import (
+from xpnn._engine import elementary
+from xpnn._engine.emitter import CannotBeLoweredError, Emitter, Lanes
+from xpnn._engine.instructions import INSTRUCTIONS, convert
+from xpnn._engine.recorder import (
     Input,
     Operation,
     RecordingNamespace,

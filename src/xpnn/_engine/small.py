@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._execution.engine.program import CompiledProgram, CompiledTrace
-from xpnn._recording import tuning
+from xpnn._engine import tuning
+from xpnn._engine.compiled import CompiledProgram, CompiledTrace
 
 SHAPES = 32
 """Shapes for which programs wait: each takes some `tuning.COPIED` bytes a thread."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._execution.engine import machine
-from xpnn._execution.engine.emitter import CannotBeLoweredError
-from xpnn._execution.engine.lowering import (
+from xpnn._engine import machine, tuning
+from xpnn._engine.emitter import CannotBeLoweredError
+from xpnn._engine.lowering import (
     ARRAYS,
     LENGTH,
     OUTER,
@@ -22,8 +22,7 @@ from xpnn._execution.engine.lowering import (
     Lowered,
     lower,
 )
-from xpnn._recording import tuning
-from xpnn._recording.recorder import (
+from xpnn._engine.recorder import (
     Input,
     Traced,
     abstract_value,

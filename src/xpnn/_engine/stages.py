@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnn._execution.engine.emitter import CannotBeLoweredError
-from xpnn._recording.recorder import Traced, varies
+from xpnn._engine.emitter import CannotBeLoweredError
+from xpnn._engine.recorder import Traced, varies
 
 REDUCTIONS = {
     "max": "maximum",

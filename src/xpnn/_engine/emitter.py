@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn._execution.engine import machine
+from xpnn._engine import machine
 
 TYPES = {
     np.dtype(np.bool_): "i1",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnn._execution.engine.emitter import CannotBeLoweredError, Emitter, Lanes
+from xpnn._engine.emitter import CannotBeLoweredError, Emitter, Lanes
 
 Instruction = Callable[..., Lanes]
 """`instruction(emitter, dtype of the result, *operands)`; operands are all one number, or all wide."""

@@ -1,0 +1,1 @@
+"""What computes on NumPy's arrays: formulas recorded once, then run as calls of its functions, or compiled."""

@@ -1,1 +1,0 @@
-"""Recorded formulas compiled: one function for all rows, lowered to LLVM."""

@@ -1,1 +1,0 @@
-"""Formulas recorded on NumPy, and laid out as calls of its functions in a few buffers."""
