@@ -7,6 +7,8 @@ core, under OpenBLAS; docs/speed.md has what was tried. None of them changes a r
 # Tiles: bytes of all buffers of one, at most; and of the buffers of all rows from which on threads pay
 
 FUNCTION_CACHE, FUNCTION_LEAST = 6 * 2**20, 12 * 2**20
+COMPILED_LEAST = 2**21
+"""Of functions that are compiled: they wait for nobody, so that threads pay sooner."""
 NETWORK_CACHE, NETWORK_LEAST = 7 * 2**20, 2**20
 """A thread waits for Python between two operations: the longer each is, the less that costs.
 

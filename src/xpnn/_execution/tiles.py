@@ -96,6 +96,8 @@ class Tiled:
         self._traces: dict[int, AnyTrace] = {}
         self._programs: dict[tuple[int, int], AnyProgram] = {}
         self._limits: tuple[int, int] | None = None
+        self._like: Values | None = None
+        """What has the other axes of a result, and its dtype."""
 
     def trace(self, x: Values) -> AnyTrace | None:
         """Return what was recorded for as many rows as x has, if that was."""
@@ -129,7 +131,7 @@ class Tiled:
         shortest, largest = self._limits
         if count <= shortest and not self._transposed:
             return self._run(x, count, self._rounded_up(count, shortest))
-        y = self._result_for(x, count)
+        y = self._result_for(count)
 
         def run(part: slice) -> None:
             at = self._at(part)
@@ -190,12 +192,16 @@ class Tiled:
         some = min(
             max(2**16 * x.shape[self._axis] // x.size, 2), tuning.SOME
         )  # one needs fewer buffers
-        nbytes = self._record(x, some).nbytes
-        least, most = (max(n * some // nbytes, 1) for n in (self._least, self._cache))
+        trace = self._record(x, some)
+        self._like, least = trace.made.value, self._least
+        if isinstance(trace, CompiledTrace):
+            least = min(least, tuning.COMPILED_LEAST)
+        least, most = (max(n * some // trace.nbytes, 1) for n in (least, self._cache))
         return least, 1 << most.bit_length() - 1
 
-    def _result_for(self, x: Values, count: int) -> Values:
-        like = self._run(x[self._at(slice(0, 1))], 1, 1)
+    def _result_for(self, count: int) -> Values:
+        like = self._like
+        assert like is not None  # noqa: S101 -- it was measured
         shape = (count, *like.shape[1:]) if self._axis == 0 else (*like.shape[:-1], count)
         return np.empty(shape, like.dtype, "F" if self._transposed else "C")
 
