@@ -26,7 +26,11 @@ rooms = importlib.import_module("rooms")
 sys.path.remove(str(ROOT / "tools"))
 
 MAY_NAME_A_LIBRARY = {"_arrays/backends", "_convert", "_files", "models", "cli", "testing"}
-MAY_NAME_NUMPY = MAY_NAME_A_LIBRARY | {"_arrays", "_engine", "_execution"}  # in which xpnn itself computes
+MAY_NAME_NUMPY = MAY_NAME_A_LIBRARY | {
+    "_arrays",
+    "_engine",
+    "_execution",
+}  # in which xpnn itself computes
 LIBRARIES = {"np", "numpy", "torch", "jax", "jnp", "cupy"}
 
 

@@ -201,7 +201,7 @@ def test_choices_and_reductions(name, dtype):
 def lengths():
     """Return lengths on either side of those that the engine's loops change at."""
     lanes = {machine.vector_bytes() // size for size in (4, 8)}
-    at = {*lanes, *(n * lowering.VECTORS for n in lanes), *(n * lowering.BLOCK for n in lanes)}
+    at = {*lanes, *(n * lowering.VECTORS for n in lanes), *(n * lowering.BLOCK for n in lanes), lowering.BLOCK**2}
     return sorted({1, 2, 3, *(n + i for n in at for i in (-1, 0, 1))})
 
 
@@ -222,6 +222,18 @@ def test_lengths(name, axis, dtype):
             assert got.dtype == x.dtype
             size = np.abs(expected) + (name != "softmax") * np.max(np.abs(x))
             assert np.all(np.abs(got - expected) <= (40 + length**0.5) * unit * size)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("length", [15, 70, 300, 5000, 50257])
+def test_sums_keep_their_digits_at_every_length(length, axis):
+    """One large term and many that are each lost beside it: as near as where pairs are added."""
+    x = np.full((length, 3), -17.0, "float32")
+    x -= np.random.default_rng(0).random(x.shape, "float32")
+    x[length // 3] = 0
+    x = np.ascontiguousarray(x if axis == 0 else x.T)
+    expected = xpnn.softmax(x.astype(float), axis=axis, xp=np)
+    assert np.max(np.abs(xpnn.softmax(x, axis=axis) / expected - 1)) < 24 * 2.0**-24
 
 
 @pytest.mark.parametrize("dtype", FLOATING)

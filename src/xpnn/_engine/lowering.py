@@ -25,8 +25,10 @@ SUMS = 8
 """Sums that are made at the same time, as an addition takes that many times as long as the next can wait."""
 PIECE = 4
 """Vectors of columns that are computed at the same time."""
-BLOCK = 64
-"""Terms that a lane adds before it adds them to those before, so that errors do not grow with the length."""
+BLOCK, LEVELS = 16, 4
+"""Terms that a lane adds before it adds them to those before, blocks of these, and so on: errors grow with the
+length as little as where pairs are added, up to BLOCK**LEVELS terms of a lane.
+"""
 
 
 class Formula(NamedTuple):
@@ -234,7 +236,7 @@ class _Lowering:
         """Write a loop over elements, all of which it computes, reduces or writes out."""
         to, stages = self._to, self._stages
         reductions = [x for x in values if x.operation and x.operation.name in REDUCTIONS]
-        sums = {id(x): Reduction(to, x, across=not self._columns) for x in reductions}
+        sums = {id(x): Reduction(to, x, LEVELS, across=not self._columns) for x in reductions}
 
         needed = self._needed(stage, values)
 
@@ -294,15 +296,22 @@ class _Lowering:
         whole = str(count // step * step) if static else count
         if not static and step > 1:
             whole = to.make(f"and i64 {count}, {-step}")
-        if sums and not (static and count <= BLOCK * step):
-            with to.loop("0", whole, BLOCK * step) as first:
-                with to.loop(first, to.least(f"add i64 {first}, {BLOCK * step}", whole), step) as j:
-                    body(j, None)
+        levels = LEVELS - 1 if any(one.rounds for one in sums) else 0
+        while static and levels and count <= BLOCK**levels * step:
+            levels -= 1
+
+        def blocks(level: int, start: str, stop: str) -> None:
+            size = BLOCK**level * step
+            with to.loop(start, stop, size) as first:
+                if not level:
+                    body(first, None)
+                    return
+                blocks(level - 1, first, to.least(f"add i64 {first}, {size}", stop))
                 for one in sums:
-                    one.end_block()
-        elif whole != "0":
-            with to.loop("0", whole, step) as j:
-                body(j, None)
+                    one.end_block(level - 1)
+
+        if whole != "0":
+            blocks(levels, "0", whole)
         if step == 1 or (static and count % step == 0):
             return
         rest = str(count % step) if static else to.make(f"sub i64 {count}, {whole}")

@@ -13,38 +13,45 @@ from xpnn._engine.stages import REDUCTIONS
 class Reduction:
     """What the elements of a row give together: lane by lane, block by block, then across the lanes."""
 
-    def __init__(self, to: Emitter, x: Traced, *, across: bool) -> None:
+    def __init__(self, to: Emitter, x: Traced, levels: int, *, across: bool) -> None:
         assert x.operation is not None  # noqa: S101 -- it was made
         self._to, self._dtype, self._across = to, x.dtype, across
         self._combine = INSTRUCTIONS[REDUCTIONS[x.operation.name]]
         self._neutral = to.widened(to.number(_neutral(x), x.dtype))
-        self._block, self._all = (to.variable(x.dtype, wide=True) for _ in range(2))
-        for variable in (self._block, self._all):
+        self.rounds = x.operation.name == "sum" and x.dtype.kind == "f"
+        """Whether the order counts."""
+        count = levels if self.rounds else 1
+        self._levels = [to.variable(x.dtype, wide=True) for _ in range(count)]
+        for variable in self._levels:
             to.store(self._neutral, variable)
 
     def add(self, value: Lanes, mask: str | None) -> None:
-        """Combine elements with those before, where the mask is true."""
+        """Combine elements with those of the block before, where the mask is true."""
         to = self._to
-        before = to.load(self._block, self._dtype, wide=True)
+        before = to.load(self._levels[0], self._dtype, wide=True)
         after = self._combine(to, self._dtype, before, value)
         if mask is not None:
             after = to.select(Lanes(mask, np.dtype(np.bool_), wide=True), after, before)
-        to.store(after, self._block)
+        to.store(after, self._levels[0])
 
-    def end_block(self) -> None:
-        """Combine a block with those before."""
-        to = self._to
-        pair = [to.load(at, self._dtype, wide=True) for at in (self._all, self._block)]
-        to.store(self._combine(to, self._dtype, *pair), self._all)
-        to.store(self._neutral, self._block)
+    def end_block(self, level: int) -> None:
+        """Combine a block with those of its size before."""
+        if not self.rounds:
+            return
+        to, (block, all_before) = self._to, self._levels[level : level + 2]
+        pair = [to.load(at, self._dtype, wide=True) for at in (all_before, block)]
+        to.store(self._combine(to, self._dtype, *pair), all_before)
+        to.store(self._neutral, block)
 
     def total(self) -> Lanes:
-        """Return what all give."""
-        self.end_block()
-        whole = self._to.load(self._all, self._dtype, wide=True)
+        """Return what all give, the last block first."""
+        to = self._to
+        whole, *others = (to.load(at, self._dtype, wide=True) for at in self._levels)
+        for other in others:
+            whole = self._combine(to, self._dtype, whole, other)
         if not self._across:
             return whole
-        return self._to.across(whole, lambda a, b: self._combine(self._to, self._dtype, a, b))
+        return to.across(whole, lambda a, b: self._combine(to, self._dtype, a, b))
 
 
 def _neutral(x: Traced) -> Any:
