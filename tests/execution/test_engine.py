@@ -201,7 +201,12 @@ def test_choices_and_reductions(name, dtype):
 def lengths():
     """Return lengths on either side of those that the engine's loops change at."""
     lanes = {machine.vector_bytes() // size for size in (4, 8)}
-    at = {*lanes, *(n * lowering.VECTORS for n in lanes), *(n * lowering.BLOCK for n in lanes), lowering.BLOCK**2}
+    at = {
+        *lanes,
+        *(n * lowering.VECTORS for n in lanes),
+        *(n * lowering.BLOCK for n in lanes),
+        lowering.BLOCK**2,
+    }
     return sorted({1, 2, 3, *(n + i for n in at for i in (-1, 0, 1))})
 
 
