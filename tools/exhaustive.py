@@ -1,27 +1,37 @@
 """Every float32 there is, through each correctly rounded function of the reproducible way.
 
 The reference is the C library's function of 80-bit floats, and mpmath wherever its last digits do not
-decide which float32 is nearest. Writes docs/exhaustive.json and .md; all functions take hours.
+decide which float32 is nearest. Each function runs twice: as one of the namespace, and as a function
+of xpnn runs it, recorded and, where llvmlite is installed, compiled. Writes docs/exhaustive.json and
+.md; all functions take hours.
 
-    python tools/exhaustive.py [FUNCTION ...] [--processes N] [--every N] [--keep FOLDER]
+    python tools/exhaustive.py [FUNCTION ...] [--digests] [--processes N] [--every N] [--keep FOLDER]
 
-With --keep a run that was stopped goes on where it was, as long as the functions are the same.
+With --digests only what xpnn's functions give is computed, and its digest held to the one in the table:
+a minute or two for each function; XPNN_ENGINE=numpy leaves the compiler out. With --keep a run that was
+stopped goes on where it was, as long as the functions are the same.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mpmath
 import numpy as np
 
 import xpnn
+from xpnn._execution import tiles
+from xpnn._execution.engine import machine
+from xpnn._execution.functions import elementwise
 
 TABLE = Path(__file__).parents[1] / "docs" / "exhaustive.json"
 BLOCK = 2**20
@@ -82,14 +92,49 @@ def to_float32(y: np.ndarray) -> np.ndarray:
     return np.where(np.abs(y) < LEAST, np.longdouble(0), y).astype(np.float32)
 
 
-def check(job: tuple[str, int]) -> dict[str, Any]:
-    """One block of inputs: how many are misrounded, and a digest of the results."""
-    name, number = job
+@functools.cache
+def through_xpnn(name: str) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """Return a function as xpnn runs it on NumPy, and what does so: llvmlite or numpy.
+
+    What xpnn has no public function of becomes one as its own do.
+    """
+    rxp = xpnn.reproducible(np)
+
+    def formula(x: Any, /, *, xp: Any) -> Any:
+        return getattr(xp, name)(x)
+
+    formula.__name__ = name
+    function = functools.partial(getattr(xpnn, name, None) or elementwise(formula), xp=rxp)
+    with (
+        mock.patch.object(tiles, "CompiledTrace", wraps=tiles.CompiledTrace) as compiled,
+        mock.patch.object(tiles, "Trace", wraps=tiles.Trace) as recorded,
+    ):
+        function(np.ones(BLOCK, np.float32))
+    if not (compiled.called or recorded.called):
+        raise RuntimeError(f"{name} ran as it is written: nothing recorded it")
+    if recorded.called and machine.is_there():
+        raise RuntimeError(f"{name} is not compiled, though there is a compiler")
+    return function, "numpy" if recorded.called else "llvmlite"
+
+
+def digest(y: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(y, dtype="<f4")).hexdigest()
+
+
+def check(job: tuple[str, int, bool]) -> dict[str, Any]:
+    """One block of inputs: a digest of the results, by the engine; and how many are misrounded."""
+    name, number, digests = job
     np.seterr(all="ignore")
     bits = np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.uint64).astype(np.uint32)
     x = bits.view(np.float32)
-    rxp = xpnn.reproducible(np)
-    got = getattr(rxp, name)(x)
+    function, engine = through_xpnn(name)
+    row = {"engine": engine, "by the engine": digest(function(x))}
+    return row if digests else {**row, **beside_exact(name, bits, x)}
+
+
+def beside_exact(name: str, bits: np.ndarray, x: np.ndarray) -> dict[str, Any]:
+    """What the function of the namespace gives, beside what is nearest."""
+    got = getattr(xpnn.reproducible(np), name)(x)
     wide = np.where(np.abs(x) < LEAST, 0, x).astype(np.longdouble)
     exact = REFERENCES[name][0](wide)
     margin = MARGIN.get(name, np.longdouble(2) ** -60)
@@ -104,28 +149,34 @@ def check(job: tuple[str, int]) -> dict[str, Any]:
         "decided by mpmath": len(open_),
         "misrounded": len(wrong),
         "first": [f"{bits[i]:08x}" for i in wrong[:5]],
-        "digest": hashlib.sha256(np.ascontiguousarray(got, dtype="<f4").tobytes()).hexdigest(),
+        "digest": digest(got),
     }
 
 
 def source() -> str:
     """A digest of what computes the functions."""
-    folder = Path(xpnn.__file__).parent / "_reproducible"
-    texts = [path.read_bytes() for path in sorted(folder.rglob("*.py"))]
+    package = Path(xpnn.__file__).parent
+    folders = [package / name for name in ("_activations", "_execution", "_reproducible")]
+    texts = [path.read_bytes() for f in folders for path in sorted(f.rglob("*.py"))]
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
-def blocks_of(name: str, numbers: range, processes: int, keep: Path | None) -> list[dict[str, Any]]:
+def blocks_of(
+    name: str, numbers: range, processes: int, keep: Path | None, *, digests: bool
+) -> list[dict[str, Any]]:
     """Check blocks, and those that are kept in a folder not again."""
     found: dict[int, dict[str, Any]] = {}
-    kept = None if keep is None else keep / f"{name}-{source()[:12]}.jsonl"
+    kind = "digests-" * digests + through_xpnn(name)[1]
+    kept = None if keep is None else keep / f"{name}-{kind}-{source()[:12]}.jsonl"
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         lines = kept.read_text().splitlines() if kept.exists() else []
         found = {row.pop("block"): row for row in map(json.loads, lines)}
     missing = [i for i in numbers if i not in found]
     with ProcessPoolExecutor(processes) as pool:
-        for i, row in zip(missing, pool.map(check, [(name, i) for i in missing]), strict=True):
+        for i, row in zip(
+            missing, pool.map(check, [(name, i, digests) for i in missing]), strict=True
+        ):
             found[i] = row
             if kept is not None:
                 with kept.open("a") as file:
@@ -133,10 +184,19 @@ def blocks_of(name: str, numbers: range, processes: int, keep: Path | None) -> l
     return [found[i] for i in numbers]
 
 
+def engines(row: dict[str, Any]) -> str:
+    """Say what each engine gave, in the words of the table."""
+    of = row.get("engines", {})
+    return (
+        ", ".join(f"{k}: {'the same' if v == row['digest'] else v}" for k, v in of.items()) or "-"
+    )
+
+
 def page(table: dict[str, dict[str, Any]]) -> str:
     """The results as a page."""
     rows = [
         f"| {name} | {row['misrounded']} | {row['decided by mpmath']} | `{row['digest']}` |"
+        f" {engines(row)} |"
         for name, row in table.items()
     ]
     return f"""# Every number of binary32
@@ -147,37 +207,58 @@ number of binary32 is nearest, mpmath does. The digest is of all results: anybod
 function has it, with one NaN, 0 for -0, and 0 for what is below the smallest normal number, in and
 out. It is the SHA-256 of the SHA-256s, as text, of blocks of 2\\*\\*20 results, little endian, by bits.
 
-| function | misrounded | decided by mpmath | digest |
-| --- | --- | --- | --- |
+The last column is the digest of all results as xpnn's own functions give them on NumPy, such as
+`xpnn.exp(x, xp=xp)`: a recorded formula, which runs as compiled code where llvmlite is installed and as
+NumPy's functions where not.
+
+| function | misrounded | decided by mpmath | digest | by xpnn's functions |
+| --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 """
+
+
+def together(digests: list[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("functions", nargs="*", default=list(REFERENCES))
+    parser.add_argument(
+        "--digests", action="store_true", help="only xpnn's functions; no reference"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="only every N-th block; no table")
     parser.add_argument("--keep", type=Path, help="folder for blocks that are done")
     options = parser.parse_args()
+    failed = []
     for name in options.functions:
         start = time.time()
         numbers = range(0, 2**32 // BLOCK, options.every)
-        blocks = blocks_of(name, numbers, options.processes, options.keep)
-        row = {
-            "inputs": len(blocks) * BLOCK,
-            "misrounded": sum(b["misrounded"] for b in blocks),
-            "decided by mpmath": sum(b["decided by mpmath"] for b in blocks),
-            "digest": hashlib.sha256("".join(b["digest"] for b in blocks).encode()).hexdigest(),
-        }
-        first = [x for b in blocks for x in b["first"]][:10]
-        print(name, row, first, f"{time.time() - start:.0f} s", flush=True)
-        if options.every == 1:
-            table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-            table[name] = row
-            table = dict(sorted(table.items()))
-            TABLE.write_text(json.dumps(table, indent=2) + "\n")
-            TABLE.with_suffix(".md").write_text(page(table))
+        blocks = blocks_of(name, numbers, options.processes, options.keep, digests=options.digests)
+        whole = options.every == 1
+        table = json.loads(TABLE.read_text()) if whole and TABLE.exists() else {}
+        row = table.setdefault(name, {})
+        first = []
+        if not options.digests:
+            row |= {
+                "inputs": len(blocks) * BLOCK,
+                "misrounded": sum(b["misrounded"] for b in blocks),
+                "decided by mpmath": sum(b["decided by mpmath"] for b in blocks),
+                "digest": together([b["digest"] for b in blocks]),
+            }
+            first = [x for b in blocks for x in b["first"]][:10]
+        (engine,) = {b["engine"] for b in blocks}
+        found = together([b["by the engine"] for b in blocks])
+        row["engines"] = dict(sorted({**row.get("engines", {}), engine: found}.items()))
+        print(name, engine, row, first, f"{time.time() - start:.0f} s", flush=True)
+        if row.get("misrounded") or found != row.get("digest", found):
+            failed.append(name)
+        if whole:
+            TABLE.write_text(json.dumps(dict(sorted(table.items())), indent=2) + "\n")
+            TABLE.with_suffix(".md").write_text(page(dict(sorted(table.items()))))
+    if failed:
+        sys.exit(f"not the correctly rounded results, or not by the engine: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
