@@ -29,8 +29,8 @@ import mpmath
 import numpy as np
 
 import xpnn
+from xpnn._engine import machine
 from xpnn._execution import tiles
-from xpnn._execution.engine import machine
 from xpnn._execution.functions import elementwise
 
 TABLE = Path(__file__).parents[1] / "docs" / "exhaustive.json"

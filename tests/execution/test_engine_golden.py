@@ -8,11 +8,11 @@ import pytest
 
 import xpnn
 from xpnn._arrays.library import library_of_namespace
-from xpnn._execution import tiles, tuning
-from xpnn._execution.engine import machine
-from xpnn._execution.engine.emitter import CannotBeLoweredError
+from xpnn._engine import machine, tuning
+from xpnn._engine.emitter import CannotBeLoweredError
+from xpnn._engine.recorder import namespace as recording
+from xpnn._execution import tiles
 from xpnn._execution.plans import PlanCache
-from xpnn._execution.recorder import namespace as recording
 from xpnn._execution.tiles import Tiled
 from xpnn.testing import assert_digest
 

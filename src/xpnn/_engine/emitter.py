@@ -105,7 +105,7 @@ class Emitter:
                 (bits,) = struct.unpack("<Q", struct.pack("<d", float(dtype.type(value))))
             return Lanes(f"0x{bits:016X}", dtype, wide=False)
         if dtype.kind == "f":
-            raise CannotBeLoweredError(f"a constant of {dtype}")
+            return Lanes(f"0xH{np.float16(value).view(np.uint16):04X}", dtype, wide=False)
         return Lanes(
             str(bool(value)).lower() if dtype.kind == "b" else str(int(value)), dtype, False
         )
