@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import os
 import threading
 from importlib.util import find_spec
@@ -11,11 +12,12 @@ from xpnn.errors import XpnnValueError
 
 LEAST = (0, 50)
 """The first version of llvmlite whose LLVM reads what is written here."""
-MOST = 1024
+MOST = 256
 """Functions that are kept for others of the same text."""
 
 _lock = threading.Lock()
 _functions: dict[str, "Function"] = {}
+_numbers = itertools.count()
 
 Call = Any
 """`call(address)` of a frame; it holds no lock."""
@@ -25,11 +27,10 @@ class Function:
     """A compiled function, which lives as long as this."""
 
     def __init__(self, text: str) -> None:
-        llvm = _llvm()
-        module = llvm.parse_assembly(text)
+        llvm, machine, linker = _llvm(), _machine(), _linker()
+        # A context of its own is freed with all that was parsed in it.
+        module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()
-        # The engine takes its machine along when it goes, so each has its own.
-        machine = _new_machine()
         # A quarter of the time of the pipeline that compilers of C run, and as fast a function.
         options = llvm.create_pipeline_tuning_options(speed_level=2)
         builder = llvm.create_pass_builder(machine, options)
@@ -37,10 +38,9 @@ class Function:
         for name in ("sroa", "simplify_cfg", "instruction_combine", "new_gvn"):
             getattr(passes, f"add_{name}_pass")()
         passes.run(module.get_function("run"), builder)
-        self._engine = llvm.create_mcjit_compiler(module, machine)
-        self._engine.finalize_object()
-        address = self._engine.get_function_address("run")
-        self.call: Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+        library = llvm.JITLibraryBuilder().add_object_img(machine.emit_object(module))
+        self._code = library.export_symbol("run").link(linker, f"xpnn{next(_numbers)}")
+        self.call: Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._code["run"])
 
 
 def compiled(text: str) -> Function:
@@ -52,6 +52,16 @@ def compiled(text: str) -> Function:
                 _functions.pop(next(iter(_functions)))
             found = _functions[text] = Function(text)
         return found
+
+
+def _in_a_forked_process() -> None:
+    """Let go of a lock that a thread of the other process held."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_forked_process)
 
 
 class Engine(NamedTuple):
@@ -121,8 +131,18 @@ def _llvm() -> Any:
     return binding
 
 
-def _new_machine() -> Any:
+@functools.cache
+def _machine() -> Any:
+    """Return what writes code for this processor."""
     llvm = _llvm()
     features = llvm.get_host_cpu_features().flatten()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(opt=2, cpu=llvm.get_host_cpu_name(), features=features)
+    return target.create_target_machine(
+        opt=2, cpu=llvm.get_host_cpu_name(), features=features, reloc="pic", jit=True
+    )
+
+
+@functools.cache
+def _linker() -> Any:
+    """Return what brings code into this process, and lets go of it."""
+    return _llvm().create_lljit_compiler()
