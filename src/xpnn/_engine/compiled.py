@@ -167,15 +167,26 @@ def _is_product(x: Traced) -> bool:
     return x.operation is not None and x.operation.name == "matmul"
 
 
+class _Call(NamedTuple):
+    """A function, and the frame that it is called with."""
+
+    function: machine.Function
+    frame: Any
+    reads: list[int]
+    """Where in it the address of the program's input is."""
+    writes: list[int]
+    """Where that of the result is."""
+
+
 class CompiledProgram:
     """A recorded formula in memory of its own, for any rows up to as many as it was recorded for."""
 
     def __init__(self, trace: CompiledTrace, memory: list[Values]) -> None:
         self._axis = -1 if trace.columns else 0
         self._rows = trace.rows
-        self._frames: list[Any] = []
-        self._kept: list[Any] = [memory]
-        self._steps: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._kept: list[Any] = [memory, trace]
+        self._steps: list[_Call | tuple[Values, Values, Values]] = []
+        """Functions, and products as the BLAS takes them."""
         arrays: dict[int, Values] = {}
 
         def array(x: Traced) -> Values:
@@ -185,41 +196,34 @@ class CompiledProgram:
             return arrays[id(x)]
 
         self.input, self.result = array(trace.given), array(trace.made)
-        self._inputs: list[tuple[Any, int]] = []
-        self._results: list[tuple[Any, int]] = []
         scratch = _address(memory[-1])
         for part in trace.parts:
             if isinstance(part, _Product):
                 (a,), (y,) = part.inputs, part.results
-                self._steps.append((np.matmul, (array(a), part.matrix, array(y))))
+                self._steps.append((array(a), part.matrix, array(y)))
                 continue
-            function = machine.compiled(part.lowered.text)
             given = [*part.inputs, *part.results]
-            addresses = [_address(array(x)) for x in given]
-            constants = [_address(a) for a in part.lowered.constants]
             head = [0] * ARRAYS
             head[ROWS], head[LENGTH], head[OUTER] = trace.rows, trace.length, 1
             head[STRIDE] = head[TARGET] = trace.rows
             head[SCRATCH] = -(-scratch // tuning.LINE) * tuning.LINE
-            numbers = [*head, *addresses, *constants]
+            addresses = map(_address, [*map(array, given), *part.lowered.constants])
+            numbers = [*head, *addresses]
+            reads = [i for i, x in enumerate(given, ARRAYS) if x is trace.given]
+            writes = [i for i, x in enumerate(given, ARRAYS) if x is trace.made]
             frame = (ctypes.c_int64 * len(numbers))(*numbers)
-            self._frames.append(frame)
-            self._kept += [part.lowered.constants, function]
-            for i, x in enumerate(given, ARRAYS):
-                if x is trace.given:
-                    self._inputs.append((frame, i))
-                elif x is trace.made:
-                    self._results.append((frame, i))
-            self._steps.append((function.call, (ctypes.addressof(frame),)))
-        self._own = _address(self.input), _address(self.result)
+            self._steps.append(_Call(machine.compiled(part.lowered.text), frame, reads, writes))
 
     def run(self, x: Values) -> Values:
         """Return a new result for x, of the rows of the input or fewer."""
         count = x.shape[self._axis]
         if count == self._rows and x.nbytes <= tuning.COPIED:
             self.input[...] = x
-            for function, args in self._steps:
-                function(*args)
+            for step in self._steps:
+                if isinstance(step, _Call):
+                    step.function.call(ctypes.addressof(step.frame))
+                else:
+                    np.matmul(*step)
             return self.result.copy()
         shape = list(self.result.shape)
         shape[self._axis] = count
@@ -233,38 +237,34 @@ class CompiledProgram:
         out = y if self._is_in_place(y) else np.empty(y.shape, y.dtype)
         count = x.shape[self._axis]
         strides = [a.strides[0] // a.itemsize if a.ndim == 2 else count for a in (x, out)]
-        try:
-            self._point(count, strides, _address(x), _address(out))
-            for function, args in self._steps:
-                if function is not np.matmul:
-                    function(*args)
-                    continue
-                a, b, c = args
-                a = x if a is self.input else a[:count]
-                np.matmul(a, b, out if c is self.result else c[:count])
-        finally:
-            self._point(self._rows, [self._rows] * 2, *self._own)
+        for step in self._steps:
+            if isinstance(step, _Call):
+                # A frame of this call's own: an interrupt leaves that of the program as it is.
+                frame = type(step.frame).from_buffer_copy(step.frame)
+                frame[ROWS], (frame[STRIDE], frame[TARGET]) = count, strides
+                for places, at in ((step.reads, x), (step.writes, out)):
+                    for i in places:
+                        frame[i] = _address(at)
+                step.function.call(ctypes.addressof(frame))
+                continue
+            a, b, c = step
+            a = x if a is self.input else a[:count]
+            np.matmul(a, b, out if c is self.result else c[:count])
         if out is not y:
             y[...] = out
 
     def only_call(self) -> tuple[Callable[..., Any], Any]:
         """Return the only function that computes the result of the input, and what it takes."""
-        ((function, (frame,)),) = self._steps
-        return function, frame
+        (step,) = self._steps
+        assert isinstance(step, _Call)  # noqa: S101 -- of a trace that is one function
+        return step.function.call, ctypes.addressof(step.frame)
 
     def _is_in_place(self, a: Values) -> bool:
+        if not a.flags.aligned:
+            return False
         if self._axis == 0 or a.ndim == 1:
             return bool(a.flags.c_contiguous)
         return a.strides[-1] == a.itemsize and a.strides[0] % a.itemsize == 0
-
-    def _point(self, count: int, strides: Sequence[int], given: int, asked: int) -> None:
-        """Have functions compute so many rows of what lies at one address, and write them to another."""
-        for frame in self._frames:
-            frame[ROWS], (frame[STRIDE], frame[TARGET]) = count, strides
-        for frame, i in self._inputs:
-            frame[i] = given
-        for frame, i in self._results:
-            frame[i] = asked
 
 
 _HEAD = object.__basicsize__

@@ -54,14 +54,10 @@ def compiled(text: str) -> Function:
         return found
 
 
-def _in_a_forked_process() -> None:
-    """Let go of a lock that a thread of the other process held."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_a_forked_process)
+if hasattr(os, "register_at_fork"):  # nothing is being compiled when a process is copied
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 class Engine(NamedTuple):
