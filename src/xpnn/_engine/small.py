@@ -9,8 +9,8 @@ from xpnn._arrays.types import Values
 from xpnn._engine import tuning
 from xpnn._engine.compiled import CompiledProgram, CompiledTrace
 
-SHAPES = 32
-"""Shapes for which programs wait: each takes some `tuning.COPIED` bytes a thread."""
+SHAPES = 16
+"""Shapes for which programs wait: each takes some `tuning.WAITING` bytes a thread."""
 
 
 THREADS = 8
@@ -56,7 +56,7 @@ class Small:
         """Have one more program wait for arrays like x, of which a trace made y."""
         if not isinstance(trace, CompiledTrace) or not trace.is_one_function:
             return
-        if max(x.nbytes, y.nbytes) > tuning.COPIED or not y.ndim or trace.made.value.size != y.size:
+        if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or trace.made.value.size != y.size:
             return
         if x.flags.fnc or len(self._waiting.get(x.shape, ())) >= THREADS:
             return

@@ -35,6 +35,8 @@ IDLE = 2**26
 """Bytes that all workspaces together may keep between two calls: as much as two large tiles need."""
 COPIED = 2**14
 """Bytes of an input up to which a copy takes less than putting another array in its place."""
+WAITING = 2**15
+"""The same of a compiled program that waits for arrays of one shape, to which no look is given."""
 
 # Operations
 
