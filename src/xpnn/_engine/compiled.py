@@ -38,6 +38,7 @@ class _Function(NamedTuple):
     """Values that one function computes of others."""
 
     lowered: Lowered
+    compiled: machine.Function
     inputs: Sequence[Traced]
     results: Sequence[Traced]
 
@@ -120,7 +121,10 @@ class CompiledTrace:
             lowered = lower(formula)
         except CannotBeLoweredError:
             lowered = lower(formula._replace(length=None))
-        return _Function(lowered, inputs, results)
+        try:
+            return _Function(lowered, machine.compiled(lowered.text), inputs, results)
+        except RuntimeError as error:  # what LLVM does not take, NumPy computes
+            raise CannotBeLoweredError(str(error)) from None
 
     def _choose_buffers(self) -> None:
         free: dict[int, list[int]] = {}
@@ -212,7 +216,7 @@ class CompiledProgram:
             reads = [i for i, x in enumerate(given, ARRAYS) if x is trace.given]
             writes = [i for i, x in enumerate(given, ARRAYS) if x is trace.made]
             frame = (ctypes.c_int64 * len(numbers))(*numbers)
-            self._steps.append(_Call(machine.compiled(part.lowered.text), frame, reads, writes))
+            self._steps.append(_Call(part.compiled, frame, reads, writes))
 
     def run(self, x: Values) -> Values:
         """Return a new result for x, of the rows of the input or fewer."""

@@ -23,6 +23,17 @@ AS_GIVEN = frozenset(("astype", "isnan", "isfinite", "logical_not", "invert", "m
 """Operations whose operand keeps its dtype."""
 CHOICES = frozenset(("where", "select_by_mask"))
 """Operations whose first operand says which of the others to take."""
+KINDS = {
+    **dict.fromkeys(("add", "subtract", "multiply", "absolute", "negative", "clip"), "fi"),
+    **dict.fromkeys(("less", "less_equal", "greater", "greater_equal"), "fi"),
+    **dict.fromkeys(("equal", "not_equal"), "fib"),
+    **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "invert"), "bi"),
+    **dict.fromkeys(("logical_and", "logical_or", "logical_not", "mask"), "b"),
+    **dict.fromkeys(("where", "select_by_mask", "astype"), "fiub"),
+}
+"""The kinds of numbers that operations take; the others take floats alone."""
+ANY_SIZE = frozenset(("where", "select_by_mask", "astype"))
+"""Operations of numbers that take less than four bytes, too; those of truth values do."""
 FILLED = {"zeros_like": 0, "ones_like": 1}
 """Functions whose result is one number."""
 
@@ -69,14 +80,22 @@ class Elements:
             return to.number(FILLED[name], dtype)
         if name in elementary.FUNCTIONS:
             (x,) = operands
+            if x.dtype != dtype or dtype.itemsize < 4 or dtype.kind != "f":
+                raise CannotBeLoweredError(f"{name} of {x.dtype}")
             return self._written_out(elementary.FUNCTIONS[name], x)
         if name not in INSTRUCTIONS:
             raise CannotBeLoweredError(f"the operation {name or 'of that name'}")
         given = self._of_one_dtype(name, dtype, operands)
+        for one in given:
+            small = one.dtype.itemsize < 4 and one.dtype.kind != "b" and name not in ANY_SIZE
+            if small or one.dtype.kind not in KINDS.get(name, "f"):
+                raise CannotBeLoweredError(f"{name} of {one.dtype}")
         return INSTRUCTIONS[name](to, np.dtype(dtype), *to.alike(*given))
 
     def _of_one_dtype(self, name: str, dtype: Any, operands: list[Any]) -> list[Lanes]:
         to, typed = self._to, [o.dtype for o in operands if hasattr(o, "dtype")]
+        if name == "clip" and any(isinstance(o, float) and o != o for o in operands):
+            raise CannotBeLoweredError("ends that are NaN")
         common = np.result_type(*typed) if name in COMPARISONS else dtype
 
         def one(i: int, a: Any) -> Lanes:

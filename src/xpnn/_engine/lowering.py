@@ -350,6 +350,8 @@ class _Lowering:
             return self._fixed_operand(value_of(a), x, index)
 
         if x.operation.name == "take":
+            if len(x.inputs) != 2:
+                raise CannotBeLoweredError("take along an axis")
             table, at = x.inputs
             base = self._constant("as it is", value_of(table), np.ascontiguousarray)
             return self._elements.take(base, len(value_of(table)), operand(at), x.dtype)
@@ -359,6 +361,8 @@ class _Lowering:
         """Return a constant: a number of Python's or NumPy's, or what each element has of its own."""
         if not isinstance(a, np.ndarray):
             return a
+        if a.size == 0:
+            raise CannotBeLoweredError("a constant without elements")
         if a.tobytes() == a.flat[0].tobytes() * a.size:
             return a.dtype.type(a.flat[0])
         length = self._stages.length(x)

@@ -56,7 +56,11 @@ class Small:
         """Have one more program wait for arrays like x, of which a trace made y."""
         if not isinstance(trace, CompiledTrace) or not trace.is_one_function:
             return
-        if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or trace.made.value.size != y.size:
+        if (
+            max(x.nbytes, y.nbytes) > tuning.WAITING
+            or not y.ndim
+            or trace.made.value.size != y.size
+        ):
             return
         if x.flags.fnc or len(self._waiting.get(x.shape, ())) >= THREADS:
             return

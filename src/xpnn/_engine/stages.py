@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xpnn._engine.emitter import CannotBeLoweredError
-from xpnn._engine.recorder import Traced, varies
+from xpnn._engine.recorder import Traced, value_of, varies
 
 REDUCTIONS = {
     "max": "maximum",
@@ -119,22 +119,24 @@ class Stages:
             self.kept.add(id(a))
 
     def _reduction(self, x: Traced, a: Traced) -> None:
+        if a.dtype.kind not in "fib" or (a.dtype.itemsize < 4 and a.dtype.kind != "b"):
+            raise CannotBeLoweredError(f"a reduction of {a.dtype}")
         if id(a) in self.numbers:
-            if self.length(x) or x.value.size != a.value.size:
+            if self.length(x) or x.value.size != a.value.size or x.dtype != a.dtype:
                 raise CannotBeLoweredError("a reduction of all rows")
             self._same[id(x)] = a
-        elif self.length(x) or x.value.size != self._rows:
+        elif self.length(x) or x.value.size != self._rows or x.dtype != a.dtype:
             raise CannotBeLoweredError("a reduction along the axis of rows")
         else:
             self.numbers[id(x)] = self.elements[id(a)]
 
     def _alias(self, x: Traced, a: Traced) -> None:
+        start = self._start(x, a)
         if x.value.size == a.value.size and self.length(x) == self.length(a):
             self._same[id(x)] = a
             return
         if id(a) in self.numbers:
             raise CannotBeLoweredError("a part of the rows")
-        start = self._start(x, a)
         stage = self.elements[id(a)]
         if id(a) not in self.in_memory:
             self._keep(a)
@@ -149,13 +151,20 @@ class Stages:
     def _start(self, x: Traced, a: Traced) -> int:
         """Return from which element of a row on x is a part of it."""
         assert x.operation is not None  # noqa: S101 -- it was made
-        where = np.arange(a.value.size).reshape(a.shape)
-        taken = x.operation.steps(where) if x.operation.is_view else where.reshape(x.shape)
+        if not x.operation.is_view and x.value.size != a.value.size:
+            raise CannotBeLoweredError(f"{x.operation.name} of a part")
+        # A few rows stand for all, as each has its place.
+        few, shape = min(self._rows, 3), list(a.shape)
+        shape[-1 if self._columns else 0] = few
+        where = np.arange(np.prod(shape)).reshape(shape)
+        if not x.operation.is_view:
+            return 0
+        taken = x.operation.steps(where)
         if self._columns:
             where, taken = where.T, taken.T
-        if taken.shape[0] != self._rows:
+        if taken.shape[:1] != (few,):
             raise CannotBeLoweredError("a part of the rows")
-        taken = taken.reshape(self._rows, -1)
+        where, taken = where.reshape(few, -1), taken.reshape(few, -1)
         start = int(np.searchsorted(where[0], taken[0, 0]))
         if not np.array_equal(taken, where[:, start : start + taken.shape[1]]):
             raise CannotBeLoweredError("a part of a row that is not in one piece")
@@ -170,6 +179,9 @@ class Stages:
         ):
             raise CannotBeLoweredError("a product that is not one of rows and a matrix")
         (a,) = given
+        dtypes = {x.dtype, a.dtype, np.asarray(value_of(x.inputs[1])).dtype}
+        if len(dtypes) > 1 or x.dtype.kind != "f" or 0 in value_of(x.inputs[1]).shape:
+            raise CannotBeLoweredError(f"a product of {a.dtype} that gives {x.dtype}")
         stage = (self.numbers[id(a)] if id(a) in self.numbers else self.elements[id(a)]) + 1
         if id(a) not in self.in_memory:
             self.kept.add(id(a))
