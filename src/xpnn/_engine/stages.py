@@ -180,7 +180,7 @@ class Stages:
             raise CannotBeLoweredError("a product that is not one of rows and a matrix")
         (a,) = given
         dtypes = {x.dtype, a.dtype, np.asarray(value_of(x.inputs[1])).dtype}
-        if len(dtypes) > 1 or x.dtype.kind != "f" or 0 in value_of(x.inputs[1]).shape:
+        if len(dtypes) > 1 or x.dtype.kind != "f" or not value_of(x.inputs[1]).shape[-1]:
             raise CannotBeLoweredError(f"a product of {a.dtype} that gives {x.dtype}")
         stage = (self.numbers[id(a)] if id(a) in self.numbers else self.elements[id(a)]) + 1
         if id(a) not in self.in_memory:
