@@ -1,6 +1,8 @@
 """Compiled programs: a recorded formula as functions of our own, and NumPy's products of many rows between them."""
 
+import copy
 import ctypes
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ from xpnn._engine.emitter import CannotBeLoweredError
 from xpnn._engine.lowering import (
     ARRAYS,
     LENGTH,
+    MANY_COLUMNS,
     OUTER,
     ROWS,
     SCRATCH,
@@ -76,20 +79,23 @@ class CompiledTrace:
             raise CannotBeLoweredError("nothing to compute")
         # Numbers that are rows by themselves are computed as the columns of one row are.
         self.columns = columns or len(shape) == 1
-        self.rows = shape[-1 if self.columns else 0]
+        self.rows = self._recorded = shape[-1 if self.columns else 0]
         self.length = shape[0 if self.columns else -1] if len(shape) == 2 else 0
         order = [x for x in in_order(self.made) if x.operation is not None]
+        products = (value_of(x.inputs[1]) for x in order if _is_product(x))
+        self._work = sum(int(np.size(matrix)) for matrix in products)
+        """Multiplications of one row."""
         self.parts = self._parts(order)
         self._last = {id(x): n for n, part in enumerate(self.parts) for x in part.inputs}
-        self.sizes: list[int] = []
+        self.sizes: list[int]
         """Bytes of each buffer; the last one is scratch memory."""
-        self.buffers: dict[int, int] = {}
-        self._choose_buffers()
+        self.buffers: dict[int, int]
+        """For each value, by its id: the number of its buffer."""
+        self.choose_buffers(self.rows)
 
     def _parts(self, order: list[Traced]) -> list[_Function | _Product]:
-        products = [x for x in order if x.operation and x.operation.name == "matmul"]
-        work = self.rows * sum(int(value_of(x.inputs[1]).size) for x in products)
-        if work <= (tuning.PACKED if self.rows == 1 else tuning.ROW_BY_ROW):
+        products = list(filter(_is_product, order))
+        if self._is_row_by_row(self.rows):
             return [self._function([self.given], order, [self.made])]
         after: dict[int, int] = {id(self.given): 0}
         """Behind how many products a value comes."""
@@ -126,11 +132,30 @@ class CompiledTrace:
         except RuntimeError as error:  # what LLVM does not take, NumPy computes
             raise CannotBeLoweredError(str(error)) from None
 
-    def _choose_buffers(self) -> None:
+    def _is_row_by_row(self, rows: int) -> bool:
+        return rows * self._work <= (tuning.PACKED if rows == 1 else tuning.ROW_BY_ROW)
+
+    def resized(self, rows: int) -> "CompiledTrace | None":
+        """Return the trace of as many rows, which share all functions; None where those are others."""
+        alike = self._is_row_by_row(rows) == self._is_row_by_row(self._recorded)
+        few = [n <= MANY_COLUMNS for n in (rows, self._recorded)] if self.columns else [True, True]
+        if not alike or few[0] != few[1] or 1 in {rows, self._recorded}:
+            return None
+        other = copy.copy(self)
+        other.choose_buffers(rows)
+        return other
+
+    def shape(self, x: Traced) -> tuple[int, ...]:
+        """Return the shape of a value of as many rows."""
+        return (*x.shape[:-1], self.rows) if self.columns else (self.rows, *x.shape[1:])
+
+    def choose_buffers(self, rows: int) -> None:
+        """Find the buffers that as many rows need."""
+        self.rows, self.sizes, self.buffers = rows, [], {}
         free: dict[int, list[int]] = {}
 
         def take(x: Traced) -> None:
-            size = max(x.value.nbytes, 1)
+            size = max(math.prod(self.shape(x)) * x.dtype.itemsize, 1)
             idle = free.get(size)
             if idle and x is not self.made:
                 self.buffers[id(x)] = idle.pop()
@@ -195,8 +220,9 @@ class CompiledProgram:
 
         def array(x: Traced) -> Values:
             if id(x) not in arrays:
-                raw = memory[trace.buffers[id(x)]][: x.value.nbytes]
-                arrays[id(x)] = raw.view(x.dtype).reshape(x.shape)
+                shape = trace.shape(x)
+                raw = memory[trace.buffers[id(x)]][: math.prod(shape) * x.dtype.itemsize]
+                arrays[id(x)] = raw.view(x.dtype).reshape(shape)
             return arrays[id(x)]
 
         self.input, self.result = array(trace.given), array(trace.made)

@@ -23,6 +23,8 @@ VECTORS = 4
 """Vectors of a matrix's columns that are added up at the same time."""
 SUMS = 8
 """Sums that are made at the same time, as an addition takes that many times as long as the next can wait."""
+MANY_COLUMNS = 32
+"""Columns from which on pieces are that long; a vector has 16 numbers at most."""
 PIECE = 4
 """Vectors of columns that are computed at the same time."""
 BLOCK, LEVELS = 16, 4
@@ -69,7 +71,7 @@ class _Lowering:
         size = max(x.dtype.itemsize for x in self._values)
         lanes = machine.vector_bytes() // size
         # Columns are read piece by piece, row after row: pieces of a few lines of the cache.
-        wide = formula.rows > 2 * lanes and any(map(self._stages.length, self._values))
+        wide = formula.rows > MANY_COLUMNS and any(map(self._stages.length, self._values))
         self._to = Emitter(lanes * PIECE if self._columns and wide else lanes)
         self._elements = Elements(self._to)
         self._slots: dict[Any, str] = {}

@@ -179,6 +179,10 @@ class Tiled:
 
     def _record(self, x: Values, size: int) -> AnyTrace:
         shape = (size, *x.shape[1:]) if self._axis == 0 else (*x.shape[:-1], size)
+        for trace in list(self._traces.values()):
+            found = trace.resized(size) if isinstance(trace, CompiledTrace) else None
+            if found is not None:
+                return found
         if machine.is_there():
             with contextlib.suppress(CannotBeLoweredError):
                 return CompiledTrace(self._formula, shape, x.dtype, columns=self._axis != 0)
@@ -192,7 +196,7 @@ class Tiled:
         some = min(
             max(2**16 * x.shape[self._axis] // x.size, 2), tuning.SOME
         )  # one needs fewer buffers
-        trace = self._record(x, some)
+        trace = self._traces[some] = self._record(x, some)
         self._like, least = trace.made.value, self._least
         if isinstance(trace, CompiledTrace):
             least = min(least, tuning.COMPILED_LEAST)
