@@ -10,7 +10,9 @@ from networks import random_network
 
 import xpnn
 import xpnn.models
+from xpnn._arrays.library import library_of_namespace
 from xpnn._arrays.transfer import to_numpy
+from xpnn._execution import functions
 from xpnn._parity import parity
 from xpnn._parity.case import rounded
 
@@ -365,10 +367,14 @@ def test_a_layer_inside_its_bound_whose_errors_are_too_large(monkeypatch, torch)
     assert any(f.startswith("layer 0, x @ weight + bias: errors ") for f in faults)
 
 
-@pytest.mark.parametrize(("name", "output"), [("exp", "silu"), ("tanh", "tanh")])
-def test_a_backend_whose_elementary_function_is_worse_than_stated(monkeypatch, torch, name, output):
+@pytest.mark.parametrize("output", ["silu", "tanh"])
+def test_a_backend_whose_function_is_worse_than_stated(monkeypatch, torch, output):
     """A millionth, which the errors of wide products hide in the result, shows in the layer alone."""
-    tampered(monkeypatch, torch, name, lambda y, _: y * (1 + 2.0**-17))
+    found = library_of_namespace(torch)
+    right = found.kernels[output]
+    wrong = right._replace(compute=lambda x: right.compute(x) * (1 + 2.0**-17))
+    monkeypatch.setattr(found, "kernels", {**found.kernels, output: wrong})
+    monkeypatch.setattr(functions.Planner, "find", lambda *_: None)  # what was found before
     wide = random_network((784, 50, 3), output, "identity", scale=1.0)
     x = np.random.default_rng(0).normal(size=(20, 784)).astype("float32")
     report = xpnn.parity(wide, x, backends=["torch"], devices=["cpu"])
