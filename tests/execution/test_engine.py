@@ -333,6 +333,18 @@ def test_results_are_nobody_elses():
         assert first.flags.writeable
 
 
+def test_programs_wait_for_each_number_of_rows_once():
+    network = golden_cases.network((9, 7, 4), "float64")
+    shapes = [(1, 9), (2, 9), (3, 9), (5, 9)]
+    for shape in shapes * 3:
+        network(np.ones(shape))
+        network(np.ones((*shape[:-1], 18))[..., ::2])
+    (small,) = network._small.values()
+    assert {shape: len(waiting) for shape, waiting in small._waiting.items()} == dict.fromkeys(
+        shapes, 1
+    )
+
+
 def test_threads_share_small_programs():
     network = golden_cases.network((9, 7, 4), "float64")
     xs = [np.full((2, 9), value) for value in (0.5, 2.0, -1.0, 0.0)]

@@ -1,5 +1,6 @@
 """Small: compiled programs that wait for small arrays, each with memory of its own and all it needs laid out."""
 
+import math
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -11,8 +12,6 @@ from xpnn._engine.compiled import CompiledProgram, CompiledTrace
 
 SHAPES = 16
 """Shapes for which programs wait: each takes some `tuning.WAITING` bytes a thread."""
-
-
 THREADS = 8
 """Programs that wait for one shape: others are made anew when more threads call at once."""
 
@@ -56,11 +55,8 @@ class Small:
         """Have one more program wait for arrays like x, of which a trace made y."""
         if not isinstance(trace, CompiledTrace) or not trace.is_one_function:
             return
-        if (
-            max(x.nbytes, y.nbytes) > tuning.WAITING
-            or not y.ndim
-            or trace.made.value.size != y.size
-        ):
+        size = math.prod(trace.shape(trace.made))
+        if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or y.size != size:
             return
         if x.flags.fnc or len(self._waiting.get(x.shape, ())) >= THREADS:
             return
