@@ -68,7 +68,14 @@ class CompiledTrace:
         *,
         columns: bool = False,
     ) -> None:
-        self.given = Input(abstract_value(shape, dtype))
+        # Numbers that are rows by themselves are computed as the columns of one row are.
+        self.columns = columns or len(shape) == 1
+        axis = -1 if self.columns else 0
+        self.rows = self._recorded = shape[axis]
+        # A few rows stand for all: what is recorded is computed, if on zeros.
+        few, self._traced = list(shape), min(self.rows, MANY_COLUMNS + 1)
+        few[axis] = self._traced
+        self.given = Input(abstract_value(tuple(few), dtype))
         token = compiling.set(True)
         try:
             with np.errstate(all="ignore"):
@@ -77,9 +84,6 @@ class CompiledTrace:
             compiling.reset(token)
         if self.made is self.given or not varies(self.made):
             raise CannotBeLoweredError("nothing to compute")
-        # Numbers that are rows by themselves are computed as the columns of one row are.
-        self.columns = columns or len(shape) == 1
-        self.rows = self._recorded = shape[-1 if self.columns else 0]
         self.length = shape[0 if self.columns else -1] if len(shape) == 2 else 0
         order = [x for x in in_order(self.made) if x.operation is not None]
         products = (value_of(x.inputs[1]) for x in order if _is_product(x))
@@ -122,7 +126,7 @@ class CompiledTrace:
         self, inputs: Sequence[Traced], order: Sequence[Traced], results: Sequence[Traced]
     ) -> _Function:
         open_length = self.length if not any(_is_product(x) for x in order) else None
-        formula = Formula(inputs, order, results, self.rows, self.columns, open_length)
+        formula = Formula(inputs, order, results, self._traced, self.columns, open_length)
         try:
             lowered = lower(formula)
         except CannotBeLoweredError:
