@@ -6,8 +6,6 @@ from typing import Any, Self
 
 from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
-from xpnn._convert.parts import Parts
-from xpnn._files.model_file import replacing
 from xpnn._network.checks import Class
 from xpnn._network.layers.dense import dense_layers
 from xpnn._network.layers.layer import Layers
@@ -68,6 +66,8 @@ class Exchange(Objects):
           0  2 -> 3, bias, sigmoid
           1  3 -> 1, bias, identity
         """
+        from xpnn._convert.parts import Parts
+
         if isinstance(weights, Mapping):
             weights, biases = _by_number(weights, biases)
         return cls._of_parts(Parts(dense_layers(weights, biases, hidden, output), classes))
@@ -201,6 +201,10 @@ class Exchange(Objects):
         >>> import xpnn
         >>> xpnn.load("digits").to_onnx("digits.onnx")  # doctest: +SKIP
         """
+        # Few programs write networks, and this takes a fifth of importing xpnn.
+        from xpnn._convert.parts import Parts
+        from xpnn._files.model_file import replacing
+
         parts = Parts(self.layers, self.classes, self.inputs, self.outputs)
         content = needing("onnx_export").model_of(parts)
         with replacing(path) as file:

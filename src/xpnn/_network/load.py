@@ -8,7 +8,6 @@ from typing import Any
 from xpnn import models
 from xpnn._arrays.arguments import Count, Option
 from xpnn._convert.extras import ADVICE, READERS, needing
-from xpnn._files import model_file
 from xpnn._network.network import Network
 from xpnn._network.stored import network_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -37,10 +36,14 @@ def metadata_of(path: Path) -> dict[str, str]:
     """Return what a model file says beside the network; others say nothing."""
     if path.suffix.lower() in READERS:
         return {}
+    from xpnn._files import model_file  # few programs read files
+
     return model_file.read(path).metadata
 
 
 def _of_safetensors(path: Path, output: object, layers: Any) -> Network:
+    from xpnn._files import model_file
+
     if output is not None:
         raise XpnnValueError(f"expected no output for a model file, which has one, got {output!r}")
     if layers is not None:
@@ -116,6 +119,8 @@ def load(
       2  100 -> 10, bias, softmax
       classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
     """
+    from xpnn._files import model_file
+
     most = _MAX_BYTES.taken("load: expected max_bytes", max_bytes)
     path = find(path_or_name)
     try:

@@ -1,18 +1,20 @@
 """Networks of the objects of others: modules, functions, models, estimators."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
-from xpnn._convert.parts import Parts
+
+if TYPE_CHECKING:  # few programs need it
+    from xpnn._convert.parts import Parts
 
 
 class Objects:
     """The ways in for what other programs have made."""
 
     @classmethod
-    def _of_parts(cls, parts: Parts) -> Self:
+    def _of_parts(cls, parts: "Parts") -> Self:
         network: Any = cls
         made: Self = network(**parts._asdict())
         return made
