@@ -35,6 +35,7 @@ from xpnn._engine.recorder import (
     value_of,
     varies,
 )
+from xpnn._engine.stages import is_product
 
 
 class _Function(NamedTuple):
@@ -86,7 +87,7 @@ class CompiledTrace:
             raise CannotBeLoweredError("nothing to compute")
         self.length = shape[0 if self.columns else -1] if len(shape) == 2 else 0
         order = [x for x in in_order(self.made) if x.operation is not None]
-        products = (value_of(x.inputs[1]) for x in order if _is_product(x))
+        products = (value_of(x.inputs[1]) for x in order if is_product(x))
         self._work = sum(int(np.size(matrix)) for matrix in products)
         """Multiplications of one row."""
         self.parts = self._parts(order)
@@ -98,14 +99,14 @@ class CompiledTrace:
         self.choose_buffers(self.rows)
 
     def _parts(self, order: list[Traced]) -> list[_Function | _Product]:
-        products = list(filter(_is_product, order))
+        products = list(filter(is_product, order))
         if self._is_row_by_row(self.rows):
             return [self._function([self.given], order, [self.made])]
         after: dict[int, int] = {id(self.given): 0}
         """Behind how many products a value comes."""
         for x in order:
             before = max(after[id(a)] for a in recorded_in(x.inputs))
-            after[id(x)] = before + _is_product(x)
+            after[id(x)] = before + is_product(x)
         parts: list[_Function | _Product] = []
         for number in range(after[id(self.made)] + 1):
             parts += [
@@ -113,7 +114,7 @@ class CompiledTrace:
                 for x in products
                 if after[id(x)] == number
             ]
-            own = [x for x in order if after[id(x)] == number and not _is_product(x)]
+            own = [x for x in order if after[id(x)] == number and not is_product(x)]
             here = set(map(id, own))
             inputs = {id(a): a for x in own for a in recorded_in(x.inputs) if id(a) not in here}
             asked = {id(a) for x in order if id(x) not in here for a in recorded_in(x.inputs)}
@@ -125,7 +126,7 @@ class CompiledTrace:
     def _function(
         self, inputs: Sequence[Traced], order: Sequence[Traced], results: Sequence[Traced]
     ) -> _Function:
-        open_length = self.length if not any(_is_product(x) for x in order) else None
+        open_length = self.length if not any(is_product(x) for x in order) else None
         formula = Formula(inputs, order, results, self._traced, self.columns, open_length)
         try:
             lowered = lower(formula)
@@ -194,10 +195,6 @@ class CompiledTrace:
     def program(self, take: Callable[[int], Values]) -> "CompiledProgram":
         """Lay it out in memory, of which `take(bytes)` gives pieces."""
         return CompiledProgram(self, [take(size) for size in self.sizes])
-
-
-def _is_product(x: Traced) -> bool:
-    return x.operation is not None and x.operation.name == "matmul"
 
 
 class _Call(NamedTuple):

@@ -12,14 +12,15 @@ import numpy as np
 from xpnn._engine.emitter import CannotBeLoweredError, Emitter, Lanes
 
 Instruction = Callable[..., Lanes]
-"""`instruction(emitter, dtype of the result, *operands)`; operands are all one number, or all wide."""
+"""`instruction(emitter, dtype of the result, *operands)`; operands are all one number, or all wide, and of kinds
+that `elements.KINDS` has."""
 
 
-def _arithmetic(of_floats: str, of_integers: str | None) -> Instruction:
+def _same(of_floats: str, of_integers: str | None = None) -> Instruction:
+    """Return an instruction of operands of one type, which is that of the result."""
+
     def instruction(to: Emitter, dtype: Any, a: Lanes, b: Lanes) -> Lanes:
-        name = of_floats if a.dtype.kind == "f" else of_integers
-        if name is None or a.dtype != b.dtype or a.dtype.itemsize < 4:
-            raise CannotBeLoweredError(f"{of_floats} of {a.dtype} and {b.dtype}")
+        name = of_floats if dtype.kind == "f" else of_integers or of_floats
         return to.plain(name, dtype, a, b)
 
     return instruction
@@ -27,8 +28,6 @@ def _arithmetic(of_floats: str, of_integers: str | None) -> Instruction:
 
 def _comparison(of_floats: str, of_integers: str) -> Instruction:
     def instruction(to: Emitter, _: Any, a: Lanes, b: Lanes) -> Lanes:
-        if a.dtype.kind == "u":
-            raise CannotBeLoweredError(f"comparisons of {a.dtype}")
         name = f"fcmp {of_floats}" if a.dtype.kind == "f" else f"icmp {of_integers}"
         return to.plain(name, np.bool_, a, b)
 
@@ -36,19 +35,7 @@ def _comparison(of_floats: str, of_integers: str) -> Instruction:
 
 
 def _intrinsic(name: str) -> Instruction:
-    def instruction(to: Emitter, _: Any, x: Lanes) -> Lanes:
-        if x.dtype.kind != "f":
-            raise CannotBeLoweredError(f"{name} of {x.dtype}")
-        return to.call(name, x)
-
-    return instruction
-
-
-def _bits(name: str) -> Instruction:
-    def instruction(to: Emitter, dtype: Any, a: Lanes, b: Lanes) -> Lanes:
-        return to.plain(name, dtype, a, b)
-
-    return instruction
+    return lambda to, _, x: to.call(name, x)
 
 
 def _negative(to: Emitter, dtype: Any, x: Lanes) -> Lanes:
@@ -238,10 +225,10 @@ def _copysign(to: Emitter, _: Any, x: Lanes, sign: Lanes) -> Lanes:
 
 
 INSTRUCTIONS: dict[str, Instruction] = {
-    "add": _arithmetic("fadd", "add"),
-    "subtract": _arithmetic("fsub", "sub"),
-    "multiply": _arithmetic("fmul", "mul"),
-    "divide": _arithmetic("fdiv", None),
+    "add": _same("fadd", "add"),
+    "subtract": _same("fsub", "sub"),
+    "multiply": _same("fmul", "mul"),
+    "divide": _same("fdiv"),
     "negative": _negative,
     "positive": lambda _to, _dtype, x: x,
     "absolute": _absolute,
@@ -258,12 +245,12 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "not_equal": _comparison("une", "ne"),
     "isnan": _is_nan,
     "isfinite": _is_finite,
-    "logical_and": _bits("and"),
-    "logical_or": _bits("or"),
+    "logical_and": _same("and"),
+    "logical_or": _same("or"),
     "logical_not": _invert,
-    "bitwise_and": _bits("and"),
-    "bitwise_or": _bits("or"),
-    "bitwise_xor": _bits("xor"),
+    "bitwise_and": _same("and"),
+    "bitwise_or": _same("or"),
+    "bitwise_xor": _same("xor"),
     "invert": _invert,
     "where": _where,
     "mask": _mask,

@@ -11,7 +11,7 @@ from xpnn._engine.elements import Elements
 from xpnn._engine.emitter import CannotBeLoweredError, Emitter, Lanes
 from xpnn._engine.recorder import Traced, recorded_in, value_of
 from xpnn._engine.reductions import Reduction
-from xpnn._engine.stages import REDUCTIONS, Stages
+from xpnn._engine.stages import REDUCTIONS, Stages, is_product
 
 ROWS, LENGTH, STRIDE, TARGET, OUTER, SCRATCH, ARRAYS = range(7)
 """What lies where in a frame: numbers, and from `ARRAYS` on addresses of inputs, results and constants.
@@ -181,7 +181,7 @@ class _Lowering:
         self._numbers_after(-1)
         for stage in range(stages.last + 1):
             for x in formula.order:
-                if stages.is_product(x) and stages.stage(x) == stage:
+                if is_product(x) and stages.stage(x) == stage:
                     self._product(x)
             loops: dict[int, list[Traced]] = {}
             for x in self._values:
@@ -198,7 +198,7 @@ class _Lowering:
             return None
         if x.operation and x.operation.name in REDUCTIONS:
             return stages.same(x.inputs[0])
-        if not stages.length(x) or (stages.is_product(x) and not self._is_result(x)):
+        if not stages.length(x) or (is_product(x) and not self._is_result(x)):
             return None
         return x if id(x) in stages.kept or self._is_result(x) else None
 

@@ -25,6 +25,11 @@ ALIASES = frozenset(("reshape", "item", "squeeze", "expand_dims"))
 """Operations whose result is a part of their input, or all of it in another shape."""
 
 
+def is_product(x: Traced) -> bool:
+    """Whether a value is a row times a matrix."""
+    return x.operation is not None and x.operation.name == "matmul"
+
+
 class Stages:
     """The stage of each value: a number of a row in `numbers`, a number for each element in `elements`.
 
@@ -79,11 +84,6 @@ class Stages:
         """Whether something is a value of the formula, not a constant."""
         return isinstance(a, Traced) and self.stage(self.same(a)) is not None
 
-    @staticmethod
-    def is_product(x: Traced) -> bool:
-        """Whether a value is a row times a matrix."""
-        return x.operation is not None and x.operation.name == "matmul"
-
     def _place(self, x: Traced) -> None:
         assert x.operation is not None  # noqa: S101 -- what is given has its place
         name = x.operation.name
@@ -92,14 +92,15 @@ class Stages:
         given = [self.same(a) for a in x.inputs if varies(a)]
         if name in ALIASES:
             self._alias(x, given[0])
-        elif name == "matmul":
+        elif is_product(x):
             self._product(x, given)
         elif name in REDUCTIONS:
             self._reduction(x, given[0])
         elif self.length(x):
             stage = self.elements[id(x)] = max(self._readable(a, self.length(x)) for a in given)
             for a in given:
-                self._keep(a, stage)
+                if self.elements.get(id(a), stage) != stage:  # read in another loop than its own
+                    self._keep(a)
         else:
             if any(id(a) in self.elements for a in given):
                 raise CannotBeLoweredError(f"{name} along an axis")
@@ -113,9 +114,9 @@ class Stages:
             raise CannotBeLoweredError(f"{self.length(a)} elements beside {length}")
         return self.elements[id(a)]
 
-    def _keep(self, a: Traced, stage: int | None = None) -> None:
-        """Have elements written to memory, if they are read in a stage that is not their own."""
-        if id(a) in self.elements and self.elements[id(a)] != stage and id(a) not in self.in_memory:
+    def _keep(self, a: Traced) -> None:
+        """Have a value written to memory, where it is not."""
+        if id(a) not in self.in_memory:
             self.kept.add(id(a))
 
     def _reduction(self, x: Traced, a: Traced) -> None:
@@ -183,8 +184,7 @@ class Stages:
         if len(dtypes) > 1 or x.dtype.kind != "f" or not value_of(x.inputs[1]).shape[-1]:
             raise CannotBeLoweredError(f"a product of {a.dtype} that gives {x.dtype}")
         stage = (self.numbers[id(a)] if id(a) in self.numbers else self.elements[id(a)]) + 1
-        if id(a) not in self.in_memory:
-            self.kept.add(id(a))
+        self._keep(a)
         self.in_memory[id(x)] = (x, 0)
         self.kept.add(id(x))
         if self.length(x):
