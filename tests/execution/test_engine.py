@@ -13,7 +13,15 @@ import pytest
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
-from xpnn._engine import elementary, lowering, machine, recorder, tuning
+from xpnn._engine import (
+    compiled,
+    elementary,
+    lowering,
+    machine,
+    products,
+    recorder,
+    tuning,
+)
 from xpnn._engine.compiled import CompiledProgram, CompiledTrace
 from xpnn._engine.emitter import TYPES, CannotBeLoweredError
 from xpnn._engine.instructions import INSTRUCTIONS
@@ -197,8 +205,9 @@ def lengths():
     lanes = {machine.vector_bytes() // size for size in (4, 8)}
     at = {
         *lanes,
-        *(n * lowering.VECTORS for n in lanes),
+        *(n * products.VECTORS for n in lanes),
         *(n * lowering.BLOCK for n in lanes),
+        *(int(n * part) for n in lanes for part in lowering.NARROW),
         lowering.BLOCK**2,
     }
     return sorted({1, 2, 3, *(n + i for n in at for i in (-1, 0, 1))})
@@ -237,23 +246,39 @@ def test_sums_keep_their_digits_at_every_length(length, axis):
 
 @pytest.mark.parametrize("dtype", FLOATING)
 def test_products_of_every_shape_are_exact_of_small_integers(dtype, monkeypatch):
-    """Row by row, and by the BLAS with functions of our own between: of integers both are exact."""
+    """By functions of our own and by the BLAS: of integers both are exact. Rows on either side of every loop's."""
     rng = np.random.default_rng(0)
-    widths = [n for n in lengths() if n <= lowering.VECTORS * 16 + 1]
+    many = products.rows_together()
+    rows = {1, 2, products.FEW, products.FEW + 1, many - 1, many, many + 1, 2 * many + products.FEW}
+    widths = [n for n in lengths() if n <= products.VECTORS * 16 + 1]
     for terms, width in itertools.chain(
         itertools.product((1, 2, 7, 8, 9), widths), itertools.product(widths, (1, 3, 17))
     ):
         weight = rng.integers(-3, 4, (terms, width)).astype(dtype)
         bias = rng.integers(-3, 4, width).astype(dtype)
         last = rng.integers(-3, 4, (width, 2)).astype(dtype)
-        network = xpnn.Network.from_weights([weight, last], [bias, None], hidden="relu")
-        for rows in (1, 3):
-            x = rng.integers(-9, 10, (rows, terms)).astype(dtype)
-            expected = np.maximum(x @ weight + bias, 0) @ last
-            for most in (tuning.ROW_BY_ROW, 0):
-                monkeypatch.setattr(tuning, "ROW_BY_ROW", most)
-                fresh = xpnn.Network(network.layers)
-                np.testing.assert_array_equal(fresh(x), expected, strict=True)
+        for packed in (tuning.PACKED, 0):
+            monkeypatch.setattr(tuning, "PACKED", packed)
+            network = xpnn.Network.from_weights([weight, last], [bias, None], hidden="relu")
+            for count in sorted(rows) if packed else (1, 3):
+                x = rng.integers(-9, 10, (count, terms)).astype(dtype)
+                expected = np.maximum(x @ weight + bias, 0) @ last
+                np.testing.assert_array_equal(network(x), expected, strict=True)
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_rows_do_not_depend_on_how_many_are_computed(dtype, monkeypatch):
+    """Nor on the block that they are computed in: two or more of a number have the same bits."""
+    rng = np.random.default_rng(0)
+    widths, many = (300, 50, 3, 40), products.rows_together()
+    weights = [rng.normal(size=pair).astype(dtype) for pair in itertools.pairwise(widths)]
+    x = rng.normal(size=(5 * many + products.FEW - 1, widths[0])).astype(dtype)
+    expected = xpnn.Network.from_weights(weights, hidden="sigmoid", output="softmax")(x)
+    monkeypatch.setattr(tuning, "BLOCK_OF_ROWS", 1)
+    monkeypatch.setattr(compiled, "ROWS_AT_LEAST", 2 * many - 1)
+    for count in (2, many, many + 1, len(x) - 1, len(x)):
+        got = xpnn.Network.from_weights(weights, hidden="sigmoid", output="softmax")(x[-count:])
+        np.testing.assert_array_equal(got, expected[-count:])
 
 
 @pytest.fixture
@@ -399,6 +424,9 @@ ODD = {
     "rows reversed": lambda xp, x: x[::-1, :] * 2,
     "every other": lambda xp, x: x[:, ::2] * 2,
     "another matrix": lambda xp, x: xp.matmul(x, xp.asarray(SQUARE, dtype=xp.float64)) + 1,
+    "a matrix by rows": lambda xp, x: xp.matmul(xp.asarray(SQUARE, dtype=x.dtype), x),
+    "rows by rows": lambda xp, x: xp.matmul(x, x),
+    "rows by columns": lambda xp, x: xp.matmul(x, xp.permute_dims(x, (1, 0))),
     "no columns": lambda xp, x: xp.matmul(x, xp.zeros((3, 0), dtype=x.dtype)),
     "integers": lambda xp, x: xp.matmul(xp.astype(x, xp.int64), xp.asarray(SQUARE.astype(int))),
     "truth values compared": lambda xp, x: (x > 0) < (x > 1),

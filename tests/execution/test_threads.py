@@ -82,7 +82,7 @@ def test_as_many_threads_as_the_user_gave_the_blas(limit, monkeypatch):
 
     def run(self, *arguments):
         seen.add(threading.get_ident())
-        assert set(numbers()) == {1}
+        assert set(numbers()) == {1} or not self._calls_blas
         return right(self, *arguments)
 
     monkeypatch.setattr(Tiled, "_run", run)

@@ -172,16 +172,19 @@ class Emitter:
         element = self.type(dtype, wide=False)
         return "i8" if element == "i1" else element
 
-    def load(self, pointer: str, dtype: Any, *, wide: bool, mask: str | None = None) -> Lanes:
-        """Return what lies at an address; 0 where the mask is false."""
+    def load(
+        self, pointer: str, dtype: Any, *, wide: bool, mask: str | None = None, step: int = 1
+    ) -> Lanes:
+        """Return what lies at an address, lanes `step` elements apart; 0 where the mask is false."""
         dtype = np.dtype(dtype)
         element = self.in_memory(dtype)
-        kind = f"<{self.lanes} x {element}>" if wide else element
-        if mask is None:
+        kind, bits = f"<{self.lanes} x {element}>" if wide else element, f"<{self.lanes} x i1>"
+        if step > 1:
+            name = self._gathered(self._each(pointer, step, element), dtype, mask)
+        elif mask is None:
             name = self.make(f"load {kind}, ptr {pointer}, align {dtype.itemsize}")
         else:
             function = f"@llvm.masked.load.{self._suffix_in_memory(dtype)}.p0"
-            bits = f"<{self.lanes} x i1>"
             self._declared.add(f"declare {kind} {function}(ptr, {bits}, {kind})")
             name = self.make(
                 f"call {kind} {function}(ptr align {dtype.itemsize} {pointer}, {bits} {mask}, "
@@ -191,39 +194,63 @@ class Emitter:
             name = self.make(f"icmp ne {kind} {name}, {'zeroinitializer' if wide else '0'}")
         return Lanes(name, dtype, wide)
 
-    def store(self, value: Lanes, pointer: str, mask: str | None = None) -> None:
-        """Write a value to an address, where the mask is true."""
+    def fetch(self, pointer: str) -> None:
+        """Have a line of memory brought into the cache, as it is read soon."""
+        function = "@llvm.prefetch.p0"
+        self._declared.add(f"declare void {function}(ptr, i32, i32, i32)")
+        self.line(f"call void {function}(ptr {pointer}, i32 0, i32 3, i32 1)")
+
+    def store(self, value: Lanes, pointer: str, mask: str | None = None, *, step: int = 1) -> None:
+        """Write a value to an address, lanes `step` elements apart, where the mask is true."""
         dtype = value.dtype
         element = self.in_memory(dtype)
         kind = f"<{self.lanes} x {element}>" if value.wide else element
-        name = value.name
+        name, align, bits = value.name, f"align {dtype.itemsize}", f"<{self.lanes} x i1>"
         if dtype.kind == "b":
             name = self.make(f"zext {self.of(value)} to {kind}")
-        if mask is None:
-            self.line(f"store {kind} {name}, ptr {pointer}, align {dtype.itemsize}")
-            return
-        function = f"@llvm.masked.store.{self._suffix_in_memory(dtype)}.p0"
-        bits = f"<{self.lanes} x i1>"
-        self._declared.add(f"declare void {function}({kind}, ptr, {bits})")
-        self.line(
-            f"call void {function}({kind} {name}, ptr align {dtype.itemsize} {pointer}, {bits} {mask})"
-        )
+        if step > 1:
+            pointers = f"<{self.lanes} x ptr>"
+            function = f"@llvm.masked.scatter.{self._suffix_in_memory(dtype)}.v{self.lanes}p0"
+            self._declared.add(f"declare void {function}({kind}, {pointers}, {bits})")
+            each = self._each(pointer, step, element)
+            given = mask or "splat (i1 true)"
+            self.line(
+                f"call void {function}({kind} {name}, {pointers} {align} {each}, {bits} {given})"
+            )
+        elif mask is None:
+            self.line(f"store {kind} {name}, ptr {pointer}, {align}")
+        else:
+            function = f"@llvm.masked.store.{self._suffix_in_memory(dtype)}.p0"
+            self._declared.add(f"declare void {function}({kind}, ptr, {bits})")
+            self.line(f"call void {function}({kind} {name}, ptr {align} {pointer}, {bits} {mask})")
 
     def gather(self, base: str, index: Lanes, dtype: Any) -> Lanes:
         """Return the elements of an array at indices."""
-        element = self.type(dtype, wide=False)
+        dtype = np.dtype(dtype)
         if not index.wide:
             return self.load(self.pointer(base, index.name, dtype), dtype, wide=False)
-        kind, bits = self.type(dtype, wide=True), f"<{self.lanes} x i1>"
+        element = self.type(dtype, wide=False)
         pointers = self.make(f"getelementptr {element}, ptr {base}, {self.of(index)}", "p")
-        function = f"@llvm.masked.gather.{self.suffix(dtype, wide=True)}.v{self.lanes}p0"
-        self._declared.add(f"declare {kind} {function}(<{self.lanes} x ptr>, {bits}, {kind})")
-        align = np.dtype(dtype).itemsize
-        name = self.make(
-            f"call {kind} {function}(<{self.lanes} x ptr> align {align} {pointers}, "
-            f"{bits} splat (i1 true), {kind} poison)"
+        return Lanes(self._gathered(pointers, dtype, None), dtype, wide=True)
+
+    def _each(self, pointer: str, step: int, element: str) -> str:
+        """Return the address of each lane."""
+        lanes = ", ".join(f"i64 {i * step}" for i in range(self.lanes))
+        return self.make(
+            f"getelementptr {element}, ptr {pointer}, <{self.lanes} x i64> <{lanes}>", "p"
         )
-        return Lanes(name, np.dtype(dtype), wide=True)
+
+    def _gathered(self, pointers: str, dtype: Any, mask: str | None) -> str:
+        """Return what lies at addresses; 0 where the mask is false."""
+        kind = f"<{self.lanes} x {self.in_memory(dtype)}>"
+        places, bits = f"<{self.lanes} x ptr>", f"<{self.lanes} x i1>"
+        function = f"@llvm.masked.gather.{self._suffix_in_memory(dtype)}.v{self.lanes}p0"
+        self._declared.add(f"declare {kind} {function}({places}, {bits}, {kind})")
+        given = mask or "splat (i1 true)"
+        return self.make(
+            f"call {kind} {function}({places} align {dtype.itemsize} {pointers}, "
+            f"{bits} {given}, {kind} zeroinitializer)"
+        )
 
     def _suffix_in_memory(self, dtype: Any) -> str:
         element = self.in_memory(dtype)
@@ -232,7 +259,7 @@ class Emitter:
     # Loops
 
     @contextmanager
-    def loop(self, start: str, stop: str, step: int) -> Iterator[str]:
+    def loop(self, start: str, stop: str, step: int | str) -> Iterator[str]:
         """Write what is inside for start, start + step, ... while less than stop; give the index."""
         variable = self.variable(np.int64, wide=False)
         self.line(f"store i64 {start}, ptr {variable}")

@@ -6,25 +6,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnn._arrays.types import Values
-from xpnn._engine import machine
+from xpnn._engine import frames, machine
 from xpnn._engine.elements import Elements
 from xpnn._engine.emitter import CannotBeLoweredError, Emitter, Lanes
+from xpnn._engine.frames import (
+    ARRAYS,
+    LENGTH,
+    OUTER,
+    ROWS,
+    SCRATCH,
+    STRIDE,
+    TARGET,
+    Lowered,
+)
+from xpnn._engine.products import Product, packed
 from xpnn._engine.recorder import Traced, recorded_in, value_of
 from xpnn._engine.reductions import Reduction
-from xpnn._engine.stages import REDUCTIONS, Stages, is_product
+from xpnn._engine.stages import REDUCTIONS, Stages, is_product, matrix_of
 
-ROWS, LENGTH, STRIDE, TARGET, OUTER, SCRATCH, ARRAYS = range(7)
-"""What lies where in a frame: numbers, and from `ARRAYS` on addresses of inputs, results and constants.
-
-Of columns, `STRIDE` is how many numbers on the next element of a column lies in inputs, `TARGET` in results.
-"""
-
-VECTORS = 4
-"""Vectors of a matrix's columns that are added up at the same time."""
-SUMS = 8
-"""Sums that are made at the same time, as an addition takes that many times as long as the next can wait."""
 MANY_COLUMNS = 32
 """Columns from which on pieces are that long; a vector has 16 numbers at most."""
+NARROW = (0.5, 1.5)
+"""Vectors up to which a row is narrow: lanes are rows then, not its elements; more where these are reduced."""
 PIECE = 4
 """Vectors of columns that are computed at the same time."""
 BLOCK, LEVELS = 16, 4
@@ -47,17 +50,6 @@ class Formula(NamedTuple):
     """The elements of a row that stand for any number of them."""
 
 
-class Lowered(NamedTuple):
-    """The text of a function, and what its frame holds after inputs and results."""
-
-    text: str
-    constants: list[Values]
-    fixed: int
-    """Bytes of scratch memory."""
-    growing: int
-    """Bytes of scratch for each element of a row, these rounded up to whole vectors."""
-
-
 def lower(formula: Formula) -> Lowered:
     """Return the text of a formula; CannotBeLoweredError if there are no instructions for it."""
     return _Lowering(formula).lowered()
@@ -70,6 +62,8 @@ class _Lowering:
         self._values = [*formula.inputs, *formula.order]
         size = max(x.dtype.itemsize for x in self._values)
         lanes = machine.vector_bytes() // size
+        self._across = self._columns or self._is_narrow(lanes)
+        """Whether lanes are columns, or rows."""
         # Columns are read piece by piece, row after row: pieces of a few lines of the cache.
         wide = formula.rows > MANY_COLUMNS and any(map(self._stages.length, self._values))
         self._to = Emitter(lanes * PIECE if self._columns and wide else lanes)
@@ -82,13 +76,23 @@ class _Lowering:
         self._places: dict[int, str] = {}
         self._results: list[tuple[Traced, str]] = []
         self._lanes: str | None = None
-        """The mask of the lanes that are columns."""
+        """The mask of the lanes that are columns, or rows."""
+
+    def _is_narrow(self, lanes: int) -> bool:
+        """Whether rows are so short that each would leave most lanes of a vector without work."""
+        formula, lengths = self._formula, map(self._stages.length, self._values)
+        names = {x.operation.name for x in formula.order if x.operation}
+        least, most = NARROW
+        limit = lanes * (most if names & REDUCTIONS.keys() else least)
+        return (
+            formula.rows > 1 and not any(map(is_product, formula.order)) and max(lengths) <= limit
+        )
 
     def lowered(self) -> Lowered:
         """Write the loop over rows, or over vectors of columns."""
         to, arrays = self._to, [*self._formula.inputs, *self._formula.results]
         rows = self._slot(ROWS)
-        bases = [self._address(ARRAYS + i) for i in range(len(arrays))]
+        bases = [frames.address(self._to, ARRAYS + i) for i in range(len(arrays))]
         buffers = self._buffers()
 
         def at(places: Sequence[str], index: str, steps: Sequence[Any]) -> list[str]:
@@ -98,23 +102,28 @@ class _Lowering:
             return [to.pointer(p, offset, x.dtype) for p, offset, x in each]
 
         lengths = [self._length(x) or 1 for x in arrays]
-        if not self._columns:
+        if not self._across:
             with to.loop("0", rows, 1) as r:
                 self._row(at(bases, r, lengths), buffers, None)
+            return Lowered(to.module(), self._constants, self._fixed, self._growing)
+        whole = to.first(f"and i64 {rows}, {-to.lanes}")
+        rest = to.first(f"sub i64 {rows}, {whole}")
+
+        def vectors(places: Sequence[str], steps: Sequence[Any]) -> None:
+            with to.loop("0", whole, to.lanes) as c:
+                self._row(at(places, c, steps), buffers, None)
+            with to.only_if(to.make(f"icmp sgt i64 {rest}, 0")):
+                self._row(at(places, whole, steps), buffers, to.first_lanes(rest))
+
+        if not self._columns:
+            vectors(bases, lengths)
         else:
             outer, inputs = self._slot(OUTER), len(self._formula.inputs)
             strides = [self._slot(STRIDE if i < inputs else TARGET) for i in range(len(arrays))]
             pairs = zip(strides, lengths, strict=True)
             steps = [to.first(f"mul i64 {stride}, {n}") for stride, n in pairs]
-            whole = to.first(f"and i64 {rows}, {-to.lanes}")
-            rest = to.first(f"sub i64 {rows}, {whole}")
-            ones = [1] * len(arrays)
             with to.loop("0", outer, 1) as o:
-                places = at(bases, o, steps)
-                with to.loop("0", whole, to.lanes) as c:
-                    self._row(at(places, c, ones), buffers, None)
-                with to.only_if(to.make(f"icmp sgt i64 {rest}, 0")):
-                    self._row(at(places, whole, ones), buffers, to.first_lanes(rest))
+                vectors(at(bases, o, steps), [1] * len(arrays))
         return Lowered(to.module(), self._constants, self._fixed, self._growing)
 
     # The frame
@@ -122,20 +131,15 @@ class _Lowering:
     def _slot(self, i: int) -> str:
         """Return a number of the frame."""
         if i not in self._slots:
-            place = self._to.first(f"getelementptr i64, ptr %frame, i64 {i}")
-            self._slots[i] = self._to.first(f"load i64, ptr {place}")
+            self._slots[i] = frames.slot(self._to, i)
         return self._slots[i]
-
-    def _address(self, i: int) -> str:
-        place = self._to.first(f"getelementptr i64, ptr %frame, i64 {i}")
-        return self._to.first(f"load ptr, ptr {place}")
 
     def _constant(self, kind: str, a: Values, make: Callable[[Values], Values]) -> str:
         """Return the address of a constant, laid out as it is read."""
         key = (kind, id(a))  # the formula holds the array, so nobody else gets its id
         if key not in self._slots:
             before = len(self._formula.inputs) + len(self._formula.results)
-            self._slots[key] = self._address(ARRAYS + before + len(self._constants))
+            self._slots[key] = frames.address(self._to, ARRAYS + before + len(self._constants))
             self._constants.append(make(a))
         return self._slots[key]
 
@@ -147,11 +151,11 @@ class _Lowering:
     def _buffers(self) -> dict[int, str]:
         """Return where the values lie that one loop writes and another reads."""
         to, places = self._to, dict[int, str]()
-        scratch = self._address(SCRATCH)
+        scratch = frames.address(self._to, SCRATCH)
         for x in self._values:
             if id(x) not in self._stages.kept:
                 continue
-            nbytes = x.dtype.itemsize * (to.lanes if self._columns else 1)
+            nbytes = x.dtype.itemsize * (to.lanes if self._across else 1)
             if (length := self._length(x) or 1) == self._slots.get(LENGTH):
                 padded = to.first(f"add i64 {length}, {to.lanes - 1}")
                 padded = to.first(f"and i64 {padded}, {-to.lanes}")
@@ -176,7 +180,7 @@ class _Lowering:
         for x in formula.inputs:
             if not stages.length(x):
                 place = self._places[id(x)]
-                number = self._to.load(place, x.dtype, wide=self._columns, mask=lanes)
+                number = self._to.load(place, x.dtype, wide=self._across, mask=lanes)
                 self._know(x, number)
         self._numbers_after(-1)
         for stage in range(stages.last + 1):
@@ -227,7 +231,8 @@ class _Lowering:
                 own = id(origin) in stages.kept
                 place = self._at(self._places[id(origin)], str(start), x.dtype, own=own)
                 mask = None if own else self._lanes
-                number = self._to.load(place, x.dtype, wide=self._columns, mask=mask)
+                step = self._apart(origin)
+                number = self._to.load(place, x.dtype, wide=self._across, mask=mask, step=step)
             else:
                 number = self._made(x, lambda a: self._numbers[id(stages.same(a))])
             self._know(x, number)
@@ -238,7 +243,7 @@ class _Lowering:
         """Write a loop over elements, all of which it computes, reduces or writes out."""
         to, stages = self._to, self._stages
         reductions = [x for x in values if x.operation and x.operation.name in REDUCTIONS]
-        sums = {id(x): Reduction(to, x, LEVELS, across=not self._columns) for x in reductions}
+        sums = {id(x): Reduction(to, x, LEVELS, across=not self._across) for x in reductions}
 
         needed = self._needed(stage, values)
 
@@ -258,7 +263,8 @@ class _Lowering:
                 own = id(origin) in stages.kept
                 place = self._at(self._places[id(origin)], index, a.dtype, start, own=own)
                 given = None if own and not start else mask or self._lanes
-                here[id(a)] = to.load(place, a.dtype, wide=True, mask=given)
+                step = self._apart(origin)
+                here[id(a)] = to.load(place, a.dtype, wide=True, mask=given, step=step)
             for x in values:
                 if id(x) in sums:
                     sums[id(x)].add(element(x.inputs[0]), mask)
@@ -269,7 +275,7 @@ class _Lowering:
                 for one, place in self._results:
                     if one is x:
                         at = self._at(place, index, x.dtype, stride=TARGET)
-                        to.store(y, at, mask or self._lanes)
+                        to.store(y, at, mask or self._lanes, step=self._apart(x, own=False))
 
         first = self._looped(values[0])
         assert first is not None  # noqa: S101 -- else there were no loop
@@ -293,7 +299,7 @@ class _Lowering:
 
     def _over(self, count: Any, body: Callable[..., None], sums: Sequence["Reduction"]) -> None:
         """Write a loop over elements; of many, those of a block together."""
-        to, step = self._to, 1 if self._columns else self._to.lanes
+        to, step = self._to, 1 if self._across else self._to.lanes
         static = isinstance(count, int)
         whole = str(count // step * step) if static else count
         if not static and step > 1:
@@ -336,9 +342,14 @@ class _Lowering:
         """Return the address of elements in an array, or in memory of our own."""
         to = self._to
         at = to.make(f"add i64 {index}, {start}") if start else index
-        if self._columns:
+        if self._columns or (self._across and own):
             at = to.make(f"mul i64 {at}, {to.lanes if own else self._slot(stride)}")
         return to.pointer(base, at, dtype)
+
+    def _apart(self, x: Traced, *, own: bool | None = None) -> int:
+        """Return how far apart in memory lanes lie: next to each other, unless they are rows of an array."""
+        own = id(x) in self._stages.kept if own is None else own
+        return 1 if self._columns or not self._across or own else self._stages.length(x) or 1
 
     # Operations
 
@@ -371,7 +382,8 @@ class _Lowering:
         if index is None or self._columns or a.shape not in ((length,), (1, length)):
             raise CannotBeLoweredError(f"a constant of shape {a.shape}")
         base = self._constant("row", a, self._padded_row)
-        return self._to.load(self._to.pointer(base, index, a.dtype), a.dtype, wide=True)
+        place = self._to.pointer(base, index, a.dtype)
+        return self._to.load(place, a.dtype, wide=not self._across)
 
     def _padded_row(self, a: Values) -> Values:
         padded = np.zeros(-(-a.size // self._to.lanes) * self._to.lanes, a.dtype)
@@ -381,71 +393,12 @@ class _Lowering:
     # Products
 
     def _product(self, x: Traced) -> None:
-        """Write a row times a matrix: a few vectors of its columns at a time, down all rows."""
-        to, (a, b) = self._to, x.inputs
-        matrix = value_of(b)
-        lanes, width = to.lanes, int(matrix.shape[1])
-        a = self._stages.same(a)
+        """Write a row times a matrix."""
+        to, matrix = self._to, matrix_of(x)
+        a = self._stages.same(x.inputs[0])
         origin, start = self._stages.in_memory.get(id(a), (a, 0))
         source = self._places[id(origin)]
         if start:
             source = to.pointer(source, str(start), a.dtype)
-        base = self._constant("matrix", matrix, lambda m: _packed(m, lanes))
-        groups, rest = divmod(-(-width // lanes), VECTORS)
-        size = VECTORS * lanes
-        if groups:
-            with to.loop("0", str(groups), 1) as group:
-                first = to.make(f"mul i64 {group}, {size}")
-                self._sums_of_columns(x, source, base, first, VECTORS)
-        if rest:
-            self._sums_of_columns(x, source, base, str(groups * size), rest)
-
-    def _sums_of_columns(self, x: Traced, source: str, base: str, first: str, count: int) -> None:
-        """Write the sums of `count` vectors of columns, from column `first` on."""
-        to, dtype = self._to, x.dtype
-        terms = int(value_of(x.inputs[1]).shape[0])
-        lanes = to.lanes
-        block = to.pointer(base, to.make(f"mul i64 {first}, {terms}"), dtype)
-        together = max(min(SUMS // count, terms), 1)
-        sums = [[to.variable(dtype, wide=True) for _ in range(count)] for _ in range(together)]
-        zero = to.widened(to.number(0, dtype))
-        for variable in (v for some in sums for v in some):
-            to.store(zero, variable)
-
-        def add(k: str, some: Sequence[str]) -> None:
-            factor = to.widened(to.load(to.pointer(source, k, dtype), dtype, wide=False))
-            row = to.make(f"mul i64 {k}, {count * lanes}")
-            for i, variable in enumerate(some):
-                at = to.make(f"add i64 {row}, {i * lanes}")
-                column = to.load(to.pointer(block, at, dtype), dtype, wide=True)
-                total = to.load(variable, dtype, wide=True)
-                to.store(
-                    to.plain("fadd", dtype, total, to.plain("fmul", dtype, factor, column)),
-                    variable,
-                )
-
-        whole = terms // together * together
-        with to.loop("0", str(whole), together) as k:
-            for i, some in enumerate(sums):
-                add(to.make(f"add i64 {k}, {i}"), some)
-        for i in range(terms - whole):
-            add(str(whole + i), sums[i])
-        target = self._places[id(x)]
-        for i in range(count):
-            totals = [to.load(some[i], dtype, wide=True) for some in sums]
-            while len(totals) > 1:
-                pairs = zip(totals[::2], totals[1::2], strict=False)
-                odd = totals[-1:] if len(totals) % 2 else []
-                totals = [to.plain("fadd", dtype, p, q) for p, q in pairs] + odd
-            at = to.make(f"add i64 {first}, {i * lanes}")
-            to.store(totals[0], to.pointer(target, at, dtype))
-
-
-def _packed(matrix: Values, lanes: int) -> Values:
-    """Return a matrix as it is read: groups of some vectors of columns, each group row after row."""
-    terms, width = matrix.shape
-    columns = np.zeros((terms, -(-width // lanes) * lanes), matrix.dtype)
-    columns[:, :width] = matrix
-    size = VECTORS * lanes
-    groups = [columns[:, i : i + size] for i in range(0, columns.shape[1], size)]
-    return np.concatenate([np.ascontiguousarray(g).reshape(-1) for g in groups])
+        base = self._constant("matrix", matrix, lambda m: packed(m, to.lanes))
+        Product(to, matrix.shape, x.dtype).write(base, source, self._places[id(x)])

@@ -41,7 +41,8 @@ class Function:
         passes.run(module.get_function("run"), builder)
         library = llvm.JITLibraryBuilder().add_object_img(machine.emit_object(module))
         self._code = library.export_symbol("run").link(linker, f"xpnn{next(_numbers)}")
-        self.call: Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._code["run"])
+        self.address: int = self._code["run"]
+        self.call: Call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
 
 
 def compiled(text: str) -> Function:
@@ -116,10 +117,27 @@ def vector_bytes() -> int:
 
 
 @functools.cache
+def registers() -> int:
+    """Return how many vectors this processor holds."""
+    features = _llvm().get_host_cpu_features()
+    return 32 if features.get("avx512f") or _is_arm64() else 16
+
+
+@functools.cache
+def has_fma() -> bool:
+    """Whether the processor multiplies and adds in one instruction."""
+    return bool(_llvm().get_host_cpu_features().get("fma")) or _is_arm64()
+
+
+def _is_arm64() -> bool:
+    return "aarch64" in _llvm().get_default_triple() or "arm64" in _llvm().get_default_triple()
+
+
+@functools.cache
 def has_half() -> bool:
     """Whether the processor converts numbers of float16."""
     features = _llvm().get_host_cpu_features()
-    return bool(features.get("f16c") or "aarch64" in _llvm().get_default_triple())
+    return bool(features.get("f16c")) or _is_arm64()
 
 
 @functools.cache

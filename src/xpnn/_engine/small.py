@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,21 +52,25 @@ class Small:
         waiting.append(one)
         return y
 
-    def prepare(self, trace: Any, x: Values, y: Any) -> None:
-        """Have one more program wait for arrays like x, of which a trace made y."""
-        if not isinstance(trace, CompiledTrace) or not trace.is_one_function:
+    def prepare(self, trace: Callable[[Values], Any], x: Values, y: Any) -> None:
+        """Have one more program wait for arrays like x, of which one of `trace(x)` made y."""
+        if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or x.flags.fnc:
             return
-        size = math.prod(trace.shape(trace.made))
-        if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or y.size != size:
+        if len(self._waiting.get(x.shape, ())) >= THREADS:
             return
-        if x.flags.fnc or len(self._waiting.get(x.shape, ())) >= THREADS:
+        found = trace(x)
+        if not isinstance(found, CompiledTrace) or not found.is_one_call:
+            return
+        if y.size != math.prod(found.shape(found.made)):
             return
         if x.dtype is not self._dtype:  # of one object: others that are equal go the longer way
             self._type, self._dtype = type(x), x.dtype
             self._waiting.clear()
         if x.shape not in self._waiting and len(self._waiting) >= SHAPES:
             self._waiting.clear()
-        program = trace.program(lambda size: np.empty(size, np.uint8))
+        program = found.program(lambda size: np.empty(size, np.uint8))
+        if program.input is None or program.result is None:
+            return
         call, frame = program.only_call()
         one = _Waiting(
             program.input.reshape(x.shape), call, frame, program.result.reshape(y.shape), program

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xpnn._arrays.types import Values
 from xpnn._engine.emitter import CannotBeLoweredError
 from xpnn._engine.recorder import Traced, value_of, varies
 
@@ -28,6 +29,14 @@ ALIASES = frozenset(("reshape", "item", "squeeze", "expand_dims"))
 def is_product(x: Traced) -> bool:
     """Whether a value is a row times a matrix."""
     return x.operation is not None and x.operation.name == "matmul"
+
+
+def matrix_of(x: Traced) -> Values:
+    """Return the matrix of a product of rows and a matrix; CannotBeLoweredError if it is one of others."""
+    a, b = x.inputs
+    if not varies(a) or varies(b) or a.ndim != 2 or np.ndim(value_of(b)) != 2:
+        raise CannotBeLoweredError("a product that is not one of rows and a matrix")
+    return np.asarray(value_of(b))
 
 
 class Stages:
@@ -172,16 +181,10 @@ class Stages:
         return start
 
     def _product(self, x: Traced, given: Sequence[Traced]) -> None:
-        if (
-            self._columns
-            or x.ndim != 2
-            or len(given) != 1
-            or given[0] is not self.same(x.inputs[0])
-        ):
-            raise CannotBeLoweredError("a product that is not one of rows and a matrix")
-        (a,) = given
-        dtypes = {x.dtype, a.dtype, np.asarray(value_of(x.inputs[1])).dtype}
-        if len(dtypes) > 1 or x.dtype.kind != "f" or not value_of(x.inputs[1]).shape[-1]:
+        matrix, (a,) = matrix_of(x), given
+        if self._columns:
+            raise CannotBeLoweredError("a product of columns")
+        if len({x.dtype, a.dtype, matrix.dtype}) > 1 or x.dtype.kind != "f" or not matrix.shape[1]:
             raise CannotBeLoweredError(f"a product of {a.dtype} that gives {x.dtype}")
         stage = (self.numbers[id(a)] if id(a) in self.numbers else self.elements[id(a)]) + 1
         self._keep(a)

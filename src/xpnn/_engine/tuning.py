@@ -7,8 +7,8 @@ core, under OpenBLAS; docs/speed.md has what was tried. None of them changes a r
 # Tiles: bytes of all buffers of one, at most; and of the buffers of all rows from which on threads pay
 
 FUNCTION_CACHE, FUNCTION_LEAST = 6 * 2**20, 12 * 2**20
-COMPILED_LEAST = 2**21
-"""Of functions that are compiled: they wait for nobody, so that threads pay sooner."""
+WORK, BYTE = 2**24, 12
+"""Multiplications from which on threads pay, and how many take as long as what is done for a byte of elements."""
 NETWORK_CACHE, NETWORK_LEAST = 7 * 2**20, 2**20
 """A thread waits for Python between two operations: the longer each is, the less that costs.
 
@@ -40,11 +40,10 @@ WAITING = 2**15
 
 # Operations
 
-ROW_BY_ROW, PACKED = 2**19, 2**22
-"""Multiplications that compiled functions do themselves, row by row, and those of one row; the BLAS does more.
-
-They have a copy of the matrices, packed as they are read.
-"""
+PACKED = 2**22
+"""Multiplications of a row that a compiled function does itself, from a packed copy; the BLAS does more."""
+BLOCK_OF_ROWS = 2**20
+"""Bytes of rows that go through all functions before the next ones do."""
 
 MANY = 2048
 """Elements from which on more, but faster, calls pay."""

@@ -111,6 +111,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_a_forked_process)
 
 
+TURNS, SLICE = 2, 64
+"""Slices for each thread, where they have so many rows."""
+
 _pool: Any = None
 """How many threads help, and they themselves, kept between calls."""
 
@@ -126,11 +129,13 @@ def _help(work: Callable[[], None], number: int) -> Any:
         return _pool[1].submit(work)
 
 
-def in_tiles(f: Callable[[slice], None], rows: int, shortest: int, largest: int) -> None:
+def in_tiles(
+    f: Callable[[slice], None], rows: int, shortest: int, largest: int, *, alike: bool = False
+) -> None:
     """Call f for slices that make up `rows`, on threads; for all at once up to `shortest`.
 
-    Slices are a power of two long, at most `largest`, itself one, and not much shorter than
-    `shortest`, as threads would not pay.
+    They are at most `largest` long, a power of two, and not much shorter than `shortest`, as threads
+    would not pay; a power of two but for the last one, or all `alike`.
     """
     if rows <= shortest:
         f(slice(0, rows))
@@ -138,6 +143,10 @@ def in_tiles(f: Callable[[slice], None], rows: int, shortest: int, largest: int)
     threads = count()
     each = max(-(-rows // threads), shortest)
     size = min(1 << each.bit_length() - 1, largest)
+    if alike:
+        # Some more than there are threads, as one may have to wait for its processor.
+        most = max(rows // (threads * max(2 * shortest, SLICE)), 1)
+        size = -(-rows // (threads * max(-(-rows // (threads * largest)), min(most, TURNS))))
     waiting = deque(slice(i, min(i + size, rows)) for i in range(0, rows, size))
 
     def work() -> None:

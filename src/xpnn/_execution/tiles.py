@@ -95,13 +95,19 @@ class Tiled:
         self._axis, self._transposed = -1 if columns else 0, transposed
         self._traces: dict[int, AnyTrace] = {}
         self._programs: dict[tuple[int, int], AnyProgram] = {}
-        self._limits: tuple[int, int] | None = None
+        self._limits: tuple[int, int, bool] | None = None
+        self._calls_blas = True
+        """Whether products may be the BLAS's: as long as nothing was recorded, too."""
         self._like: Values | None = None
         """What has the other axes of a result, and its dtype."""
 
     def trace(self, x: Values) -> AnyTrace | None:
-        """Return what was recorded for as many rows as x has, if that was."""
-        return self._traces.get(x.shape[self._axis])
+        """Return what was recorded for as many rows as x has, if that was, or can be had of what was."""
+        count = x.shape[self._axis]
+        found = self._traces.get(count) or self._resized(count)
+        if found is not None:
+            self._traces[count] = found
+        return found
 
     def forget(self, workspace: int) -> None:
         """Drop the programs that were laid out in a workspace."""
@@ -116,7 +122,8 @@ class Tiled:
         transpose of an array, and the result lies in memory as that does.
         """
         # The BLAS takes one thread for less: for a row by a matrix, and for a product of matrices.
-        if self._product > tuning.VECTOR or self._product * x.shape[0] > tuning.MATRIX:
+        work = self._product * x.shape[0]
+        if self._calls_blas and (self._product > tuning.VECTOR or work > tuning.MATRIX):
             return with_one_blas_thread(self._computed, x)
         return self._computed(x)
 
@@ -124,11 +131,12 @@ class Tiled:
         count = x.shape[self._axis]
         if count <= 1:
             return self._run(x, count, 1)
-        if x.nbytes <= tuning.LITTLE and not self._transposed:
+        little = x.nbytes <= tuning.LITTLE and count * self._product <= tuning.WORK
+        if little and not self._transposed:
             return self._run(x, count, self._rounded_up(count, count))
         if self._limits is None:
             self._limits = self._measured(x)
-        shortest, largest = self._limits
+        shortest, largest, compiled = self._limits
         if count <= shortest and not self._transposed:
             return self._run(x, count, self._rounded_up(count, shortest))
         y = self._result_for(count)
@@ -138,7 +146,7 @@ class Tiled:
             some = part.stop - part.start
             self._run(x[at], some, self._rounded_up(some, shortest), y[at])
 
-        in_tiles(run, count, shortest, largest)
+        in_tiles(run, count, shortest, largest, alike=compiled)
         return y
 
     def _run(self, x: Values, count: int, size: int, y: Values | None = None) -> Values:
@@ -179,29 +187,43 @@ class Tiled:
 
     def _record(self, x: Values, size: int) -> AnyTrace:
         shape = (size, *x.shape[1:]) if self._axis == 0 else (*x.shape[:-1], size)
+        found = self._resized(size)
+        if found is not None:
+            return found
+        trace: AnyTrace | None = None
+        if machine.is_there():
+            with contextlib.suppress(CannotBeLoweredError):
+                trace = CompiledTrace(self._formula, shape, x.dtype, columns=self._axis != 0)
+        if trace is None:
+            trace = Trace(self._formula, shape, x.dtype)
+        before = self._calls_blas and bool(self._traces)
+        self._calls_blas = before or isinstance(trace, Trace) or not trace.is_one_call
+        return trace
+
+    def _resized(self, size: int) -> CompiledTrace | None:
         for trace in list(self._traces.values()):
             found = trace.resized(size) if isinstance(trace, CompiledTrace) else None
             if found is not None:
                 return found
-        if machine.is_there():
-            with contextlib.suppress(CannotBeLoweredError):
-                return CompiledTrace(self._formula, shape, x.dtype, columns=self._axis != 0)
-        return Trace(self._formula, shape, x.dtype)
+        return None
 
     def _at(self, part: slice) -> Any:
         return part if self._axis == 0 else (..., part)
 
-    def _measured(self, x: Values) -> tuple[int, int]:
-        """Return the least and most rows of a tile."""
+    def _measured(self, x: Values) -> tuple[int, int, bool]:
+        """Return the least and most rows of a tile, and whether programs take any number of them."""
         some = min(
             max(2**16 * x.shape[self._axis] // x.size, 2), tuning.SOME
         )  # one needs fewer buffers
         trace = self._traces[some] = self._record(x, some)
         self._like, least = trace.made.value, self._least
         if isinstance(trace, CompiledTrace):
-            least = min(least, tuning.COMPILED_LEAST)
-        least, most = (max(n * some // trace.nbytes, 1) for n in (least, self._cache))
-        return least, 1 << most.bit_length() - 1
+            each, least = trace.row_nbytes, tuning.WORK // trace.effort
+        else:
+            each = -(-trace.nbytes // some)
+            least //= each
+        most = max(self._cache // each, 1)
+        return max(least, 1), 1 << most.bit_length() - 1, isinstance(trace, CompiledTrace)
 
     def _result_for(self, count: int) -> Values:
         like = self._like
