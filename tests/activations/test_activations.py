@@ -40,7 +40,7 @@ def keeps_subnormals(backend, dtype):
 
 def by_kernel(name, way, backend, dtype):
     """Whether a function of the library's own computes it, which keeps to the error bound and no more."""
-    kernel = backend.library.kernels.get(name)
+    kernel = backend.kernels.get(name)
     return way == "fast" and kernel is not None and dtype in kernel.dtypes
 
 

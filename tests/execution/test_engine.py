@@ -26,6 +26,7 @@ from xpnn._engine.compiled import CompiledProgram, CompiledTrace
 from xpnn._engine.emitter import TYPES, CannotBeLoweredError
 from xpnn._engine.instructions import INSTRUCTIONS
 from xpnn._engine.stages import ALIASES, REDUCTIONS
+from xpnn._execution.plans import PlanCache
 from xpnn._execution.tiles import Tiled
 
 pytest.importorskip("llvmlite")
@@ -295,6 +296,8 @@ def refused(monkeypatch):
             raise
 
     monkeypatch.setattr(CompiledTrace, "__init__", noting)
+    monkeypatch.setattr(tuning, "LEFT", ())
+    monkeypatch.setattr(PlanCache, "find", lambda *_: None)  # what was recorded before
     return found
 
 

@@ -82,8 +82,8 @@ def logsumexp(
     Notes
     -----
     The derivative with respect to `x` is ``softmax(x)``, for equal entries too. A sum close to 1
-    keeps its digits; without `xp` a library's own function may round it to half a unit in the last
-    place of 1.
+    keeps its digits; without `xp` a shorter formula, or a library's own function, may round it to half a
+    unit in the last place of 1.
 
     References
     ----------
@@ -95,7 +95,7 @@ def logsumexp(
     >>> import numpy as np, xpnn
     >>> float(xpnn.logsumexp(np.asarray([1000.0, 1000.0])))
     1000.6931471805599
-    >>> float(xpnn.logsumexp(np.asarray([0.0, -40.0])))
+    >>> float(xpnn.logsumexp(np.asarray([0.0, -40.0]), xp=np))
     4.248354255291589e-18
     """
     axis, keepdims, return_sign = plain_axis("logsumexp", axis), bool(keepdims), bool(return_sign)

@@ -331,8 +331,8 @@ def log_softmax(
     Notes
     -----
     Finite wherever the result is, while ``log(softmax(x))`` underflows to -inf; and a result close
-    to 0, of a class that is nearly certain, keeps its digits. Without `xp` a library's own function
-    may round that to half a unit in the last place of 1.
+    to 0, of a class that is nearly certain, keeps its digits. Without `xp` a shorter formula, or a library's
+    own function, may round that to half a unit in the last place of 1.
 
     References
     ----------
@@ -342,7 +342,7 @@ def log_softmax(
     Examples
     --------
     >>> import numpy as np, xpnn
-    >>> xpnn.log_softmax(np.asarray([0.0, -40.0, -1000.0]))
+    >>> xpnn.log_softmax(np.asarray([0.0, -40.0, -1000.0]), xp=np)
     array([-4.24835426e-18, -4.00000000e+01, -1.00000000e+03])
     """
     if where is not None:

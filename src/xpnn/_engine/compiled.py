@@ -4,7 +4,7 @@ import copy
 import ctypes
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ from xpnn._engine.frames import (
 )
 from xpnn._engine.lowering import MANY_COLUMNS, Formula, lower
 from xpnn._engine.products import lower_product
+from xpnn._engine.program import new_memory
 from xpnn._engine.recorder import (
     Input,
     Traced,
@@ -70,7 +71,8 @@ def _compiled(lowered: Lowered, inputs: Sequence[Traced], results: Sequence[Trac
 class CompiledTrace:
     """A formula recorded for arrays of this shape and dtype, of one input; at most as many rows run.
 
-    CannotBeLoweredError if it is more than there are instructions for.
+    CannotBeLoweredError if it is more than there are instructions for, or one operation that is to be left
+    to NumPy.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class CompiledTrace:
         dtype: Any,
         *,
         columns: bool = False,
+        leave: Collection[str] = (),
     ) -> None:
         # Numbers that are rows by themselves are computed as the columns of one row are.
         self.columns = columns or len(shape) == 1
@@ -99,6 +102,8 @@ class CompiledTrace:
             raise CannotBeLoweredError("nothing to compute")
         self.length = shape[0 if self.columns else -1] if len(shape) == 2 else 0
         order = [x for x in in_order(self.made) if x.operation is not None]
+        if [x.operation.name for x in order if x.operation] in ([name] for name in leave):
+            raise CannotBeLoweredError("NumPy's own is faster")
         self.work = sum(matrix_of(x).size for x in order if is_product(x))
         """Multiplications of one row."""
         self.parts = self._parts(order)
@@ -227,7 +232,7 @@ class CompiledTrace:
         """Bytes of all buffers together."""
         return sum(self.sizes)
 
-    def program(self, take: Callable[[int], Values]) -> "CompiledProgram":
+    def program(self, take: Callable[[int], Values] = new_memory) -> "CompiledProgram":
         """Lay it out in memory, of which `take(bytes)` gives pieces."""
         return CompiledProgram(self, [take(size) for size in self.sizes])
 
@@ -253,6 +258,7 @@ class CompiledProgram:
     def __init__(self, trace: CompiledTrace, memory: list[Values]) -> None:
         self._axis = -1 if trace.columns else 0
         self._rows = trace.rows
+        self._is_brief = trace.rows * trace.effort <= tuning.BRIEF
         self._kept: list[Any] = [memory, trace]
         arrays: dict[int, Values | None] = {}
 
@@ -359,7 +365,8 @@ class CompiledProgram:
         """Return the only function that computes the result of the input, and what it takes."""
         (step,) = self._steps
         assert isinstance(step, _Call)  # noqa: S101 -- of a trace that is one call
-        return step.function.call, ctypes.addressof(step.frame)
+        function = step.function.brief if self._is_brief else step.function.call
+        return function, ctypes.addressof(step.frame)
 
     def _is_in_place(self, a: Values) -> bool:
         if not a.flags.aligned:

@@ -14,6 +14,7 @@ import numpy as np
 from xpnn._arrays.types import Values
 from xpnn._engine import tuning
 from xpnn._engine.recorder import (
+    INTO,
     Input,
     Operation,
     Step,
@@ -27,7 +28,8 @@ from xpnn._engine.recorder import (
 )
 
 
-def _new(size: int) -> Values:
+def new_memory(size: int) -> Values:
+    """Return so many bytes."""
     return np.empty(size, np.uint8)
 
 
@@ -93,7 +95,7 @@ class Trace:
         """Bytes of all buffers together."""
         return sum(self.sizes)
 
-    def program(self, take: Callable[[int], Values] = _new) -> "Program":
+    def program(self, take: Callable[[int], Values] = new_memory) -> "Program":
         """Lay it out in memory, of which `take(bytes)` gives pieces."""
         return Program(self, [take(size) for size in self.sizes])
 
@@ -158,7 +160,8 @@ class Program:
         if not self.steps:
             return False
         function, args = self.steps[-1]
-        return isinstance(function, np.ufunc) and args[-1] is self.result
+        writes = isinstance(function, np.ufunc) or function in INTO.values()
+        return writes and args[-1] is self.result
 
     def _laid_out(self, trace: Trace, memory: list[Values]) -> tuple[Values, Values]:
         """Make the calls, of arrays that lie in the memory of their buffers."""

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xpnn._arrays.backends.standard import Standard
 from xpnn._arrays.operators import BINARY, COMPARISONS, UNARY
 from xpnn._arrays.types import Values
 from xpnn._engine import tuning
+from xpnn._engine.shorter import KERNELS
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -188,9 +190,22 @@ def record(operation: Operation, value: Values, *inputs: Any) -> Traced:
 _ufuncs: dict[np.ufunc, Operation] = {}
 
 
+def _maximum(a: Any, b: Any, out: Values) -> None:
+    np.maximum(a, b, out=out)
+
+
+def _minimum(a: Any, b: Any, out: Values) -> None:
+    np.minimum(a, b, out=out)
+
+
+INTO: dict[np.ufunc, Callable[..., Any]] = {np.maximum: _maximum, np.minimum: _minimum}
+"""What writes into its last argument, where NumPy wants that by its name."""
+
+
 def _elementwise(ufunc: np.ufunc) -> Callable[..., Traced]:
+    into: Callable[..., Any] = INTO.get(ufunc, ufunc)
     operation = _ufuncs[ufunc] = Operation(
-        lambda out, *inputs: [(ufunc, (*inputs, out))],
+        lambda out, *inputs: [(into, (*inputs, out))],
         shares=tuple(range(ufunc.nin)),
         is_elementwise=True,
         name=ufunc.__name__,
@@ -395,16 +410,23 @@ def _any_other(name: str) -> Callable[..., Any]:
     return lambda *args, **options: _record_call(found, args, options)
 
 
+class Recorded(Standard):
+    """The library of recorded arrays: NumPy's, with shorter formulas."""
+
+    kernels = KERNELS
+
+
 class RecordingNamespace:
     """The Array API namespace of `Traced`."""
 
     __name__ = "xpnn.recorded(numpy)"
 
     def __init__(self) -> None:
+        self.__xpnn_library__ = Recorded(self)
         ufuncs = (
             "add subtract multiply divide negative positive abs floor ceil trunc isnan isfinite"
             " less less_equal greater greater_equal equal not_equal logical_and logical_or"
-            " logical_not copysign bitwise_and bitwise_or bitwise_xor log2 exp expm1 log log1p tanh cosh sqrt"
+            " logical_not copysign maximum minimum bitwise_and bitwise_or bitwise_xor log2 exp expm1 log log1p tanh cosh sqrt"
         )
         for name in ufuncs.split():
             setattr(self, name, _elementwise(getattr(np, name)))

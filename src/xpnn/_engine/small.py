@@ -1,6 +1,6 @@
-"""Small: compiled programs that wait for small arrays, each with memory of its own and all it needs laid out."""
+"""Small: programs that wait for small arrays, each with memory of its own and all it needs laid out."""
 
-import math
+import contextvars
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 from xpnn._arrays.types import Values
 from xpnn._engine import tuning
 from xpnn._engine.compiled import CompiledProgram, CompiledTrace
+from xpnn._engine.program import Program, Trace
 
 SHAPES = 16
 """Shapes for which programs wait: each takes some `tuning.WAITING` bytes a thread."""
@@ -20,9 +21,9 @@ THREADS = 8
 class _Waiting(NamedTuple):
     input: Values
     call: Any
-    frame: int
+    argument: Any
     result: Values
-    program: CompiledProgram
+    program: CompiledProgram | Program
     """What keeps the memory."""
 
 
@@ -47,32 +48,36 @@ class Small:
         except IndexError:
             return None
         one.input[...] = x
-        one.call(one.frame)
+        one.call(one.argument)
         y = one.result.copy()
         waiting.append(one)
         return y
 
-    def prepare(self, trace: Callable[[Values], Any], x: Values, y: Any) -> None:
+    def prepare(
+        self, trace: Callable[[Values], Trace | CompiledTrace | None], x: Values, y: Any
+    ) -> None:
         """Have one more program wait for arrays like x, of which one of `trace(x)` made y."""
         if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or x.flags.fnc:
             return
         if len(self._waiting.get(x.shape, ())) >= THREADS:
             return
         found = trace(x)
-        if not isinstance(found, CompiledTrace) or not found.is_one_call:
+        if found is None or (isinstance(found, CompiledTrace) and not found.is_one_call):
             return
-        if y.size != math.prod(found.shape(found.made)):
+        program = found.program()
+        given, result = program.input, program.result
+        if given is None or result is None or (given.size, result.size) != (x.size, y.size):
             return
         if x.dtype is not self._dtype:  # of one object: others that are equal go the longer way
             self._type, self._dtype = type(x), x.dtype
             self._waiting.clear()
         if x.shape not in self._waiting and len(self._waiting) >= SHAPES:
             self._waiting.clear()
-        program = found.program(lambda size: np.empty(size, np.uint8))
-        if program.input is None or program.result is None:
-            return
-        call, frame = program.only_call()
-        one = _Waiting(
-            program.input.reshape(x.shape), call, frame, program.result.reshape(y.shape), program
-        )
+        if isinstance(program, CompiledProgram):
+            call, argument = program.only_call()
+        else:
+            context = contextvars.Context()  # where NumPy does not warn
+            context.run(np.seterr, all="ignore")
+            call, argument = context.run, program
+        one = _Waiting(given.reshape(x.shape), call, argument, result.reshape(y.shape), program)
         self._waiting.setdefault(x.shape, deque()).append(one)

@@ -9,6 +9,8 @@ core, under OpenBLAS; docs/speed.md has what was tried. None of them changes a r
 FUNCTION_CACHE, FUNCTION_LEAST = 6 * 2**20, 12 * 2**20
 WORK, BYTE = 2**24, 12
 """Multiplications from which on threads pay, and how many take as long as what is done for a byte of elements."""
+BRIEF = 2**19
+"""Multiplications up to which a call keeps Python's lock: some ten microseconds, as long as to get it back."""
 NETWORK_CACHE, NETWORK_LEAST = 7 * 2**20, 2**20
 """A thread waits for Python between two operations: the longer each is, the less that costs.
 
@@ -18,6 +20,8 @@ REPRODUCIBLE_CACHE, REPRODUCIBLE_LEAST = 2**25, 2**22
 """Of networks, whose products split each matrix in several, so that a tile of few rows does much."""
 REPRODUCIBLE_TILE, REPRODUCIBLE_ROWS = 2**16, 2**19
 """Elements that are computed at a time where it is not in tiles, by functions and in products of rows."""
+SIZES = 8
+"""Numbers of rows for which programs are made that have exactly as many."""
 LITTLE = 2**13
 """Bytes of an input that is a tile whatever its formula needs beside it."""
 SOME = 256
@@ -36,7 +40,7 @@ IDLE = 2**26
 COPIED = 2**14
 """Bytes of an input up to which a copy takes less than putting another array in its place."""
 WAITING = 2**15
-"""The same of a compiled program that waits for arrays of one shape, to which no look is given."""
+"""The same of a program that waits for arrays of one shape, to which no look is given."""
 
 # Operations
 
@@ -45,6 +49,8 @@ PACKED = 2**22
 BLOCK_OF_ROWS = 2**20
 """Bytes of rows that go through all functions before the next ones do."""
 
+LEFT = ("tanh",)
+"""Functions that NumPy computes faster than the engine where they are all there is to compute."""
 MANY = 2048
 """Elements from which on more, but faster, calls pay."""
 BY_COLUMNS = 16

@@ -13,6 +13,7 @@ from xpnn._arrays.backends.tracing import is_compiling
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import Arguments, common_library, in_native_order, prepare
 from xpnn._arrays.types import Array, Namespace
+from xpnn._engine import shorter
 from xpnn._execution.computation import Computation, Plan, as_written, compiled, compute
 from xpnn._execution.on_numpy import OnHost, on_numpy
 from xpnn._execution.plans import PlanCache
@@ -40,7 +41,7 @@ class Planner:
         """Return the plan for x, of which `prepare` made the arguments; remember it for `find`."""
         formula = self._formula
         if not arguments.plain:
-            kernel = arguments.library.kernels.get(self._function)
+            kernel = self._kernel(arguments)
             if kernel is not None and arguments.computing in kernel.dtypes:
                 formula = _ByKernel(kernel, formula)
         computation = Computation.of(arguments, formula, options)
@@ -62,6 +63,11 @@ class Planner:
         if passing:
             return plan
         return self._plans.keep(type(x), (x.dtype, getattr(xp, "__name__", (xp,)), *kind), plan)
+
+    def _kernel(self, arguments: Arguments) -> Kernel | None:
+        library = arguments.library
+        recorded = type(arguments.arrays[0]) in NUMPY and library.raw is library
+        return (shorter.KERNELS if recorded else library.kernels).get(self._function)
 
     def _chosen(self, computation: Computation, x: Array, *, plain: bool) -> Plan:
         library = computation.library

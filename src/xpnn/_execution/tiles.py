@@ -73,8 +73,9 @@ def _give_back_one() -> None:
 class Tiled:
     """A formula of rows, whatever the others hold, or of columns, on NumPy's arrays.
 
-    Recorded for 1, 2, 4, ... rows, as many as the cache holds, and for some between where that is
-    little; what is missing to such a number are rows of some call before, whose results are dropped.
+    Recorded for the first few numbers of rows, then for 1, 2, 4, ..., as many as the cache holds, and for
+    some between where that is little; what is missing to such a number are rows of some call before, whose
+    results are dropped.
     `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
     threads pay. `product` is the size of the largest matrix that rows are multiplied by. What is recorded
     is kept, and laid out once in each workspace; all programs share the memory of these.
@@ -193,7 +194,8 @@ class Tiled:
         trace: AnyTrace | None = None
         if machine.is_there():
             with contextlib.suppress(CannotBeLoweredError):
-                trace = CompiledTrace(self._formula, shape, x.dtype, columns=self._axis != 0)
+                columns, leave = self._axis != 0, tuning.LEFT
+                trace = CompiledTrace(self._formula, shape, x.dtype, columns=columns, leave=leave)
         if trace is None:
             trace = Trace(self._formula, shape, x.dtype)
         before = self._calls_blas and bool(self._traces)
@@ -231,9 +233,10 @@ class Tiled:
         shape = (count, *like.shape[1:]) if self._axis == 0 else (*like.shape[:-1], count)
         return np.empty(shape, like.dtype, "F" if self._transposed else "C")
 
-    @staticmethod
-    def _rounded_up(count: int, shortest: int) -> int:
-        """Return the rows of the program for so many: of few sizes, so that few programs are made."""
+    def _rounded_up(self, count: int, shortest: int) -> int:
+        """Return the rows of the program for so many: their number, or one of few, so that few are made."""
+        if count in self._traces or len(self._traces) < tuning.SIZES:
+            return count
         # Few rows: three binary digits of their number; many: one.
         unit = (
             1 << max(count.bit_length() - 3, 0)
