@@ -1,6 +1,6 @@
 """What holds the speed up: the parts of a network's time, and the other ways that docs/speed.md names.
 
-    python benchmarks/limits.py [networks] [tiles] [threads] [torch]
+    python benchmarks/limits.py [networks] [blocks] [threads] [torch]
 
 Prints milliseconds, the least of several calls; `networks` names OpenBLAS's kernels, which it chooses itself
 where OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are not in the environment. It needs what speed.py needs,
@@ -24,7 +24,7 @@ from xpnn._execution import functions, plans
 
 WIDE = (10, 512, 512, 512, 512, 1000)
 DIGITS, SMALL = (784, 50, 100, 10), (64, 32, 10)
-TILES = (2, 4, 7, 14, 28)
+BLOCKS = (0.25, 0.5, 1, 2, 4)
 
 
 def least(call: Callable[[], Any], number: int = 3) -> str:
@@ -51,21 +51,21 @@ def networks() -> None:
         print(case.id, times | {"products alone": least(products)})
 
 
-def tiles() -> None:
-    """The 512-wide network, 10,000 rows, with tiles of other sizes."""
-    case = Network(WIDE, 10_000)
-    x = _networks.sample(case)
-    for mib in TILES:
-        tuning.NETWORK_CACHE = mib * 2**20
-        network = _networks.ours(case)
-        print(f"tiles of {mib} MiB:", least(lambda network=network: network(x), 1))
+def blocks() -> None:
+    """The networks, 10,000 rows, with blocks of other sizes."""
+    for case in (Network(w, 10_000) for w in (DIGITS, SMALL, WIDE)):
+        x = _networks.sample(case)
+        for mib in BLOCKS:
+            tuning.BLOCK_OF_ROWS = int(mib * 2**20)
+            network = _networks.ours(case)
+            print(f"{case.id}, blocks of {mib} MiB:", least(lambda n=network, x=x: n(x), 1))
 
 
 def threads() -> None:
     """sigmoid of 64,000 numbers on one thread, and on as many as the BLAS has."""
     x = np.random.default_rng(0).standard_normal((64, 1000)).astype("float32")
     print("one thread:", least(lambda: xpnn.sigmoid(x), 100))
-    tuning.FUNCTION_CACHE = tuning.FUNCTION_LEAST = 2**19
+    tuning.WORK = tuning.FUNCTION_LEAST = 2**19
     for cell in xpnn.sigmoid.plan.__closure__:
         if isinstance(cell.cell_contents, functions.Planner):
             cell.cell_contents._plans = plans.PlanCache()  # noqa: SLF001
@@ -93,7 +93,7 @@ def torch() -> None:
 
 
 if __name__ == "__main__":
-    PARTS = {f.__name__: f for f in (networks, tiles, threads, torch)}
+    PARTS = {f.__name__: f for f in (networks, blocks, threads, torch)}
     for part in sys.argv[1:] or PARTS:
         print(f"\n{part}")
         PARTS[part]()

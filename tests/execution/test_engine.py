@@ -267,6 +267,24 @@ def test_products_of_every_shape_are_exact_of_small_integers(dtype, monkeypatch)
                 np.testing.assert_array_equal(network(x), expected, strict=True)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_products_on_other_processors(size, fused, monkeypatch):
+    """With shorter vectors, fewer registers, and multiplication and addition apart."""
+    monkeypatch.setattr(machine, "vector_bytes", lambda: size)
+    monkeypatch.setattr(machine, "registers", lambda: size // 2)
+    monkeypatch.setattr(machine, "has_fma", lambda: fused)
+    products._of_rows.cache_clear()
+    rng = np.random.default_rng(0)
+    weights = [rng.integers(-3, 4, shape) for shape in ((700, 17), (17, 64), (64, 3))]
+    for dtype, rows in itertools.product(("float32", "float64"), (1, 2, 7, 40)):
+        network = xpnn.Network.from_weights([w.astype(dtype) for w in weights], hidden="relu")
+        x = rng.integers(-9, 10, (rows, 700)).astype(dtype)
+        expected = np.maximum(np.maximum(x @ weights[0], 0) @ weights[1], 0) @ weights[2]
+        np.testing.assert_array_equal(network(x), expected)
+    products._of_rows.cache_clear()
+
+
 @pytest.mark.parametrize("dtype", FLOATING)
 def test_rows_do_not_depend_on_how_many_are_computed(dtype, monkeypatch):
     """Nor on the block that they are computed in: two or more of a number have the same bits."""
@@ -395,17 +413,67 @@ def test_networks_of_one_shape_share_what_is_compiled():
     assert set(machine._functions) == before
 
 
-def test_nothing_is_written_beside_a_result():
-    for f, shape in ((xpnn.tanh, (4099,)), (xpnn.softmax, (67, 131)), (xpnn.relu, (33, 129))):
-        x = np.linspace(-1, 1, int(np.prod(shape)), dtype="float32").reshape(shape)
-        trace = CompiledTrace(lambda x, f=f: f(x, xp=recorder.namespace), shape, x.dtype)
-        program = trace.program(lambda size: np.empty(size, np.uint8))
-        whole = np.full(x.size + 256, 77.0, "float32")
-        y = whole[128:-128].reshape(shape)
-        program.run_into(y, x)
-        np.testing.assert_array_equal(whole[:128], 77.0)
-        np.testing.assert_array_equal(whole[-128:], 77.0)
-        np.testing.assert_array_equal(y, f(x))
+def test_nothing_is_written_beside_the_buffers_of_a_block(monkeypatch):
+    monkeypatch.setattr(tuning, "BLOCK_OF_ROWS", 1)
+    given, guards = [], 64
+
+    def take(size):
+        given.append(np.full(size + 2 * guards, 77, np.uint8))
+        return given[-1][guards:-guards]
+
+    first, second = _times(40), np.ones((40, 3), "float32")
+    shape = (3 * compiled.ROWS_AT_LEAST + 5, 131)
+    trace = CompiledTrace(
+        lambda x: recorder.namespace.matmul(
+            recorder.namespace.abs(first(x, recorder.namespace)),
+            recorder.namespace.asarray(second),
+        ),
+        shape,
+        np.float32,
+    )
+    x, y = np.ones(shape, "float32"), np.empty((shape[0], 3), "float32")
+    trace.program(take).run_into(y, x)
+    np.testing.assert_array_equal(y, np.abs(first(x)) @ second)
+    for memory in given:
+        assert (memory[:guards] == 77).all()
+        assert (memory[-guards:] == 77).all()
+
+
+def _times(width):
+    matrix = np.arange(131.0 * width, dtype="float32").reshape(131, width) % 7
+    return lambda x, xp=np: xp.matmul(x, xp.asarray(matrix))
+
+
+BESIDE = {
+    "tanh": (xpnn.tanh, (4099,)),
+    "softmax": (xpnn.softmax, (67, 131)),
+    "softmax of short rows": (xpnn.softmax, (67, 5)),
+    "relu": (xpnn.relu, (33, 129)),
+    **{
+        f"product {rows} {width}": (_times(width), (rows, 131))
+        for rows in (2, 3, 5, 11, 12, 13, 27)
+        for width in (1, 16, 17, 33)
+    },
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_nothing_is_written_beside_a_result(name):
+    f, shape = BESIDE[name]
+    x = np.linspace(-1, 1, int(np.prod(shape)), dtype="float32").reshape(shape)
+    x = np.round(x * 9) if name.startswith("product") else x
+    trace = CompiledTrace(lambda x: f(x, xp=recorder.namespace), shape, x.dtype)
+    program = trace.program(lambda size: np.empty(size, np.uint8))
+    expected = f(x)
+    whole = np.full(expected.size + 256, 77.0, "float32")
+    y = whole[128:-128].reshape(expected.shape)
+    program.run_into(y, x)
+    np.testing.assert_array_equal(whole[:128], 77.0)
+    np.testing.assert_array_equal(whole[-128:], 77.0)
+    if name == "tanh":  # NumPy's own without the engine
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+    else:
+        np.testing.assert_array_equal(y, expected)
 
 
 @pytest.mark.parametrize("engine", ["", "numpy"])

@@ -104,7 +104,8 @@ class CompiledTrace:
         order = [x for x in in_order(self.made) if x.operation is not None]
         if [x.operation.name for x in order if x.operation] in ([name] for name in leave):
             raise CannotBeLoweredError("NumPy's own is faster")
-        self.work = sum(matrix_of(x).size for x in order if is_product(x))
+        sizes = [matrix_of(x).size for x in order if is_product(x)]
+        self._products, self.work = len(sizes), sum(sizes)
         """Multiplications of one row."""
         self.parts = self._parts(order)
         self._last = {id(x): n for n, part in enumerate(self.parts) for x in part.inputs}
@@ -144,7 +145,8 @@ class CompiledTrace:
         own = x.dtype == a.dtype == matrix.dtype and x.dtype.kind == "f" and x.dtype.itemsize >= 4
         if not own or not 0 < matrix.size <= tuning.PACKED:
             return _Product([a], [x], matrix)
-        return _compiled(lower_product(matrix), x.inputs[:1], [x])
+        ahead = a is self.given and len(matrix) * matrix.itemsize >= tuning.AHEAD
+        return _compiled(lower_product(matrix, ahead=ahead), [a], [x])
 
     def _function(
         self, inputs: Sequence[Traced], order: Sequence[Traced], results: Sequence[Traced]
@@ -159,7 +161,8 @@ class CompiledTrace:
 
     def _is_one_function(self, rows: int) -> bool:
         """Whether products are made within the function of a row."""
-        return not self.work or (rows == 1 and self.work <= tuning.PACKED)
+        few = self._products <= tuning.PRODUCTS and self.work <= tuning.PACKED
+        return not self._products or (rows == 1 and few)
 
     def resized(self, rows: int) -> "CompiledTrace | None":
         """Return the trace of as many rows, which share all functions; None where those are others."""
@@ -286,6 +289,8 @@ class CompiledProgram:
             head[ROWS], head[LENGTH], head[OUTER] = trace.rows, trace.length, 1
             head[STRIDE] = head[TARGET] = trace.rows
             head[SCRATCH] = scratch
+            for i, number in part.lowered.numbers.items():
+                head[i] = number
             frame = _frame(head, [*map(array, given), *part.lowered.constants])
             reads = [i for i, x in enumerate(given, ARRAYS) if x is trace.given]
             writes = [i for i, x in enumerate(given, ARRAYS) if x is trace.made]

@@ -1,5 +1,7 @@
 """Frames: what a compiled function is called with, and what else it needs."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from xpnn._arrays.types import Values
@@ -26,6 +28,8 @@ class Lowered(NamedTuple):
     """Bytes of scratch memory."""
     growing: int = 0
     """Bytes of scratch for each element of a row, these rounded up to whole vectors."""
+    numbers: Mapping[int, int] = MappingProxyType({})
+    """Numbers of its frame, by their places."""
 
 
 def slot(to: Emitter, i: int) -> str:

@@ -401,4 +401,4 @@ class _Lowering:
         if start:
             source = to.pointer(source, str(start), a.dtype)
         base = self._constant("matrix", matrix, lambda m: packed(m, to.lanes))
-        Product(to, matrix.shape, x.dtype).write(base, source, self._places[id(x)])
+        Product(to, x.dtype, *matrix.shape).of_row(base, source, self._places[id(x)])

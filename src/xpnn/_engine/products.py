@@ -1,7 +1,8 @@
 """Products: rows times a matrix, some vectors of its columns at a time, down all rows of the matrix."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,54 +14,88 @@ from xpnn._engine.frames import Lowered
 VECTORS = 2
 """Vectors of a matrix's columns that are added up at the same time."""
 SUMS = 12
-"""Sums that are made at the same time, as an addition takes that many times as long as the next can wait."""
+"""Sums of one row that are made at the same time, as an addition takes that many times as long as the next can wait."""
+STEPS = 2
+"""Rows of the matrix that one turn of a loop takes, of several rows."""
 FEW = 4
 """Rows that are taken together where fewer are left than registers hold sums of."""
-
-
-class Row(NamedTuple):
-    """A row in memory: so many numbers from an address on."""
-
-    base: str
-    offset: int = 0
+TERMS, WIDTH = frames.LENGTH, frames.OUTER
+"""Where in the frame of a product of rows the shape of the matrix lies."""
 
 
 class Product:
-    """A matrix of this shape as one that rows are multiplied by."""
+    """Writes products with a matrix of so many rows and columns: numbers, or the names of numbers."""
 
-    def __init__(self, to: Emitter, shape: tuple[int, ...], dtype: Any) -> None:
-        self._to, self._dtype = to, np.dtype(dtype)
-        self._terms, self._width = shape
+    def __init__(self, to: Emitter, dtype: Any, terms: int | str, width: int | str) -> None:
+        self._to, self._dtype, self._terms, self._width = to, np.dtype(dtype), terms, width
 
-    def write(self, base: str, source: str, target: str) -> None:
+    def of_row(self, base: str, source: str, target: str) -> None:
         """Write one row times the matrix packed at `base`, to a target that has whole vectors."""
-        size = VECTORS * self._to.lanes
-        groups, rest = divmod(-(-self._width // self._to.lanes), VECTORS)
-        if groups:
-            with self._to.loop("0", str(groups), 1) as group:
-                first = self._to.make(f"mul i64 {group}, {size}")
-                self.sums(base, [Row(source)], [Row(target)], first=first, count=VECTORS)
+        to, size = self._to, VECTORS * self._to.lanes
+        groups, rest = divmod(-(-int(self._width) // to.lanes), VECTORS)
+        with to.loop("0", str(groups * size), size) as first:
+            self._sums(base, first, sources=[source], targets=[target], masks=[None] * VECTORS)
         if rest:
-            self.sums(base, [Row(source)], [Row(target)], first=str(groups * size), count=rest)
+            first = str(groups * size)
+            self._sums(base, first, sources=[source], targets=[target], masks=[None] * rest)
 
-    def sums(
+    def of_rows(self, base: str, x: str, y: str, rows: str, *, ahead: bool) -> None:
+        """Write all rows times the matrix, to as many of its width; `ahead` for rows that no cache holds yet."""
+        to, many = self._to, rows_together()
+        whole = to.make(f"sub i64 {rows}, {to.make(f'srem i64 {rows}, {many}')}")
+        last = to.make(f"sub i64 {rows}, 1")
+
+        def at(a: str, row: str, length: int | str) -> str:
+            return to.pointer(a, to.make(f"mul i64 {row}, {length}"), self._dtype)
+
+        def columns(first: str, count: int) -> None:
+            left = to.make(f"sub i64 {self._width}, {first}")
+            masks = [
+                to.first_lanes(to.make(f"sub i64 {left}, {i * to.lanes}")) for i in range(count)
+            ]
+
+            def some(rows: Sequence[str], ahead: str | None) -> None:
+                sources, targets = ([at(a, r, n) for r in rows] for a, n in pairs)
+                self._sums(base, first, sources=sources, targets=targets, masks=masks, ahead=ahead)
+
+            pairs = ((x, self._terms), (y, self._width))
+            with to.loop("0", whole, many) as r:
+                following = at(x, to.make(f"add i64 {r}, {many}"), self._terms) if ahead else None
+                some([to.make(f"add i64 {r}, {i}") for i in range(many)], following)
+            with to.loop(whole, rows, FEW) as r:
+                # Behind the last row comes the last one again.
+                some([to.least(f"add i64 {r}, {i}", last) for i in range(FEW)], None)
+
+        vectors = to.make(
+            f"sdiv i64 {to.make(f'add i64 {self._width}, {to.lanes - 1}')}, {to.lanes}"
+        )
+        rest = to.make(f"srem i64 {vectors}, {VECTORS}")
+        end = to.make(f"mul i64 {to.make(f'sub i64 {vectors}, {rest}')}, {to.lanes}")
+        with to.loop("0", end, VECTORS * to.lanes) as first:
+            columns(first, VECTORS)
+        with to.only_if(to.make(f"icmp sgt i64 {rest}, 0")):
+            columns(end, 1)
+
+    def _sums(
         self,
         base: str,
-        sources: Sequence[Row],
-        targets: Sequence[Row],
-        *,
         first: str,
-        count: int,
-        mask: str | None = None,
-        ahead: Sequence[Row] = (),
+        *,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        masks: Sequence[str | None],
+        ahead: str | None = None,
     ) -> None:
-        """Write the sums of `count` vectors of columns from column `first` on; the mask is that of the last."""
-        to, dtype, terms = self._to, self._dtype, self._terms
-        block = to.pointer(base, to.make(f"mul i64 {first}, {terms}"), dtype)
+        """Write the sums of some rows and of a vector of columns for each mask, from column `first` on.
+
+        What lies `ahead` is brought into the cache meanwhile, as much as the rows are.
+        """
+        to, dtype, count = self._to, self._dtype, len(masks)
+        block = to.pointer(base, to.make(f"mul i64 {first}, {self._terms}"), dtype)
         # Of several rows one by one, so that no row depends on how many are taken together.
-        together = max(min(SUMS // count, terms), 1) if len(sources) == 1 else 1
+        together = max(min(SUMS // count, int(self._terms)), 1) if len(sources) == 1 else 1
         sums = [
-            [[to.variable(dtype, wide=True) for _ in range(count)] for _ in sources]
+            [[to.variable(dtype, wide=True) for _ in masks] for _ in sources]
             for _ in range(together)
         ]
         zero = to.widened(to.number(0, dtype))
@@ -71,38 +106,37 @@ class Product:
             line = to.make(f"mul i64 {k}, {count * to.lanes}")
             at = [to.make(f"add i64 {line}, {i * to.lanes}") for i in range(count)]
             columns = [to.load(to.pointer(block, i, dtype), dtype, wide=True) for i in at]
-            for row, totals in zip(sources, some, strict=True):
-                place = to.make(f"add i64 {k}, {row.offset}") if row.offset else k
-                number = to.load(to.pointer(row.base, place, dtype), dtype, wide=False)
+            for source, totals in zip(sources, some, strict=True):
+                number = to.load(to.pointer(source, k, dtype), dtype, wide=False)
                 factor = to.widened(number)
                 for variable, column in zip(totals, columns, strict=True):
                     total = to.load(variable, dtype, wide=True)
                     to.store(_multiplied(to, factor, column, total), variable)
 
-        whole = terms // together * together
-        start, line = "0", tuning.LINE // dtype.itemsize
-        if ahead:
-            start = str(terms // line * line)
-            with to.loop("0", start, line) as first_of_line:
-                for row in ahead:
-                    place = to.make(f"add i64 {first_of_line}, {row.offset}")
-                    to.fetch(to.pointer(row.base, place, dtype))
-                with to.loop(first_of_line, to.make(f"add i64 {first_of_line}, {line}"), 1) as k:
-                    add(k, sums[0])
-        with to.loop(start, str(whole), together) as k:
-            for i, some in enumerate(sums):
-                add(to.make(f"add i64 {k}, {i}"), some)
-        for i in range(terms - whole):
-            add(str(whole + i), sums[i])
-        for r, row in enumerate(targets):
-            for i in range(count):
+        def every(start: str, stop: str, step: int) -> None:
+            with to.loop(start, stop, step) as k:
+                for i in range(step):
+                    add(to.make(f"add i64 {k}, {i}"), sums[i % together])
+
+        start, step = "0", max(together, STEPS)
+        if ahead is not None:
+            line = tuning.LINE // dtype.itemsize
+            start = to.make(f"and i64 {self._terms}, {-line}")
+            with to.loop("0", start, line) as begin:
+                near = to.make(f"mul i64 {begin}, {len(sources)}")
+                for i in range(len(sources)):
+                    place = to.make(f"add i64 {near}, {i * line}")
+                    to.fetch(to.pointer(ahead, place, dtype))
+                every(begin, to.make(f"add i64 {begin}, {line}"), step)
+        rest = to.make(f"srem i64 {self._terms}, {step}")
+        whole = to.make(f"sub i64 {self._terms}, {rest}")
+        every(start, whole, step)
+        every(whole, str(self._terms), 1)
+        for r, target in enumerate(targets):
+            for i, mask in enumerate(masks):
                 totals = [to.load(some[r][i], dtype, wide=True) for some in sums]
-                at = to.make(f"add i64 {first}, {row.offset + i * to.lanes}")
-                to.store(
-                    _in_pairs(to, totals),
-                    to.pointer(row.base, at, dtype),
-                    mask if i == count - 1 else None,
-                )
+                at = to.make(f"add i64 {first}, {i * to.lanes}")
+                to.store(_in_pairs(to, totals), to.pointer(target, at, dtype), mask)
 
 
 def rows_together() -> int:
@@ -110,47 +144,20 @@ def rows_together() -> int:
     return machine.registers() * 3 // (4 * VECTORS)
 
 
-def lower_product(matrix: Values) -> Lowered:
-    """Return the text of a function that multiplies rows by a matrix."""
-    (terms, width), dtype = matrix.shape, matrix.dtype
-    to = Emitter(machine.vector_bytes() // dtype.itemsize)
-    product = Product(to, matrix.shape, dtype)
-    rows = frames.slot(to, frames.ROWS)
+def lower_product(matrix: Values, *, ahead: bool) -> Lowered:
+    """Return the function that multiplies rows by a matrix, the same for every shape."""
+    (terms, width), lanes = matrix.shape, machine.vector_bytes() // matrix.dtype.itemsize
+    text, numbers = _of_rows(matrix.dtype, lanes, ahead=ahead), {TERMS: terms, WIDTH: width}
+    return Lowered(text, [packed(matrix, lanes)], numbers=numbers)
+
+
+@functools.cache
+def _of_rows(dtype: Any, lanes: int, *, ahead: bool) -> str:
+    to = Emitter(lanes)
+    rows, terms, width = (frames.slot(to, i) for i in (frames.ROWS, TERMS, WIDTH))
     x, y, base = (frames.address(to, frames.ARRAYS + i) for i in range(3))
-    many = rows_together()
-    whole = to.first(f"srem i64 {rows}, {many}")
-    whole = to.first(f"sub i64 {rows}, {whole}")
-    last = to.first(f"sub i64 {rows}, 1")
-
-    def at(a: str, row: str, length: int) -> str:
-        return to.pointer(a, to.make(f"mul i64 {row}, {length}"), dtype)
-
-    def all_rows(first: str, count: int, mask: str | None, ahead: bool = False) -> None:
-        with to.loop("0", whole, many) as r:
-            given, result = at(x, r, terms), at(y, r, width)
-            sources = [Row(given, i * terms) for i in range(many)]
-            targets = [Row(result, i * width) for i in range(many)]
-            next_ = [Row(given, (many + i) * terms) for i in range(many)] if ahead else []
-            product.sums(base, sources, targets, first=first, count=count, mask=mask, ahead=next_)
-        with to.loop(whole, rows, FEW) as r:
-            # Behind the last row comes the last one again.
-            some = [to.least(f"add i64 {r}, {i}", last) for i in range(FEW)]
-            sources = [Row(at(x, i, terms)) for i in some]
-            targets = [Row(at(y, i, width)) for i in some]
-            product.sums(base, sources, targets, first=first, count=count, mask=mask)
-
-    size = VECTORS * to.lanes
-    groups = width // size
-    if groups:
-        all_rows("0", VECTORS, None, True)
-    if groups > 1:
-        with to.loop("1", str(groups), 1) as group:
-            all_rows(to.make(f"mul i64 {group}, {size}"), VECTORS, None)
-    if rest := width - groups * size:
-        count, over = -(-rest // to.lanes), rest % to.lanes
-        mask = to.first_lanes(str(over)) if over else None
-        all_rows(str(groups * size), count, mask)
-    return Lowered(to.module(), [packed(matrix, to.lanes)])
+    Product(to, dtype, terms, width).of_rows(base, x, y, rows, ahead=ahead)
+    return to.module()
 
 
 def packed(matrix: Values, lanes: int) -> Values:
