@@ -47,7 +47,8 @@ class Trace:
         self, formula: Callable[[Traced], Traced], shape: tuple[int, ...], dtype: Any
     ) -> None:
         self.given = Input(abstract_value(shape, dtype))
-        self.made = formula(self.given)
+        with np.errstate(all="ignore"):
+            self.made = formula(self.given)
         self.order = in_order(self.made)
         self.sizes: list[int] = []
         """Bytes of each buffer."""

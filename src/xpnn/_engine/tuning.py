@@ -20,8 +20,8 @@ REPRODUCIBLE_CACHE, REPRODUCIBLE_LEAST = 2**25, 2**22
 """Of networks, whose products split each matrix in several, so that a tile of few rows does much."""
 REPRODUCIBLE_TILE, REPRODUCIBLE_ROWS = 2**16, 2**19
 """Elements that are computed at a time where it is not in tiles, by functions and in products of rows."""
-SIZES = 8
-"""Numbers of rows for which programs are made that have exactly as many."""
+EXACT, SIZES = 128, 8
+"""Rows up to which each number has a program of its own, and how many larger numbers do."""
 LITTLE = 2**13
 """Bytes of an input that is a tile whatever its formula needs beside it."""
 SOME = 256

@@ -73,9 +73,9 @@ def _give_back_one() -> None:
 class Tiled:
     """A formula of rows, whatever the others hold, or of columns, on NumPy's arrays.
 
-    Recorded for the first few numbers of rows, then for 1, 2, 4, ..., as many as the cache holds, and for
-    some between where that is little; what is missing to such a number are rows of some call before, whose
-    results are dropped.
+    Recorded for every small number of rows, and where no product is made for the first few large ones; then
+    for 1, 2, 4, ..., as many as the cache holds, and for some between where that is little. What is missing to
+    such a number are rows of some call before, whose results are dropped.
     `cache` is the number of bytes that the buffers of a tile may have, `least` that from which on
     threads pay. `product` is the size of the largest matrix that rows are multiplied by. What is recorded
     is kept, and laid out once in each workspace; all programs share the memory of these.
@@ -235,7 +235,9 @@ class Tiled:
 
     def _rounded_up(self, count: int, shortest: int) -> int:
         """Return the rows of the program for so many: their number, or one of few, so that few are made."""
-        if count in self._traces or len(self._traces) < tuning.SIZES:
+        # The BLAS may give a row other last digits beside more rows: what was called before is not to decide.
+        known = count in self._traces or len(self._traces) < tuning.SIZES
+        if count <= tuning.EXACT or (known and not self._product):
             return count
         # Few rows: three binary digits of their number; many: one.
         unit = (

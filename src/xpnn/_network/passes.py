@@ -69,7 +69,12 @@ def compiled(found: Library, forward: Forward, layers: Layers) -> Pass:
 def in_tiles(forward: Forward, layers: Layers, x: Array) -> Pass:
     """Record it as calls of NumPy's functions into the same few buffers, many rows on threads."""
     constants = pytree.mapped(Traced, layers)
-    whole = functools.partial(forward.__call__, library_of_namespace(namespace), constants)
+    recording = library_of_namespace(namespace)
+    words = Fast(recording)
+
+    def whole(x: Traced) -> Traced:
+        return forward(recording, constants, x, words)
+
     product = max(layer.largest_matrix for layer in layers)
     rows = Tiled(whole, tuning.NETWORK_CACHE, tuning.NETWORK_LEAST, product=product)
     return InTiles(rows, functools.partial(forward.__call__, library(x), layers))
