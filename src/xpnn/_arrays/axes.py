@@ -110,4 +110,5 @@ def slices_of(function: str, axis: Axis, shape: tuple[int, ...]) -> Slices:
         axes.append(index % ndim)
     if len(set(axes)) < len(axes):
         raise XpnnValueError(f"{function}: expected different axes, got {axis}")
-    return Slices(shape, tuple(sorted(axes)))
+    # torch.compile cannot sort an axis that it takes for unknown.
+    return Slices(shape, tuple(axes if len(axes) == 1 else sorted(axes)))
