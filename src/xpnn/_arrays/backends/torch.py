@@ -231,10 +231,10 @@ def _is_ordinary(x: Array) -> bool:
 
 
 def _sees_no_values() -> bool:
-    return (
-        bool(torch.compiler.is_compiling())
+    return bool(
+        torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
-        or torch.jit.is_tracing()
+        or torch._C._is_tracing()
     )
 
 
