@@ -332,8 +332,8 @@ def _hard_swish(x: Array) -> Array:
 
 
 def _mish(x: Array) -> Array:
-    """Return mish by steps that take half the time of torch's own."""
-    return x.clamp_min(-1000.0).mul_(torch.nn.functional.softplus(x).tanh_())
+    """Return mish by steps that take less than torch's own, in the memory of one result."""
+    return _with_a_look(lambda x: torch.nn.functional.softplus(x).tanh_().mul_(x), x)
 
 
 def _softplus(x: Array, *, beta: float = 1.0, threshold: float | None = None) -> Array:
