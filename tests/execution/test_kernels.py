@@ -46,9 +46,9 @@ ROWS = [
 def points(dtype):
     rng = np.random.default_rng(0)
     size = 10 ** rng.uniform(-8, 2.7, 40)
-    return np.concatenate([EDGES, rng.uniform(-20, 20, 80), rng.choice([-1, 1], 40) * size]).astype(
-        dtype
-    )
+    largest = np.finfo(dtype).max * np.asarray([1.0, -1.0, 0.3, -0.3])
+    parts = [EDGES, rng.uniform(-20, 20, 80), rng.choice([-1, 1], 40) * size, largest]
+    return np.concatenate(parts).astype(dtype)
 
 
 def exact(form, x):
@@ -108,7 +108,7 @@ def asked(form, backend):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_values(form, backend, dtype):
-    """Within the bound in any layout, and the formula's at infinities and NaN."""
+    """Within the bound in any layout and of however many, and the formula's at infinities and NaN."""
     one, x = asked(form, backend), points(dtype)
     high, low = map(np.asarray, zip(*map(pair, exact(form, x)), strict=True))
     limits = bound(form, x, high, dtype)
@@ -125,7 +125,11 @@ def test_values(form, backend, dtype):
     assert_right(one(whole[:, 0]))
     assert_right(one(whole)[:, 0])
     assert_right(one(whole.T)[0, :])
-    for count in (3, 67):  # in lanes, and what is left
+    for count in (30, 400):  # on threads, too
+        y = one(backend.asarray(np.tile(x, count)))
+        assert_right(y[: x.size])
+        assert_right(y[-x.size :])
+    for count in (3, 67, 2000, 30_000):  # in lanes, and what is left
         edges = backend.asarray(np.tile(np.asarray([-INF, INF, NAN], dtype), count))
         plain = to_numpy(one(edges, xp=backend.xp))
         np.testing.assert_allclose(to_numpy(one(edges)), plain, rtol=1e-6)
@@ -238,14 +242,56 @@ def test_derivatives_of_rows(name, options, ad, dtype):
     np.testing.assert_allclose(got, plain, rtol=0, atol=16 * np.finfo(dtype).eps)
 
 
-def test_many_numbers_piece_by_piece(torch, monkeypatch):
-    monkeypatch.setattr("xpnn._arrays.backends.torch.PIECE", 100)
-    x = torch.randn(30, 21)
-    desired = torch.nn.functional.gelu(x)
-    close = {"rtol": 1e-5, "atol": 1e-6}
-    np.testing.assert_allclose(xpnn.gelu(x), desired, **close)
-    np.testing.assert_allclose(xpnn.gelu(x.T), desired.T, **close)
-    np.testing.assert_allclose(xpnn.gelu(x[::2, 1:]), desired[::2, 1:], **close)
+LAYOUTS = {
+    "in a row": lambda x: x,
+    "by columns": lambda x: x.reshape(200, -1).T,
+    "channels last": lambda x: x.reshape(4, 5, 40, -1).transpose(1, 3).contiguous().transpose(1, 3),
+    "every second": lambda x: x.repeat_interleave(2)[::2],
+    "spread": lambda x: x[:, None].expand(-1, 2),
+}
+PLACES = [(0, -INF), (20_000, -INF), (-1, -INF), (7, INF), (7, NAN), (7, -3e38), (7, 3e38)]
+
+
+def many(torch, place, value):
+    """More numbers than one thread of torch takes, one of them at the edge."""
+    x = torch.linspace(-20, 20, 40_000)
+    x[place] = value
+    return x
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("form", FORMS)
+def test_one_at_the_edge_among_many(form, layout, torch):
+    one = Activation.of(form)
+    parts = [one(part) for part in many(torch, 0, -20.0).split(1000)]
+    for place, value in PLACES:
+        desired = torch.cat(parts)
+        desired[place] = one(torch.asarray([value]))[0]
+        got = one(layout(many(torch, place, value)))
+        np.testing.assert_allclose(got, layout(desired), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_transforms_of_one_at_the_edge_among_many(form, torch):
+    """Nobody looks at values that derivatives are recorded of or that stand for others."""
+    one, close = Activation.of(form), {"rtol": 1e-5, "atol": 1e-6}
+    for place, _ in PLACES[:3]:
+        x = many(torch, place, -INF)
+        np.testing.assert_allclose(
+            torch.func.vmap(one)(x.reshape(2, -1)).reshape(-1), one(x), **close
+        )
+        leaf, few = (
+            x.clone().requires_grad_(),
+            x[place : place + 1 or None].clone().requires_grad_(),
+        )
+        one(leaf).sum().backward()
+        one(few).sum().backward()
+        assert leaf.grad.isfinite().all() == few.grad.isfinite().all()
+        np.testing.assert_allclose(leaf.grad[place], few.grad[0], **close)
+        gradient = torch.func.grad(lambda v: one(v).sum())(x)
+        np.testing.assert_allclose(gradient, leaf.grad, **close)
+        _, tangent = torch.func.jvp(one, (x,), (torch.ones_like(x),))
+        np.testing.assert_allclose(tangent, leaf.grad, **close)
 
 
 def test_linear_of_torch(torch):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, overload
 import numpy as np
 
 from xpnn._arrays.arguments import Choice, Number, check_or_trace, declare
-from xpnn._arrays.backends.protocol import Kernel
+from xpnn._arrays.backends.protocol import Kernel, always
 from xpnn._arrays.backends.tracing import is_compiling
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import Arguments, common_library, in_native_order, prepare
@@ -82,7 +82,7 @@ class Planner:
             return compiled(computation)
         formula = computation.formula
         if isinstance(formula, _ByKernel) and dtype_name(x.dtype) == computation.computing:
-            return functools.partial(formula, xp=library.xp, **dict(computation.options))
+            return formula.plan(library.xp, dict(computation.options))
         return as_written(computation)
 
 
@@ -118,6 +118,15 @@ class _ByKernel:
         if self.kernel.fits(x, **options):
             return self.kernel.compute(x, **options)
         return self.formula(x, mask, xp=xp, **options)
+
+    def plan(self, xp: Namespace, options: dict[str, Any]) -> Plan:
+        """Return the plan for arrays that are computed in their own dtype: with no call between, if it may be."""
+        if self.kernel.fits is not always:
+            return functools.partial(self, xp=xp, **options)
+        compute = (
+            functools.partial(self.kernel.compute, **options) if options else self.kernel.compute
+        )
+        return lambda x, _: compute(x)
 
 
 Formula = TypeVar("Formula", bound=Callable[..., Array])
@@ -156,7 +165,8 @@ def _elementwise(kinds: dict[str, Number | Choice], formula: Formula) -> Formula
             common_library(name, xp, {"x": x, **traced})
             ready = ready._replace(arrays=[x, *traced.values(), None])
             return compute(ready, _OfOptions(run, tuple(traced)), **options)
-        return plan(x, xp, **options)(x, None)
+        found = planner.find(x, xp, *options.items())
+        return (plan(x, xp, **options) if found is None else found)(x, None)
 
     def plan(x: Array, xp: Namespace | None = None, **options: Any) -> Plan:
         found = planner.find(x, xp, *options.items())

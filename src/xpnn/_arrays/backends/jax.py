@@ -332,6 +332,18 @@ def _relu_far_out(function: Function) -> Function:
     return computed
 
 
+_silu_by_choice = _relu_far_out(jax.nn.silu)
+
+
+@jax.custom_jvp  # type: ignore[untyped-decorator]
+def _silu(x: Array) -> Array:
+    """Return silu with no choice by values, which its derivatives need at infinity."""
+    return jax.numpy.maximum(x, -FAR) * jax.nn.sigmoid(x)
+
+
+_silu.defjvp(functools.partial(jax.jvp, _silu_by_choice))
+
+
 def _has_entries(x: Array, *, axis: int, **_: object) -> bool:
     return x.shape[axis] != 0
 
@@ -345,7 +357,7 @@ _KERNELS = {
             lambda x, approximate="none": jax.nn.gelu(x, approximate=approximate == "tanh")
         )
     ),
-    "silu": Kernel(_relu_far_out(jax.nn.silu)),
+    "silu": Kernel(_silu),
     "erf": Kernel(jax.lax.erf, dtypes=("float32",)),
     "log_softmax": Kernel(lambda x, *, axis: jax.nn.log_softmax(x, axis), _has_entries),
     "logsumexp": Kernel(

@@ -36,7 +36,8 @@ class Differentiable(NamedTuple):
     """Makes what is raised where derivatives by forward mode are asked for."""
 
 
-def _always(*_: Array | None, **__: object) -> bool:
+def always(*_: Array | None, **__: object) -> bool:
+    """Say yes."""
     return True
 
 
@@ -49,7 +50,7 @@ class Kernel(NamedTuple):
 
     compute: Callable[..., Array]
     """`compute(*arrays, **options)`, as the public function takes them."""
-    fits: Callable[..., bool] = _always
+    fits: Callable[..., bool] = always
     """Whether it does for these arrays and options."""
     dtypes: tuple[str, ...] = ("float32", "float64")
     """The dtypes for which it does."""

@@ -1,5 +1,6 @@
 """PyTorch: operation by operation, with kernels of its own; torch.compile meets operators."""
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -24,8 +25,14 @@ from xpnn._arrays.backends.tracing import is_compiling, is_recorded
 
 T = TypeVar("T")
 
-PIECE = 2**16
-"""Numbers that are computed at a time where steps after one another find them in the cache."""
+FEW = 2**12
+"""Up to so many numbers the fewest calls take the least time."""
+
+GRAIN = 2**15
+"""From here on torch computes on its threads."""
+
+CACHED = 2**16
+"""Up to so many numbers steps after one another find them in the cache."""
 
 FAR = 64.0
 """From here on gelu, silu and mish are x, to the last digit, and at -FAR gelu is 0."""
@@ -54,8 +61,8 @@ class Torch(Standard):
 
     def to_host(self, x: Array) -> Values | None:
         """Return the same memory as NumPy's, where neither derivatives nor transforms are at work."""
-        ordinary = _is_ordinary(x) and x.is_cpu and x.dtype is not torch.bfloat16
-        return x.numpy(force=True) if ordinary and _takes_values_alone(x) else None
+        known = _can_be_looked_at(x) and x.is_cpu and x.dtype is not torch.bfloat16
+        return x.numpy(force=True) if known else None
 
     def from_host(self, values: Values) -> Array:
         """Return the same memory as a tensor."""
@@ -75,7 +82,7 @@ class Torch(Standard):
 
     def is_traced(self, x: Array) -> bool:
         """Whether a compiler, a transform or the record of derivatives is at work on a tensor."""
-        return is_compiling() or not _is_ordinary(x) or not _takes_values_alone(x)
+        return is_compiling() or not _can_be_looked_at(x)
 
     def sees_no_values(self) -> bool:
         """Whether torch.compile, torch.export, jit.trace or a mode such as FakeTensorMode is at work."""
@@ -216,15 +223,18 @@ class Torch(Standard):
         )
 
 
+_ORDINARY = frozenset((torch.Tensor, torch.nn.Parameter))
+
+
 def _is_ordinary(x: Array) -> bool:
-    return type(x) in {torch.Tensor, torch.nn.Parameter}
+    return type(x) in _ORDINARY
 
 
 def _sees_no_values() -> bool:
-    return (
-        bool(torch.compiler.is_compiling())
+    return bool(
+        torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
-        or torch.jit.is_tracing()
+        or torch._C._is_tracing()
     )
 
 
@@ -249,16 +259,28 @@ def _derivative_has_all_digits(x: Array, **_: object) -> bool:
     return x.dtype is torch.float32 or _takes_values_alone(x)
 
 
-def _above(function: Function, lowest: float) -> Function:
-    """Make a function of one that is NaN at -inf, and from a number below to `lowest` what it is there.
+def _mended(
+    function: Function,
+    lowest: float,
+    unseen: Function,
+    many: Function | None = None,
+    *,
+    few: int = GRAIN,
+) -> Function:
+    """Make a function of one that is NaN at infinity, and from a number below to `lowest` what it is there.
 
-    It is x from FAR on, where its derivative may be NaN.
+    It is x from FAR on, where its derivative may be NaN. `unseen` computes numbers of which no more is
+    known than that they are `lowest` or more, and may write into them; `many`, more than `few` that may
+    be looked at.
     """
+    many = many or functools.partial(_with_a_look, function)
 
     def computed(x: Array) -> Array:
-        if not _records(x):
-            return function(x.clamp_min(lowest), inplace=True)
-        return _up_to_far(function(x.clamp(lowest, FAR)), x)
+        if _records(x):
+            return _up_to_far(function(x.clamp(lowest, FAR)), x)
+        # A compiler would take the number for a constant, and a look on a GPU would wait for it.
+        is_many = not _sees_no_values() and x.numel() > few and x.is_cpu
+        return many(x) if is_many and _can_be_looked_at(x) else unseen(x.clamp_min(lowest))
 
     return computed
 
@@ -268,25 +290,50 @@ def _up_to_far(y: Array, x: Array) -> Array:
     return torch.maximum(y, torch.nn.functional.threshold(x, FAR, -1.0))
 
 
-def _gelu(x: Array, *, approximate: str = "none") -> Array:
-    """Return gelu: torch's own is NaN at -inf, on the CPU at inf, too, unless it is that with tanh."""
-    gelu = torch.nn.functional.gelu
-    if _records(x):
-        return _up_to_far(gelu(x.clamp(-FAR, FAR), approximate=approximate), x)
-    if x.is_cpu and approximate == "none":
-        return _gelu_by_erf(x)
-    return gelu(x.clamp_min(-FAR), approximate=approximate)
+def _with_a_look(function: Function, x: Array) -> Array:
+    """Return a function that is NaN at infinity, or overflows; max(x, 0) there."""
+    y = function(x)
+    return y if _is_finite(y) else torch.where(y.isfinite(), y, x.relu())
+
+
+def _is_finite(y: Array) -> bool:
+    """Whether all of an array that holds no -inf is finite, by one pass that only reads; of huge numbers, no."""
+    if y.numel() <= GRAIN or not y.is_contiguous():
+        return math.isfinite(y.sum().item())
+    y = y.view(-1)  # the product with itself is faster than the sum
+    return math.isfinite(torch.dot(y, y).item())
+
+
+def _can_be_looked_at(x: Array) -> bool:
+    return _is_ordinary(x) and _takes_values_alone(x)
+
+
+def _gelu(x: Array) -> Array:
+    """Return gelu, of what is not below -FAR: torch's own is NaN at inf in float32 on the CPU."""
+    nan_at_inf = x.is_cpu and x.dtype is torch.float32
+    return _gelu_by_erf(x) if nan_at_inf else torch.nn.functional.gelu(x)
 
 
 def _gelu_by_erf(x: Array) -> Array:
-    """Return x / 2 + x / 2 * erf(x / sqrt(2)), which takes fewer steps than to mend torch's own."""
-    if is_compiling() or x.numel() <= PIECE or not (x.is_contiguous() and _takes_values_alone(x)):
-        half = x.clamp_min(-FAR).mul_(0.5)
-        return torch.addcmul(half, half, (x * math.sqrt(0.5)).erf_())
-    y = torch.empty_like(x)
-    for part, to in zip(x.view(-1).split(PIECE), y.view(-1).split(PIECE), strict=True):
-        to.copy_(_gelu_by_erf(part))
-    return y
+    half = x * 0.5
+    return torch.addcmul(half, half, (x * math.sqrt(0.5)).erf_())
+
+
+def _gelu_of_many(x: Array) -> Array:
+    """Return gelu by steps where they are faster than torch's own: float64 that stays in the cache."""
+    if x.dtype is torch.float64 and x.numel() <= CACHED:
+        return _gelu_by_erf(x.clamp_min(-FAR))
+    return _with_a_look(torch.nn.functional.gelu, x)
+
+
+def _hard_swish(x: Array) -> Array:
+    """Return hard_swish: torch's own is inf from a sixth of the largest number on."""
+    return torch.nn.functional.hardsigmoid(x).mul_(x)
+
+
+def _mish(x: Array) -> Array:
+    """Return mish by steps that take less than torch's own, in the memory of one result."""
+    return _with_a_look(lambda x: torch.nn.functional.softplus(x).tanh_().mul_(x), x)
 
 
 def _softplus(x: Array, *, beta: float = 1.0, threshold: float | None = None) -> Array:
@@ -305,12 +352,17 @@ def _softsign(x: Array) -> Array:
 
 def _kernels() -> dict[str, Kernel]:
     functional = torch.nn.functional
+    gelu_by_tanh = functools.partial(functional.gelu, approximate="tanh")
+    gelu = {
+        "none": _mended(functional.gelu, -FAR, _gelu, _gelu_of_many, few=FEW),
+        "tanh": _mended(gelu_by_tanh, -FAR, gelu_by_tanh),
+    }
     return {
         "relu": Kernel(torch.relu),
         "relu6": Kernel(functional.relu6),
         "leaky_relu": Kernel(functional.leaky_relu),
         "hard_sigmoid": Kernel(functional.hardsigmoid, _derivative_has_all_digits),
-        "hard_swish": Kernel(_above(functional.hardswish, -3.0)),
+        "hard_swish": Kernel(_mended(functional.hardswish, -3.0, _hard_swish)),
         "hard_tanh": Kernel(functional.hardtanh),
         "sigmoid": Kernel(torch.sigmoid),
         "log_sigmoid": Kernel(functional.logsigmoid),
@@ -321,9 +373,15 @@ def _kernels() -> dict[str, Kernel]:
         "selu": Kernel(functional.selu),
         "celu": Kernel(functional.celu, _derivative_has_all_digits),
         "exp": Kernel(torch.exp),
-        "gelu": Kernel(_gelu),
-        "silu": Kernel(_above(functional.silu, -1000.0)),
-        "mish": Kernel(_above(functional.mish, -1000.0)),
+        "gelu": Kernel(lambda x, *, approximate="none": gelu[approximate](x)),
+        "silu": Kernel(
+            _mended(functional.silu, -1000.0, lambda x: functional.silu(x, inplace=True))
+        ),
+        "mish": Kernel(
+            _mended(
+                functional.mish, -1000.0, lambda x: functional.mish(x, inplace=True), _mish, few=FEW
+            )
+        ),
         "hard_shrink": Kernel(functional.hardshrink),
         "softshrink": Kernel(functional.softshrink),
         "threshold": Kernel(
