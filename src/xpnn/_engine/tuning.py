@@ -50,7 +50,7 @@ PRODUCTS = 8
 """Those that the function of one row makes at most: longer ones take long to compile."""
 AHEAD = 2**10
 """Bytes of rows from which on those behind them are asked of memory while these are multiplied."""
-BLOCK_OF_ROWS = 2**20
+BLOCK_OF_ROWS = 2**21
 """Bytes of rows that go through all functions before the next ones do."""
 
 LEFT = ("tanh",)
