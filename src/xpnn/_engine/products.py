@@ -15,8 +15,6 @@ VECTORS = 2
 """Vectors of a matrix's columns that are added up at the same time."""
 SUMS = 12
 """Sums of one row that are made at the same time, as an addition takes that many times as long as the next can wait."""
-STEPS = 2
-"""Rows of the matrix that one turn of a loop takes, of several rows."""
 FEW = 4
 """Rows that are taken together where fewer are left than registers hold sums of."""
 TERMS, WIDTH = frames.LENGTH, frames.OUTER
@@ -118,7 +116,7 @@ class Product:
                 for i in range(step):
                     add(to.make(f"add i64 {k}, {i}"), sums[i % together])
 
-        start, step = "0", max(together, STEPS)
+        start = "0"
         if ahead is not None:
             line = tuning.LINE // dtype.itemsize
             start = to.make(f"and i64 {self._terms}, {-line}")
@@ -127,11 +125,12 @@ class Product:
                 for i in range(len(sources)):
                     place = to.make(f"add i64 {near}, {i * line}")
                     to.fetch(to.pointer(ahead, place, dtype))
-                every(begin, to.make(f"add i64 {begin}, {line}"), step)
-        rest = to.make(f"srem i64 {self._terms}, {step}")
-        whole = to.make(f"sub i64 {self._terms}, {rest}")
-        every(start, whole, step)
-        every(whole, str(self._terms), 1)
+                every(begin, to.make(f"add i64 {begin}, {line}"), 1)
+        if together > 1:
+            whole = str(int(self._terms) // together * together)
+            every(start, whole, together)
+            start = whole
+        every(start, str(self._terms), 1)
         for r, target in enumerate(targets):
             for i, mask in enumerate(masks):
                 totals = [to.load(some[r][i], dtype, wide=True) for some in sums]

@@ -46,7 +46,7 @@ WAITING = 2**15
 
 PACKED = 2**22
 """Multiplications of a row that a compiled function does itself, from a packed copy; the BLAS does more."""
-PRODUCTS = 8
+PRODUCTS = 16
 """Those that the function of one row makes at most: longer ones take long to compile."""
 AHEAD = 2**10
 """Bytes of rows from which on those behind them are asked of memory while these are multiplied."""
