@@ -3,6 +3,8 @@
 import dis
 import itertools
 import os
+import signal
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -223,3 +225,75 @@ def test_work_when_no_thread_can_be_started(monkeypatch):
     network = NETWORKS["digits"]
     x = rows_for(network, 3000)
     assert network(x).shape == (3000, 10)
+
+
+@pytest.mark.parametrize("given", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_call_has_the_bits_of_the_call_before(dtype, given):
+    """The first, which is recorded, and those for which a program waits; the BLAS would take two threads."""
+    rng = np.random.default_rng(0)
+    widths = [(3, 293), (293, 119), (119, 5)]
+    network = xpnn.Network([xpnn.Dense(rng.normal(size=w).astype(dtype)) for w in widths])
+    for count in (1, 33, 49, 79):
+        x = rng.normal(size=(count, 3)).astype(given)
+        with threadpool_limits(2, user_api="blas"):
+            first, *others = (network(x) for _ in range(4))
+        for y in others:
+            np.testing.assert_array_equal(y, first)
+
+
+INTERRUPTED = """
+import random, signal, time
+import numpy as np
+import xpnn
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+random.seed(0)
+network = xpnn.Network([xpnn.Dense(np.ones((64, 100)) / 64, None, "tanh"), xpnn.Dense(np.ones((100, 10)))])
+x = np.ones((4000, 64))
+expected = network(x)
+start = time.perf_counter()
+network(x)
+seconds = time.perf_counter() - start
+hits = 0
+for _ in range(2500):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.random() * 2 * seconds + 1e-6)
+        network(x)
+        time.sleep(3 * seconds)
+    except KeyboardInterrupt:
+        hits += 1
+    assert np.array_equal(network(x), expected)
+print(hits)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers of signals")
+def test_interrupts_leave_no_lock_held():
+    """Locks that are Python's own are, if an interrupt comes behind the call that takes them."""
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 500
+
+
+def test_tasks(monkeypatch):
+    monkeypatch.setattr(threads, "_pool", None)
+    done, gate = [], threading.Event()
+    first = threads._help(gate.wait, 1)
+    second = threads._help(lambda: done.append(2), 1)
+    third = threads._help(lambda: done.append(3), 1)
+    assert second.cancel()
+    gate.set()
+    first.result()
+    third.result()
+    assert done == [3]
+    assert not third.cancel()
+    failing = threads._help(lambda: {}["missing"], 2)
+    for _ in "12":
+        with pytest.raises(KeyError):
+            failing.result()
+    before = threading.active_count()
+    threads._help(gate.wait, 1).result()
+    assert threading.active_count() <= before + 1

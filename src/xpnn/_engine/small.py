@@ -1,6 +1,7 @@
 """Small: programs that wait for small arrays, each with memory of its own and all it needs laid out."""
 
 import contextvars
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -54,9 +55,16 @@ class Small:
         return y
 
     def prepare(
-        self, trace: Callable[[Values], Trace | CompiledTrace | None], x: Values, y: Any
+        self,
+        trace: Callable[[Values], Trace | CompiledTrace | None],
+        x: Values,
+        y: Any,
+        around: Callable[..., Any] | None = None,
     ) -> None:
-        """Have one more program wait for arrays like x, of which one of `trace(x)` made y."""
+        """Have one more program wait for arrays like x, of which one of `trace(x)` made y.
+
+        A program of NumPy's calls is called by `around(call, *arguments)`.
+        """
         if max(x.nbytes, y.nbytes) > tuning.WAITING or not y.ndim or x.flags.fnc:
             return
         if len(self._waiting.get(x.shape, ())) >= THREADS:
@@ -78,6 +86,7 @@ class Small:
         else:
             context = contextvars.Context()  # where NumPy does not warn
             context.run(np.seterr, all="ignore")
-            call, argument = context.run, program
+            call = context.run if around is None else functools.partial(around, context.run)
+            argument = program
         one = _Waiting(given.reshape(x.shape), call, argument, result.reshape(y.shape), program)
         self._waiting.setdefault(x.shape, deque()).append(one)

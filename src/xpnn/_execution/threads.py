@@ -10,9 +10,11 @@ import functools
 import operator
 import os
 import threading
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -114,19 +116,65 @@ if hasattr(os, "register_at_fork"):
 TURNS, SLICE = 2, 64
 """Slices for each thread, where they have so many rows."""
 
-_pool: Any = None
-"""How many threads help, and they themselves, kept between calls."""
+
+class _Task:
+    """Some work that a thread is asked for. What locks it has are C's: an interrupt leaves none of them held."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work, self._waiting = work, [True]
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def cancel(self) -> bool:
+        """Take it back, unless a thread has begun; whether that was in time."""
+        with suppress(IndexError):
+            return self._waiting.pop()
+        return False
+
+    def run(self) -> None:
+        """Do it, unless it was taken back."""
+        if not self.cancel():
+            return
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 -- who asked for it gets it
+            self._error = error
+        finally:
+            self._done.release()
+
+    def result(self) -> None:
+        """Wait until it is done; raise what it raised."""
+        with self._done:
+            if self._error is not None:
+                raise self._error
 
 
-def _help(work: Callable[[], None], number: int) -> Any:
+_pool: tuple[int, SimpleQueue[_Task | None]] | None = None
+"""How many threads help, kept between calls, and what they are asked for."""
+
+
+def _help(work: Callable[[], None], number: int) -> _Task:
     """Have one of so many threads do some work."""
     global _pool
+    task = _Task(work)
     with _lock:
         if _pool is None or _pool[0] != number:
-            from concurrent.futures import ThreadPoolExecutor  # takes its time
+            if _pool is not None:
+                for _ in range(_pool[0]):
+                    _pool[1].put(None)
+            tasks: SimpleQueue[_Task | None] = SimpleQueue()
+            for _ in range(number):
+                start_new_thread(_work_off, (tasks,))
+            _pool = number, tasks
+        _pool[1].put(task)
+    return task
 
-            _pool = number, ThreadPoolExecutor(number, thread_name_prefix="xpnn")
-        return _pool[1].submit(work)
+
+def _work_off(tasks: SimpleQueue[_Task | None]) -> None:
+    while (task := tasks.get()) is not None:
+        task.run()
+        del task  # what it holds is nobody's any more
 
 
 def in_tiles(
@@ -161,7 +209,7 @@ def in_tiles(
             waiting.clear()  # nobody needs the rest
             raise
 
-    helping: list[Any] = []
+    helping: list[_Task] = []
     # When Python is about to exit, it starts no threads any more.
     with suppress(RuntimeError):
         helping.extend(_help(work, threads - 1) for _ in range(min(threads, len(waiting)) - 1))

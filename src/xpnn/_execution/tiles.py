@@ -122,11 +122,15 @@ class Tiled:
         With `columns`, those for one of shape (..., columns). Where it is `transposed`, x is the
         transpose of an array, and the result lies in memory as that does.
         """
-        # The BLAS takes one thread for less: for a row by a matrix, and for a product of matrices.
+        hold = self.hold(x)
+        return self._computed(x) if hold is None else hold(self._computed, x)
+
+    def hold(self, x: Values) -> Callable[..., Any] | None:
+        """Return what holds the BLAS to one thread for rows like these, if it would take more."""
+        # It takes one for less: for a row by a matrix, and for a product of matrices.
         work = self._product * x.shape[0]
-        if self._calls_blas and (self._product > tuning.VECTOR or work > tuning.MATRIX):
-            return with_one_blas_thread(self._computed, x)
-        return self._computed(x)
+        more = self._product > tuning.VECTOR or work > tuning.MATRIX
+        return with_one_blas_thread if self._calls_blas and more else None
 
     def _computed(self, x: Values) -> Values:
         count = x.shape[self._axis]

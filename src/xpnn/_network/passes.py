@@ -97,5 +97,6 @@ class InTiles:
         y = self._rows(flat)
         if x.ndim != 2:
             y = library(x).returned(y.reshape((*x.shape[:-1], *y.shape[1:])))
-        self.small.prepare(lambda _: self._rows.trace(flat), x, y)
+        hold = self._rows.hold(flat)
+        self.small.prepare(lambda _: self._rows.trace(flat), x, y, hold)
         return y

@@ -59,7 +59,8 @@ class RowsPlan:
             return self._below.from_host(y)
         if values.ndim == 2:
             y = self._tiled(values)
-            self._small.prepare(self._tiled.trace, values, y)
+            hold = self._tiled.hold(values)
+            self._small.prepare(self._tiled.trace, values, y, hold)
             return self._below.from_host(y)
         y = self._tiled(values.reshape(-1, values.shape[-1]))
         y = self._below.from_host(y.reshape((*values.shape[:-1], *y.shape[1:])))
