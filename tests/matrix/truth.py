@@ -470,5 +470,7 @@ def expected_gradient(problem: Problem, dtype: str) -> list[list[Expected]]:
     x = there.asarray(problem.x.astype(np.float64), "float64")
     slope = arrays.native(calls.ready(wide, there).function(x)).astype(np.longdouble)
     largest = np.max(np.abs(slope), initial=0, where=np.isfinite(slope)) + 1
-    units = PRECISIONS[dtype].unit + PRECISIONS[computing_float(dtype)].unit * _UNITS_OF_SLOPES
+    # An exponential is as large as that because of its argument, whose roundings count as often as that is large.
+    roundings = _UNITS_OF_SLOPES * max(1.0, float(np.log(largest)))
+    units = PRECISIONS[dtype].unit + PRECISIONS[computing_float(dtype)].unit * roundings
     return [[Expected(slope, np.full(slope.shape, float(units * largest)))]]
