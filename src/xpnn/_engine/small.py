@@ -56,12 +56,12 @@ class Small:
 
     def prepare(
         self,
-        trace: Callable[[Values], Trace | CompiledTrace | None],
+        trace: Callable[[], Trace | CompiledTrace | None],
         x: Values,
         y: Any,
         around: Callable[..., Any] | None = None,
     ) -> None:
-        """Have one more program wait for arrays like x, of which one of `trace(x)` made y.
+        """Have one more program wait for arrays like x, of which what `trace()` gives made y.
 
         A program of NumPy's calls is called by `around(call, *arguments)`.
         """
@@ -69,7 +69,7 @@ class Small:
             return
         if len(self._waiting.get(x.shape, ())) >= THREADS:
             return
-        found = trace(x)
+        found = trace()
         if found is None or (isinstance(found, CompiledTrace) and not found.is_one_call):
             return
         program = found.program()

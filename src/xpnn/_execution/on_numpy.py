@@ -68,7 +68,7 @@ class Elementwise:
         if x.flags.c_contiguous or not x.flags.f_contiguous:
             flat = x.reshape(-1)
             y = self._tiled(flat).reshape(x.shape)
-            self._small.prepare(lambda _: self._tiled.trace(flat), x, y)
+            self._small.prepare(lambda: self._tiled.trace(flat), x, y)
             return y
         return self._tiled(x.T.reshape(-1)).reshape(x.shape[::-1]).T
 
@@ -97,7 +97,7 @@ class AlongAxis:
             plan = self._of_shape.keep(object, x.shape, self._plan(x))
         y = plan(x, mask)
         if isinstance(plan, _Shape):
-            self._small.prepare(plan.trace, x, y)
+            self._small.prepare(lambda: plan.trace(x), x, y)
         return y
 
     def _plan(self, x: Values) -> Plan:

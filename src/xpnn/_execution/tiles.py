@@ -105,10 +105,7 @@ class Tiled:
     def trace(self, x: Values) -> AnyTrace | None:
         """Return what was recorded for as many rows as x has, if that was, or can be had of what was."""
         count = x.shape[self._axis]
-        found = self._traces.get(count) or self._resized(count)
-        if found is not None:
-            self._traces[count] = found
-        return found
+        return self._traces.get(count) or self._resized(count)
 
     def forget(self, workspace: int) -> None:
         """Drop the programs that were laid out in a workspace."""

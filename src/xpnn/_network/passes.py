@@ -98,5 +98,5 @@ class InTiles:
         if x.ndim != 2:
             y = library(x).returned(y.reshape((*x.shape[:-1], *y.shape[1:])))
         hold = self._rows.hold(flat)
-        self.small.prepare(lambda _: self._rows.trace(flat), x, y, hold)
+        self.small.prepare(lambda: self._rows.trace(flat), x, y, hold)
         return y

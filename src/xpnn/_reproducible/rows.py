@@ -60,7 +60,8 @@ class RowsPlan:
         if values.ndim == 2:
             y = self._tiled(values)
             hold = self._tiled.hold(values)
-            self._small.prepare(self._tiled.trace, values, y, hold)
+            trace = functools.partial(self._tiled.trace, values)
+            self._small.prepare(trace, values, y, hold)
             return self._below.from_host(y)
         y = self._tiled(values.reshape(-1, values.shape[-1]))
         y = self._below.from_host(y.reshape((*values.shape[:-1], *y.shape[1:])))
