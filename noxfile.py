@@ -97,7 +97,7 @@ def tests_from(session: nox.Session, framework: str) -> None:
     install(session, "jax", *packages)
     session.env["KERAS_BACKEND"] = "jax"
     backends = ["--xp-backend", "numpy", "--xp-backend", "jax"]
-    examples = "tests/test_package.py::test_examples_of_networks_from_elsewhere"
+    examples = "tests/test_package.py::test_examples_of_the_docs"
     run(session, *backends, "--every-library", "--framework", framework, *files)
     run(session, *backends, "--framework", framework, examples)
 

@@ -166,14 +166,19 @@ def test_code_of_pages_runs(block, torch, jax, tmp_path, monkeypatch, capsys):
     assert printed == " ".join(promised).split()
 
 
-EXAMPLES = blocks("docs/examples.md", "python")
+EXAMPLES = {
+    f"{page.relative_to(ROOT / 'docs').with_suffix('')}-{i}": block
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    if page.name not in {"parity.md", "reproducible.md", "testing.md"}  # which others run
+    for i, block in enumerate(blocks(page, "python"))
+}
 
 
 @pytest.mark.libraries
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("block", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_examples_of_networks_from_elsewhere(block, tmp_path, monkeypatch, capsys):
-    """Each where its libraries are."""
+@pytest.mark.parametrize("block", EXAMPLES.values(), ids=EXAMPLES)
+def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys):
+    """Each block alone, where its libraries are."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     for line in re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE):
         pytest.importorskip(line)
