@@ -10,6 +10,7 @@ from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
 from xpnn._arrays.library import device_of, prepare
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.chunks import by_chunks
 from xpnn._execution.computation import compute
 from xpnn._execution.functions import Planner
 from xpnn.errors import XpnnValueError
@@ -104,6 +105,10 @@ def logsumexp(
     plan = _planner.find(x, xp, *kind) if alone else None
     if plan is not None:
         return plan(x, None)
+    arrays, signs = {"where": where, "b": b}, {"return_sign": True} if return_sign else {}
+    y = by_chunks(logsumexp, x, xp, arrays, axis=axis, keepdims=keepdims, **signs)
+    if y is not None:
+        return y
     ready = prepare("logsumexp", xp, where, x=x, b=b)
     if b is None and not return_sign:
         ready = ready._replace(arrays=[ready.arrays[0], ready.arrays[-1]])

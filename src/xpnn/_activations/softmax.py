@@ -14,6 +14,7 @@ from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
 from xpnn._arrays.library import device_of, prepare
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.chunks import by_chunks
 from xpnn._execution.computation import Plan, compute
 from xpnn._execution.functions import Planner
 from xpnn._rounding.enclosure import Enclosure, Rounding, enclosed
@@ -45,6 +46,9 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         found = planner.find(x, xp, *kind) if where is None else None
         if found is not None:
             return found(x, None)
+        y = by_chunks(function, x, xp, {"where": where}, axis=axis)
+        if y is not None:
+            return y
         ready = prepare(name, xp, where, x=x)
         slices = slices_of(name, axis, tuple(x.shape))
         if slices.single is None:

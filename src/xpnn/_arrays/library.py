@@ -216,10 +216,17 @@ def broadcast_to(
     """Spread `a` to `shape`; ValueError with both shapes if it does not fit."""
     if tuple(a.shape) == shape:  # whose lengths may not be known yet
         return a
+    check_broadcast(function, called, a, shape)
+    return xp.broadcast_to(a, shape)
+
+
+def check_broadcast(function: str, called: str, a: Array, shape: tuple[int, ...]) -> None:
+    """Raise ValueError with both shapes if `a` does not fit a shape, as far as lengths are known."""
     sizes = zip(reversed(a.shape), reversed(shape), strict=False)
-    if len(a.shape) > len(shape) or any(n not in (1, m) for n, m in sizes):
+    # A length that is not known is None, or NaN.
+    fits = all(n in (1, m) or n != n or m != m for n, m in sizes)
+    if len(a.shape) > len(shape) or not fits:
         raise XpnnValueError(
             f"{function}: expected {called} to broadcast to the shape of x, {tuple(shape)}, "
             f"got shape {tuple(a.shape)}"
         )
-    return xp.broadcast_to(a, shape)

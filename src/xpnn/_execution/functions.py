@@ -14,6 +14,7 @@ from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import Arguments, common_library, in_native_order, prepare
 from xpnn._arrays.types import Array, Namespace
 from xpnn._engine import shorter
+from xpnn._execution.chunks import by_chunks
 from xpnn._execution.computation import Computation, Plan, as_written, compiled, compute
 from xpnn._execution.on_numpy import OnHost, on_numpy
 from xpnn._execution.plans import PlanCache
@@ -60,7 +61,7 @@ class Planner:
             plan = self._chosen(computation, native, plain=arguments.plain)
         if native is not x:
             plan = _InNativeOrder(plan)
-        if passing:
+        if passing or arguments.library.in_chunks:  # which is right for how this array is cut alone
             return plan
         return self._plans.keep(type(x), (x.dtype, getattr(xp, "__name__", (xp,)), *kind), plan)
 
@@ -166,7 +167,12 @@ def _elementwise(kinds: dict[str, Number | Choice], formula: Formula) -> Formula
             ready = ready._replace(arrays=[x, *traced.values(), None])
             return compute(ready, _OfOptions(run, tuple(traced)), **options)
         found = planner.find(x, xp, *options.items())
-        return (plan(x, xp, **options) if found is None else found)(x, None)
+        if found is None:
+            y = by_chunks(function, x, xp, **options)
+            if y is not None:
+                return y
+            found = plan(x, xp, **options)
+        return found(x, None)
 
     def plan(x: Array, xp: Namespace | None = None, **options: Any) -> Plan:
         found = planner.find(x, xp, *options.items())

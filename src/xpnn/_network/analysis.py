@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.checks import laid_out
 from xpnn._network.interpreters.bounds import Pass, run
+from xpnn._network.passes import by_chunks
 
 if TYPE_CHECKING:
     from xpnn._network.network import Network
@@ -14,15 +15,19 @@ if TYPE_CHECKING:
 
 def analysed(
     network: "Network",
-    function: str,
-    analysis: Callable[[Pass, Array, Namespace], Any],
     x: Array,
     xp: Namespace | None,
+    function: str,
+    analysis: Callable[[Pass, Array, Namespace], Any],
     *,
     dtype: str | None = None,
     of: str = "output",
 ) -> Any:
     """Analyse a pass in `dtype`; the analysis computes in binary64, with x's own library."""
+    options = {"analysis": analysis, "dtype": dtype, "of": of}
+    y = by_chunks(analysed, network, x, xp, function=function, **options)
+    if y is not None:
+        return y
     x = laid_out(function, network.layers, x)
     found, name = network._checked(function, x, xp)
     x, found = found.to_raw(x), found.raw

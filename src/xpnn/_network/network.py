@@ -1,7 +1,6 @@
 """Network: layers one after the other, called on the arrays of any library."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -26,14 +25,14 @@ from xpnn._network.checks import Class, Names, check_input, check_layers, check_
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
 from xpnn._network.exchange import Exchange
+from xpnn._network.frozen import Frozen
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
 from xpnn._network.layers.layer import Layer, Layers, first_array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
-@dataclass(frozen=True, eq=False, repr=False, init=False)
-class Network(Exchange):
+class Network(Frozen, Exchange):
     """Layers one after the other: the output of each is the input of the next.
 
     Parameters
@@ -82,15 +81,15 @@ class Network(Exchange):
     """
 
     layers: tuple[Layer, ...]
-    classes: tuple[Class, ...] | None = None
-    inputs: tuple[str, ...] | None = None
-    outputs: tuple[str, ...] | None = None
-    _placed: bool = field(init=False)
-    _float_names: set[str] | None = field(init=False)
-    _copies: dict[Any, Layers] = field(init=False)
+    classes: tuple[Class, ...] | None
+    inputs: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None
+    _placed: bool
+    _float_names: set[str] | None
+    _copies: dict[Any, Layers]
     """Layers, by where they were brought to."""
-    _plans: PlanCache[passes.Pass] = field(init=False)
-    _small: dict[Part, Small] = field(init=False)
+    _plans: PlanCache[passes.Pass]
+    _small: dict[Part, Small]
 
     def __init__(
         self,
@@ -117,10 +116,6 @@ class Network(Exchange):
         object.__setattr__(self, "_plans", PlanCache())
         object.__setattr__(self, "_small", {})
         pytree.update()
-
-    @property
-    def _names(self) -> Names:
-        return self.classes, self.inputs, self.outputs
 
     @classmethod
     def _unchecked(cls, rest: tuple[Names, bool], children: tuple[Any, ...]) -> "Network":
@@ -170,7 +165,7 @@ class Network(Exchange):
         ValueError
             If the width does not fit, or `x` is on another device than weights that stay.
         """
-        return self._rows("network", values.outputs, x, xp)
+        return self._rows(x, xp, "network", values.outputs)
 
     def table(self, table: Any, /) -> Array:
         """Return the columns of a table that the network takes, in its order, as rows to call it on.
@@ -210,7 +205,7 @@ class Network(Exchange):
         """
         if not gives_logits(self.layers[-1].activate):
             raise self._no_classes("logits")
-        return self._rows("network.logits", values.logits, x, xp)
+        return self._rows(x, xp, "network.logits", values.logits)
 
     def log_proba(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return the logarithm of the probabilities, finite where they underflow; see `__call__`.
@@ -219,7 +214,7 @@ class Network(Exchange):
         """
         if self.layers[-1].activate.log_probability is None:
             raise self._no_classes("log_proba")
-        return self._rows("network.log_proba", values.log_proba, x, xp)
+        return self._rows(x, xp, "network.log_proba", values.log_proba)
 
     def classify(
         self, x: Array, /, *, certain: bool = False, xp: Namespace | None = None
@@ -252,26 +247,28 @@ class Network(Exchange):
         """
         if self.layers[-1].activate.log_probability is None:
             raise self._no_classes("classify")
-        classes = self._rows("network.classify", values.classes, x, xp)
+        classes = self._rows(x, xp, "network.classify", values.classes)
         if not certain:
             return classes
         from xpnn._network.analysis import analysed  # few programs need it
         from xpnn._network.interpreters import bounds
 
-        return classes, analysed(self, "network.classify", bounds.certain, x, xp)
+        return classes, analysed(self, x, xp, function="network.classify", analysis=bounds.certain)
 
     def layer_outputs(
         self, x: Array, /, *, xp: Namespace | None = None
     ) -> list[tuple[Array, Array]]:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
-        x = in_native_order(laid_out("network.layer_outputs", self.layers, x))
-        found, layers, forward = self._start("network.layer_outputs", values.outputs, x, xp)
-        z, outputs, by = forward.enter(found, x), [], Plain(xp and found.xp)
-        for layer in layers:
-            a = layer.preactivation(z, by)
-            z = layer.activated(a, by)
-            outputs.append((forward.leave(found, x, a), forward.leave(found, x, z)))
-        return outputs
+        flat = passes.by_chunks(Network._outputs, self, x, xp, function="network.layer_outputs")
+        if flat is None:
+            flat = self._outputs(x, xp, "network.layer_outputs")
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    def _outputs(self, x: Array, xp: Namespace | None, function: str) -> tuple[Array, ...]:
+        x = in_native_order(laid_out(function, self.layers, x))
+        found, layers, forward = self._start(function, values.outputs, x, xp)
+        z, by = forward.enter(found, x), Plain(xp and found.xp)
+        return tuple([forward.leave(found, x, y) for y in values.each_layer(layers, z, by)])
 
     def to(
         self, like_or_namespace: Any, /, *, device: Any = None, dtype: DType | str | None = None
@@ -381,16 +378,19 @@ class Network(Exchange):
             f"probabilities, got {self.output}: this network is a regression; call network(x)"
         )
 
-    def _rows(self, function: str, part: Part, x: Array, xp: Namespace | None) -> Array:
+    def _rows(self, x: Array, xp: Namespace | None, function: str, part: Part) -> Array:
         small = self._small.get(part)
         y = small(x) if small is not None and xp is None else None
         if y is not None:
             return y
-        if self.layers[0].axes > 1:
-            x = laid_out(function, self.layers, x)
-        plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
+        plan = None
+        if self.layers[0].axes == 1:
+            plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
         if plan is None:
-            x = in_native_order(x)
+            y = passes.by_chunks(Network._rows, self, x, xp, function=function, part=part)
+            if y is not None:
+                return y
+            x = in_native_order(laid_out(function, self.layers, x))
             plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
         if plan is None:
             found, layers, forward = self._start(function, part, x, xp)

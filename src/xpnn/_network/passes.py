@@ -2,20 +2,23 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import is_numpy
-from xpnn._arrays.types import Array
+from xpnn._arrays.types import Array, Namespace
 from xpnn._engine import tuning
 from xpnn._engine.recorder import Traced, namespace
 from xpnn._engine.small import Small
+from xpnn._execution.chunks import OfChunk, check_lengths, in_chunks
 from xpnn._execution.plans import PlanCache
 from xpnn._execution.tiles import Tiled
+from xpnn._network.checks import check_input
 from xpnn._network.interpreters.planned import Planned
 from xpnn._network.interpreters.values import Fast, Forward
-from xpnn._network.layers.layer import Layers, rebuilt
+from xpnn._network.layers.layer import Layers, first_array, rebuilt
 
 Pass = Callable[[Array], Array]
 """A forward pass of layers that are known, for arrays of a kind."""
@@ -44,6 +47,37 @@ def plan(
     if not plain and is_numpy(x):
         return in_tiles(forward, layers, x)
     return Planned(found, forward, layers, plain=plain)
+
+
+def by_chunks(
+    run: Callable[..., Any],
+    network: Any,
+    x: Array,
+    xp: Namespace | None,
+    *,
+    function: str,
+    **options: Any,
+) -> Any:
+    """Return run(network, x, xp, ...) of rows in chunks, chunk by chunk; None where x is in one piece.
+
+    Or where the network is to be computed as it is written: with the functions of x's own library, by layers
+    of which a row may look at others, or of weights that are in chunks themselves.
+    """
+    found, layers = in_chunks(function, x, xp), network.layers
+    if found is None or not all(layer.is_recordable for layer in layers):
+        return None
+    first = first_array(layers)
+    if first is not None and library(first).in_chunks:
+        return None
+    axes, ndim = layers[0].axes, len(x.shape)
+    whole = range(max(ndim - axes, 0), ndim)
+    check_lengths(function, x, whole)
+    check_input(function, layers, x)
+    f = OfChunk(run, xp, tuple({"function": function, **options}.items()))
+    pair = (x, tuple(range(ndim)))
+    rows = tuple(range(ndim - axes))
+    name = function.removeprefix("network.")
+    return found.by_chunks(f, rows, pair, whole=whole, exact=True, name=name, shared=network)
 
 
 def _as_written(found: Library, forward: Forward, layers: Layers, words: Fast, x: Array) -> Array:

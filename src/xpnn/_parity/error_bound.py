@@ -77,7 +77,7 @@ def error_bound(
     True
     """
     name = floating_name("error_bound", dtype)
-    return analysed(network, "error_bound", _bound, x, xp, dtype=name, of=of)
+    return analysed(network, x, xp, "error_bound", _bound, dtype=name, of=of)
 
 
 def expected_error(
@@ -129,7 +129,7 @@ def expected_error(
     True
     """
     name = floating_name("expected_error", dtype)
-    return analysed(network, "expected_error", _expected, x, xp, dtype=name, of=of)
+    return analysed(network, x, xp, "expected_error", _expected, dtype=name, of=of)
 
 
 def _bound(one: Pass, x: Array, xp: Namespace) -> Array:

@@ -5,7 +5,7 @@ calls its functions one by one, as they are written. An adapter overrides what i
 otherwise. Adapters import nothing of xpnn but each other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
@@ -21,6 +21,8 @@ Values: TypeAlias = np.ndarray[Any, Any]
 """An array of NumPy."""
 
 Function = Callable[..., Any]
+Axes = Sequence[int]
+"""The axes of an array by numbers; arrays that share one have the same length there, or 1."""
 T = TypeVar("T")
 
 
@@ -213,6 +215,34 @@ class Library:
         whether they stay as they are says `lasting`.
         """
         return None
+
+    in_chunks: ClassVar[bool] = False
+    """Whether arrays come in chunks, so that functions are computed chunk by chunk, by `by_chunks`."""
+
+    def is_cut(self, x: Array, axes: Collection[int]) -> bool:
+        """Whether there are several chunks along one of the axes."""
+        return False
+
+    def is_full(self, x: Array) -> bool:
+        """Whether it is known of every chunk how long it is, and that it is not empty."""
+        return True
+
+    def by_chunks(
+        self,
+        f: Function,
+        result: Axes,
+        *given: tuple[Array, Axes],
+        whole: Collection[int] = (),
+        exact: bool = False,
+        name: str = "xpnn",
+        shared: Any = None,
+    ) -> Any:
+        """Return f of each chunk, or f(shared, *chunks), as an array in chunks or a tuple of them.
+
+        `result` has the axes of the result, others are new; there is one chunk along those that are
+        `whole`. f is tried on no rows, whose `whole` axes are as long as they are if that is `exact`.
+        """
+        raise NotImplementedError
 
     compiles: ClassVar[bool] = False
     """Whether formulas run faster compiled, by `compile` and `compile_rows`."""

@@ -55,7 +55,10 @@ TABLE = {
     ),
 }
 
-MORE = {"mlx": Row("mlx.core", "mlx", "pip install 'mlx[cpu]'", "mlx.MLX")}
+MORE = {
+    "dask": Row("dask.array", "dask", "pip install 'xpnn[dask]'", "dask.Dask"),
+    "mlx": Row("mlx.core", "mlx", "pip install 'mlx[cpu]'", "mlx.MLX"),
+}
 """Libraries with an adapter on which not all tests run, only `tests/arrays/backends`."""
 
 REFUSED = {

@@ -1,7 +1,7 @@
 """Values: the forward pass, layers one after the other, and what is made of the last one's result."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from xpnn._activations.activation import Activation
@@ -157,6 +157,14 @@ def outputs(layers: Layers, x: Array, by: Plain | Fast) -> Array:
     for layer in layers:
         x = layer.apply(x, by)
     return x
+
+
+def each_layer(layers: Layers, x: Array, by: Plain | Fast) -> Iterator[Array]:
+    """Run all layers; give what each makes, without its activation and with it."""
+    for layer in layers:
+        a = layer.preactivation(x, by)
+        x = layer.activated(a, by)
+        yield from (a, x)
 
 
 def logits(layers: Layers, x: Array, by: Plain | Fast) -> Array:

@@ -256,6 +256,13 @@ class Layer:
         children, options = self._flatten()
         return self._unchecked, (options, children)
 
+    def __dask_tokenize__(self) -> Any:
+        from xpnn._arrays.backends.dask import normalized
+        from xpnn._arrays.digest import digest
+
+        arrays = [(dtype_name(a.dtype), digest(a)) for a in self.arrays.values()]
+        return normalized(self.structure, arrays)
+
     def moved(self, move: Callable[[Array, Callable[..., Array]], Array]) -> Self:
         """Return the layer of other arrays: of each `move(array, constant)`.
 

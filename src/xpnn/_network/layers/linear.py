@@ -2,6 +2,7 @@
 
 from xpnn._arrays.library import prepare
 from xpnn._arrays.types import Array, Namespace
+from xpnn._execution.chunks import OfChunk, in_chunks
 from xpnn._execution.computation import compute
 from xpnn.errors import XpnnValueError
 
@@ -72,10 +73,23 @@ def linear(
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
     check_width("linear", x, weight)
-    return compute(ready, product, kernel="linear")
+    y = _by_chunks(x, weight, bias, xp)
+    return y if y is not None else compute(ready, product, kernel="linear")
 
 
 def product(x: Array, weight: Array, bias: Array | None, _: None = None, *, xp: Namespace) -> Array:
     """Return x @ weight + bias of arrays of one dtype."""
     y = xp.matmul(x, weight)
     return y if bias is None else y + bias
+
+
+def _by_chunks(x: Array, weight: Array, bias: Array | None, xp: Namespace | None) -> Array | None:
+    """Return the product of rows in chunks; None where the library's own functions take it apart."""
+    found = in_chunks("linear", x, xp)
+    cut = found is not None and found.is_cut(x, (x.ndim - 1,)) and found.is_full(x)
+    if found is None or (cut and xp is None):
+        return None
+    axes = tuple(range(x.ndim + 1))
+    given = [(x, axes[:-1]), (weight, axes[-2:])] + ([] if bias is None else [(bias, axes[-1:])])
+    result, f = (*axes[:-2], axes[-1]), OfChunk(linear, xp, ())
+    return found.by_chunks(f, result, *given, whole=axes[-2:], exact=True, name="linear")

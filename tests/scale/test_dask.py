@@ -1,0 +1,354 @@
+"""Dask arrays: lazy, a task a chunk, and the numbers of NumPy; the cases come from the tables."""
+
+import functools
+import itertools
+import os
+import pickle
+import signal
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from activation_cases import CASES
+
+import xpnn
+import xpnn.models
+from xpnn._activations.activation import Activation
+from xpnn._activations.table import ACTIVATIONS
+
+pytestmark = pytest.mark.libraries
+da = pytest.importorskip("dask.array")
+tokenize = pytest.importorskip("dask.base").tokenize
+
+X = (np.random.default_rng(0).normal(size=(30, 8)) * 5).astype("float32")
+SOME = X[:, 0] > 0
+
+LAYOUTS = {
+    "in one piece": lambda a: (a, slice(None)),
+    "rows": lambda a: (a.rechunk((7, -1)), slice(None)),
+    "both": lambda a: (a.rechunk((7, 3)), slice(None)),
+    "unknown": lambda a: (a.rechunk((7, -1))[da.from_array(SOME, chunks=7)], SOME),
+    "none": lambda a: (a[:0], slice(0)),
+}
+"""How an array of 30 rows is cut, and which rows of it are there."""
+
+WAYS = {
+    "fast": (None, None),
+    "as written": (da, np),
+    "reproducible": (xpnn.reproducible(da), xpnn.reproducible(np)),
+}
+
+
+def in_layout(name, values):
+    found, rows = LAYOUTS[name](da.from_array(values, chunks=-1))
+    return found, values[rows]
+
+
+def check(y, expected, *, same):
+    """Hold a lazy result to NumPy's: its dtype and shape are known before it is computed."""
+    assert isinstance(y, da.Array)
+    assert y.dtype == expected.dtype
+    assert type(y._meta) is np.ndarray
+    known = [n for n in y.shape if n == n]
+    assert len(y.shape) == expected.ndim
+    assert known == [m for n, m in zip(y.shape, expected.shape, strict=True) if n == n]
+    values = y.compute()
+    assert values.shape == expected.shape
+    if same:
+        np.testing.assert_array_equal(values, expected)
+    else:
+        np.testing.assert_allclose(values, expected, rtol=2e-5, atol=2e-6)
+
+
+FORMS = [*ACTIVATIONS, *(form for case in CASES.values() for form in case.forms)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", FORMS)
+def test_activations(form, layout, way):
+    if form in {"softmax", "log_softmax"} and (layout, way) == ("none", "as written"):
+        pytest.skip("Dask has no largest of no entries")
+    x, values = in_layout(layout, X)
+    xp, of_numpy = WAYS[way]
+    activation = Activation.of(form)
+    y = activation.function(x, xp=xp)
+    check(y, activation.function(values, xp=of_numpy), same=way == "reproducible")
+
+
+AXES = [-1, 0, (0, 1), None]
+MASKS = {
+    "no mask": None,
+    "mask": X < 4,
+    "of columns": (X < 4)[:1],
+    "of rows": (X < 4)[:, :1],
+    "of one axis": (X < 4)[3],
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("axis", AXES, ids=map(str, AXES))
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("function", ["softmax", "log_softmax", "logsumexp"])
+def test_along_an_axis(function, layout, axis, mask):
+    x, values = in_layout(layout, X)
+    where = of_numpy = None
+    if MASKS[mask] is not None:
+        where, of_numpy = da.from_array(MASKS[mask], chunks=-1), MASKS[mask]
+        if len(MASKS[mask]) == len(X):
+            where, of_numpy = in_layout(layout, MASKS[mask])
+    for options in [{}, {"keepdims": True}] if function == "logsumexp" else [{}]:
+        f = functools.partial(getattr(xpnn, function), axis=axis, **options)
+        for way in ("fast", "reproducible"):
+            over, under = WAYS[way]
+            expected = f(values, where=of_numpy, xp=under)
+            check(f(x, where=where, xp=over), expected, same=way == "reproducible")
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_logsumexp_with_weights_and_signs(layout, keepdims):
+    x, values = in_layout(layout, X)
+    b, weights = in_layout(layout, X[:, ::-1].copy())
+    options = {"axis": 1, "keepdims": keepdims, "return_sign": True}
+    expected = xpnn.logsumexp(values, b=weights, **options)
+    for y, e in zip(xpnn.logsumexp(x, b=b, **options), expected, strict=True):
+        check(y, e, same=False)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_linear(layout, way, bias):
+    x, values = in_layout(layout, X)
+    rng = np.random.default_rng(1)
+    arrays = [rng.normal(size=(8, 5)).astype("float32"), rng.normal(size=5).astype("float32")]
+    arrays = arrays[: 1 + bias]
+    xp, of_numpy = WAYS[way]
+    y = xpnn.linear(x, *(da.from_array(a, chunks=3) for a in arrays), xp=xp)
+    check(y, xpnn.linear(values, *arrays, xp=of_numpy), same=way == "reproducible")
+
+
+def network_of(*first):
+    rng = np.random.default_rng(2)
+    weights = [rng.normal(size=(n, m)).astype("float32") for n, m in [(8, 6), (6, 3)]]
+    dense = [
+        xpnn.Dense(weights[0], rng.normal(size=6).astype("float32"), "gelu"),
+        xpnn.Dense(weights[1], None, "softmax"),
+    ]
+    return xpnn.Network([*first, *dense], classes=["a", "b", "c"])
+
+
+METHODS = {
+    "output": lambda n, x, xp: [n(x, xp=xp)],
+    "logits": lambda n, x, xp: [n.logits(x, xp=xp)],
+    "log_proba": lambda n, x, xp: [n.log_proba(x, xp=xp)],
+    "classify": lambda n, x, xp: [n.classify(x, xp=xp)],
+    "certain": lambda n, x, xp: n.classify(x, certain=True, xp=xp),
+    "layers": lambda n, x, xp: itertools.chain(*n.layer_outputs(x, xp=xp)),
+    "bound": lambda n, x, xp: [xpnn.error_bound(n, x, xp=xp)],
+    "expected": lambda n, x, xp: [xpnn.expected_error(n, x, of="logits", xp=xp)],
+}
+
+
+@pytest.mark.parametrize("way", ["fast", "reproducible"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("method", METHODS)
+def test_networks(method, layout, way):
+    x, values = in_layout(layout, X)
+    network, of = network_of(), METHODS[method]
+    xp, of_numpy = WAYS[way]
+    expected = of(network, values, of_numpy)
+    for y, e in zip(of(network, x, xp), expected, strict=True):
+        # What is said of errors is computed in binary64, as the library does it.
+        check(y, e, same=way == "reproducible" and method not in {"bound", "expected", "certain"})
+
+
+@pytest.mark.parametrize("layout", ["in one piece", "rows", "both"])
+def test_networks_as_written(layout):
+    x, values = in_layout(layout, X)
+    check(network_of()(x, xp=da), network_of()(values, xp=np), same=False)
+
+
+SHAPES = {"one row": (8,), "two leading axes": (6, 5, 8), "integers": (30, 8)}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_shapes_and_dtypes(shape):
+    values = np.resize(X, SHAPES[shape])
+    values = values.astype("int16") if shape == "integers" else values
+    x = da.from_array(values, chunks=(*(2,) * (values.ndim - 1), 4))
+    check(network_of()(x), network_of()(values), same=False)
+
+
+@pytest.mark.parametrize("first", ["flatten", "function", "both"])
+def test_layers_that_take_several_axes_or_look_at_other_rows(first):
+    flatten = xpnn.Flatten((2, 4))
+    centred = xpnn.Function(lambda x: x - x.sum(axis=0) / 30, outputs=8)
+    network = network_of(
+        *{"flatten": [flatten], "function": [centred], "both": [flatten, centred]}[first]
+    )
+    values = X if first == "function" else X.reshape(30, 2, 4)
+    x = da.from_array(values, chunks=(7, *(2,) * (values.ndim - 1)))
+    check(network(x), network(values), same=False)
+
+
+def test_rows_of_several_axes_and_of_unknown_number():
+    values = X.reshape(30, 2, 4)
+    x = da.from_array(values, chunks=(7, 2, 4))[da.from_array(SOME, chunks=7)]
+    network = network_of(xpnn.Flatten((2, 4)))
+    check(network(x), network(values[SOME]), same=False)
+
+
+def test_slices_in_one_chunk_are_one_task_whatever_came_before():
+    x = da.from_array(X, chunks=(7, 3))
+    assert not xpnn.softmax(x).name.startswith("softmax")  # by Dask's own functions, chunk by chunk
+    assert xpnn.softmax(x.rechunk((7, -1))).name.startswith("softmax")
+
+
+def test_lazy_with_one_task_a_chunk_and_one_network():
+    computed = []
+
+    def block(a):
+        computed.append(a.shape)
+        return a
+
+    x = da.from_array(X, chunks=(7, -1))
+    y = network_of()(x.map_blocks(block, dtype=X.dtype, meta=np.empty((0, 0), X.dtype)))
+    assert computed == []
+    own = {key for key in y.dask if str(key).startswith(("('network-", "network-"))}
+    assert len(own) == 5 + 1
+    assert y.chunks == ((7, 7, 7, 7, 2), (3,))
+    y.compute()
+    assert len(computed) == 5
+
+
+def test_tokens_are_those_of_the_numbers():
+    network = network_of()
+    assert tokenize(network) == tokenize(network_of())
+    assert tokenize(network) == tokenize(pickle.loads(pickle.dumps(network)))
+    x = da.from_array(X, chunks=7)
+    assert network(x).name == network_of()(x).name
+    first, last = network.layers
+    others = [
+        xpnn.Network(
+            [first, xpnn.Dense(last.weight * 2, None, "softmax")], classes=network.classes
+        ),
+        xpnn.Network([first, xpnn.Dense(last.weight, None, "log_softmax")]),
+        xpnn.Network([first, last]),
+        network.to(np, dtype="float64"),
+    ]
+    names = [n(x).name for n in (network, *others)]
+    names += [network.logits(x).name, network(x, xp=WAYS["reproducible"][0]).name]
+    assert len(set(names)) == len(names)
+    functions = [xpnn.Network([xpnn.Function(f, inputs=8, outputs=8)]) for f in (np.sin, np.cos)]
+    inside = [xpnn.Network([xpnn.Residual([n.layers[0]])]) for n in functions]
+    tokens = [tokenize(n) for n in (*functions, *inside, network.to(np), *network.layers)]
+    assert len({*tokens, tokenize(network)}) == 8
+    slopes = [xpnn.leaky_relu(x, negative_slope=s).name for s in (0.1, 0.2)]
+    assert (
+        len({*slopes, xpnn.relu(x).name, xpnn.softmax(x).name, xpnn.softmax(x, axis=0).name}) == 5
+    )
+
+
+def test_delayed_functions_take_networks():
+    dask = pytest.importorskip("dask")
+    network = network_of()
+    y = dask.delayed(lambda n, x: n(x))(network, X).compute(scheduler="sync")
+    np.testing.assert_array_equal(y, network(X))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda n, x: n(x[:, :5]), ValueError, r"expected x of shape \(..., 8\).*got shape \(30, 5\)"),
+        (lambda n, x: n(x[:, x[0] > 0]), ValueError, r"known length along axis 1.*compute_chunk_sizes"),
+        (lambda n, x: n(x + 1j), TypeError, "real floating or integer"),
+        (lambda n, x: n(x, xp=np), TypeError, "array of xp"),
+        (lambda _, x: xpnn.softmax(x, where=x), TypeError, "expected where to be a boolean array"),
+        (lambda _, x: xpnn.softmax(x, where=X > 0), TypeError, "arrays of one library"),
+        (lambda _, x: xpnn.softmax(x, where=(x > 0)[:, :5]), ValueError, r"where to broadcast.*\(30, 8\)"),
+        (lambda _, x: xpnn.softmax(x, axis=2), ValueError, "axis between -2 and 1"),
+        (lambda _, x: xpnn.sigmoid(x > 0), TypeError, "real floating or integer"),
+    ],
+    ids=["width", "unknown width", "complex", "namespace", "mask", "library", "shape", "axis", "bool"],
+)  # fmt: skip
+def test_errors_come_before_anything_is_computed(call, error, message):
+    with pytest.raises(error, match=message):
+        call(network_of(), da.from_array(X, chunks=7))
+
+
+def test_bits_do_not_depend_on_chunks():
+    network = xpnn.load("digits")
+    x = xpnn.models.sample("digits")[0].astype("float32")
+    expected = network(x, xp=xpnn.reproducible(np))
+    for chunks in ((1, -1), 33, (64, 100), -1):
+        y = network(da.from_array(x, chunks=chunks), xp=WAYS["reproducible"][0])
+        np.testing.assert_array_equal(y.compute(), expected)
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two worker processes, as on two machines."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        warnings.catch_warnings(action="ignore"),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as found,
+    ):
+        yield found
+
+
+def _count_networks():
+    from xpnn import Network
+
+    unchecked = getattr(Network._unchecked, "__wrapped__", Network._unchecked.__func__)
+    Network.made = 0
+
+    @functools.wraps(unchecked)
+    def counting(cls, rest, children):
+        cls.made += 1
+        return unchecked(cls, rest, children)
+
+    Network._unchecked = classmethod(counting)
+
+
+def _networks():
+    from xpnn import Network
+
+    return Network.made
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", ["fast", "reproducible"])
+def test_cluster(client, way):
+    client.run(_count_networks)
+    network = xpnn.load("digits")
+    values = xpnn.models.sample("digits")[0].astype("float32")
+    x = da.from_array(values, chunks=(20, -1))
+    xp, of_numpy = WAYS[way]
+    y = network(x, xp=xp)
+    check(y, network(values, xp=of_numpy), same=way == "reproducible")
+    # Each of 10 chunks has its task, each worker one network.
+    assert max(client.run(_networks).values()) <= 1
+
+
+def _once_kills(a, block_info=None, *, folder):
+    """Kill the worker that computes the fifth chunk, the first time."""
+    marker = Path(folder) / "killed"
+    if block_info[0]["chunk-location"][0] == 4 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return a
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_killed_worker_loses_nothing(client, tmp_path):
+    network = network_of()
+    x = da.from_array(np.tile(X, (10, 1)), chunks=(10, -1))
+    y = network(x.map_blocks(_once_kills, folder=str(tmp_path), dtype=X.dtype))
+    np.testing.assert_allclose(y.compute(), network(np.tile(X, (10, 1))), rtol=1e-5)
+    assert (tmp_path / "killed").exists()
