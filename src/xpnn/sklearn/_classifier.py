@@ -126,13 +126,13 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if named is None:
             return np.arange(expected)
         labels = np.asarray(list(named))
-        if labels.shape != (expected,) or len(np.unique(labels)) != expected:
-            raise XpnnValueError(
-                f"{type(self).__name__}: expected {expected} classes, each another one, got {named!r}"
-            )
         if labels.dtype.kind not in "biufU" or len({isinstance(c, str) for c in named}) > 1:
             raise XpnnTypeError(
                 f"{type(self).__name__}: expected classes that are all text or all numbers, got {named!r}"
+            )
+        if labels.shape != (expected,) or len(np.unique(labels)) != expected:
+            raise XpnnValueError(
+                f"{type(self).__name__}: expected {expected} classes, each another one, got {named!r}"
             )
         return labels
 
@@ -209,7 +209,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             return self._sorted(z, own)
         first, second = np.argsort(self._labels).tolist()
         if z.shape[1] == 2:
-            return own.subtract(z[:, second], z[:, first])
+            return (own if xp is None else xp).subtract(z[:, second], z[:, first])
         return z[:, 0] if second else own.negative(z[:, 0])
 
     def _columns(

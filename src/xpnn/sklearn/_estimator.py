@@ -134,12 +134,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # of a library with
         raise NotImplementedError
 
     def _taken(self, X: Any) -> tuple[Array, Namespace | None, Namespace]:
-        """Return samples as the network takes them, `xp` for it, and the namespace for what comes of it."""
+        """Return samples as the network takes them, the `xp` to compute with, and the samples' own."""
         x = validate_data(self, X, reset=False)
         own = library(x, "X", type(self).__name__).xp
         if dtype_name(x.dtype) == "bool":
             x = own.astype(x, own.uint8)
         if self.network_.layers[0].axes > 1:
             x = own.reshape(x, (x.shape[0], *(taken_by(self.network_.layers) or ())))
-        xp = reproducible(x) if self.reproducible else None
-        return x, xp, own if xp is None else xp
+        return x, reproducible(x) if self.reproducible else None, own
