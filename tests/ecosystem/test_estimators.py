@@ -362,6 +362,26 @@ def test_reproducible(outputs, dispatch):
             np.testing.assert_array_equal(y, expected[method])
 
 
+def test_reproducible_differences_of_logits(dispatch):
+    """Below the smallest normal number they are 0, as all is there; NumPy alone would keep them."""
+    tiny = np.asarray([[2.0**-126]], dtype="float32")
+    network = xpnn.Network([xpnn.Dense(np.asarray([[1.0, 1.5]], "float32"), activation="softmax")])
+    assert NetworkClassifier(network).decision_function(tiny) > 0
+    assert NetworkClassifier(network, reproducible=True).decision_function(tiny) == 0
+
+
+def test_tags():
+    from sklearn.utils import get_tags
+
+    for outputs, activation in ((3, "softmax"), (1, "sigmoid"), (3, "sigmoid")):
+        tags = get_tags(classifier(outputs, activation))
+        assert not (tags.requires_fit or tags.target_tags.required)
+        assert tags.array_api_support
+        assert tags.classifier_tags.multi_label == ((outputs, activation) == (3, "sigmoid"))
+        assert tags.classifier_tags.multi_class == (outputs > 1)
+    assert get_tags(REGRESSOR).target_tags.multi_output
+
+
 @pytest.fixture
 def wine():
     """A table, classes by name, a network of its scaled rows, and the pipeline which that is of."""
@@ -448,6 +468,16 @@ def test_copies_of_an_estimator(tmp_path):
     assert "NetworkClassifier" in ours._repr_html_()
     ours.set_params(network=classifier(3, "softmax").network, classes=None)
     assert ours.predict(X).shape == (4,)
+
+
+def test_files_are_read_once(tmp_path):
+    ours = NetworkRegressor(tmp_path / "one.safetensors")
+    for name, factor in (("one", 1), ("two", 2)):
+        xpnn.Network([xpnn.Dense(WEIGHT * factor)]).save(tmp_path / f"{name}.safetensors")
+    assert ours.network_ is ours.network_
+    one = ours.predict(X)
+    ours.set_params(network=tmp_path / "two.safetensors")
+    np.testing.assert_array_equal(ours.predict(X), one * 2)
 
 
 def test_without_scikit_learn():
