@@ -375,7 +375,7 @@ def test_tags():
 
     for outputs, activation in ((3, "softmax"), (1, "sigmoid"), (3, "sigmoid")):
         tags = get_tags(classifier(outputs, activation))
-        assert not (tags.requires_fit or tags.target_tags.required)
+        assert not tags.requires_fit
         assert tags.array_api_support
         assert tags.classifier_tags.multi_label == ((outputs, activation) == (3, "sigmoid"))
         assert tags.classifier_tags.multi_class == (outputs > 1)

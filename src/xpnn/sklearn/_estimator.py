@@ -84,7 +84,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # of a library with
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
-        tags.target_tags.required = False
         tags.array_api_support = True
         return tags
 
