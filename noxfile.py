@@ -21,7 +21,7 @@ TORCH = "torch==2.13.0"
 # Libraries for a few tests, which have the mark `libraries`.
 MORE = (
     *("h5py", "llvmlite", "mlx[cpu]", "ndonnx", "onnx", "onnxruntime", "pandas", "polars"),
-    *("distributed", "pyarrow", "scikit-learn"),
+    *("distributed", "pyarrow", "scikit-learn", "xarray", "zarr"),
 )
 EVERY = ("numpy", "torch", "jax", "array-api-strict")
 # Frameworks that bring much, each with a session of its own: what it needs beside JAX, and its tests.

@@ -30,7 +30,9 @@ MAY_NAME_NUMPY = MAY_NAME_A_LIBRARY | {
     "_arrays",
     "_engine",
     "_execution",
-}  # in which xpnn itself computes
+    "sklearn",
+}  # in which xpnn itself computes, and scikit-learn has its classes
+MAY_NAME_SCIKIT_LEARN = {"_convert", "sklearn"}
 LIBRARIES = {"np", "numpy", "torch", "jax", "jnp", "cupy"}
 
 
@@ -60,11 +62,14 @@ def test_a_circle_and_a_misplaced_import_are_seen(tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", rooms.files(), ids=rooms.module_of)
 def test_backends_are_named_in_their_rooms_only(path):
     room = rooms.room_of(rooms.module_of(path))
-    if room in MAY_NAME_A_LIBRARY:
-        return
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     names |= {a.name for node in nodes if isinstance(node, ast.Import) for a in node.names}
+    froms = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    names |= {module.partition(".")[0] for module in froms}
+    assert "sklearn" not in names or room in MAY_NAME_SCIKIT_LEARN
+    if room in MAY_NAME_A_LIBRARY:
+        return
     names |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     assert names & LIBRARIES <= ({"np", "numpy"} if room in MAY_NAME_NUMPY else set())
 
@@ -81,6 +86,7 @@ def test_public_names():
         "errors",
         "models",
         "cli",
+        "sklearn",
         "testing",
     }
     assert public == set(xpnn.__all__)
@@ -98,7 +104,7 @@ def test_pickles_name_no_place_inside():
         assert b"xpnn._" not in pickle.dumps(thing)
 
 
-HEAVY = ("mpmath", "torch", "jax", "array_api_strict", "typer", "rich", "scipy", "cupy")
+HEAVY = ("mpmath", "torch", "jax", "array_api_strict", "typer", "rich", "scipy", "cupy", "sklearn")
 LOADED = "import sys; print(*(m for m in {heavy!r} if m in sys.modules))"
 
 
@@ -122,6 +128,8 @@ def module_names():
     missing = {adapters / f"{name}.py" for name in ("jax", "mlx", "torch") if not find_spec(name)}
     readers = ROOT / "src" / "xpnn" / "_convert"
     missing |= {readers / f"{file}.py" for file, extra in EXTRAS.items() if not find_spec(extra)}
+    if not find_spec("sklearn"):
+        missing |= set((ROOT / "src" / "xpnn" / "sklearn").glob("*.py"))
     paths = [p for p in rooms.files() if "cli" not in p.parts and p not in missing]
     return ["xpnn", *(f"xpnn.{rooms.module_of(p)}" for p in paths)]
 
@@ -182,6 +190,10 @@ def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     for line in re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE):
         pytest.importorskip(line)
+    if "array_api_dispatch" in block:
+        monkeypatch.setenv(
+            "SCIPY_ARRAY_API", "1"
+        )  # now that SciPy is there, which shall not see it
     if "torch.onnx.export" in block:
         pytest.importorskip("onnxscript")
     if ".onnx" in block or ".keras" in block:

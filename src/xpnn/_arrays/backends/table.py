@@ -65,7 +65,8 @@ REFUSED = {
     "blosc2": "gives expressions that half of the formulas cannot be written in; pass {called}[:]",
     "pint": "has units, and no function here has them; pass {called}.magnitude",
     "sparse": "leaves out zeros, of which activations make other numbers; pass {called}.todense()",
-    "xarray": "follows names of dimensions, where the formulas have positions; pass {called}.data",
+    "xarray": "follows names of dimensions, where the formulas have positions; pass {called}.data, or "
+    "let xarray.apply_ufunc call it: docs/ecosystem/xarray.md",
 }
 """Packages whose arrays, whatever they offer, these formulas cannot take: why, and what mends it."""
 
