@@ -88,8 +88,7 @@ class _Manual:
     """The end of a page; what `PAGES` says is written as it is, on however narrow a terminal."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        name = ctx.command.name if ctx.parent else "xpnn"
-        page = PAGES[name]
+        page = PAGES.get(ctx.command.name, PAGES["xpnn"])
         statuses = [
             ("0", "All is well."),
             ("1", page.failed),
