@@ -171,7 +171,7 @@ def build(session: nox.Session) -> None:
     (empty / "test_installed.py").write_text(
         "from importlib.metadata import metadata\n\nfrom xpnn import *\n\n"
         "def test_it(): load('digits')\n\n"
-        "def test_readme(): assert metadata('xpnn').get_payload().count('](https://') > 20\n\n"
+        "def test_readme(): assert '](https://' in metadata('xpnn').get_payload()\n\n"
         "def test_links(): assert '](docs/' not in metadata('xpnn').get_payload()\n"
     )
     constraints = str(Path("constraints.txt").resolve())
