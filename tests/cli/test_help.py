@@ -70,7 +70,7 @@ def test_a_page_says_what_is_taken_by_default(command):
 def folder(tmp_path):
     """The files that the examples speak of."""
     network = xpnn.load("digits")
-    images = models.sample("digits")[0][:40]
+    images = models.sample("digits")[0][:12]
     np.save(tmp_path / "images.npy", images)
     with gzip.open(tmp_path / "images.csv.gz", "wt") as file:
         np.savetxt(file, images, fmt="%d", delimiter=",")
