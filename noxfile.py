@@ -169,7 +169,10 @@ def build(session: nox.Session) -> None:
     empty = folder / "empty"
     empty.mkdir(exist_ok=True)
     (empty / "test_installed.py").write_text(
-        "from xpnn import *\n\ndef test_it(): load('digits')\n"
+        "from importlib.metadata import metadata\n\nfrom xpnn import *\n\n"
+        "def test_it(): load('digits')\n\n"
+        "def test_readme(): assert '](https://' in metadata('xpnn').get_payload()\n\n"
+        "def test_links(): assert '](docs/' not in metadata('xpnn').get_payload()\n"
     )
     constraints = str(Path("constraints.txt").resolve())
     for pattern in ("*.whl", "*.tar.gz"):

@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py [--backend NAME] [--only PATTERN] [--quick] [--check | --update]
 
-A full run, Keras too, writes speed.json, speed.md and speed.png beside this file, and the goals in the
-README; a part (--backend, --only, --quick) is only printed, unless --update puts it into them (with
+A full run, Keras too, writes speed.json, speed.md and speed.png beside this file, and the goals in
+docs/speed.md; a part (--backend, --only, --quick) is only printed, unless --update puts it into them (with
 --backend import --only '^$' they are only written anew). --check writes nothing: it compares
 with speed.json and fails if a ratio fell by more than 25 %, measured twice. Keras runs in an
 environment of its own, whose Python is --keras-python; it needs xpnn, Keras, PyTorch and JAX.
@@ -32,7 +32,7 @@ from _goals import BUSY
 
 HERE = Path(__file__).parent
 BASELINE = HERE / "speed.json"
-README = HERE.parent / "README.md"
+GOALS = HERE.parent / "docs" / "speed.md"
 PARTS = (*BACKENDS, "memory", "import")
 FOREIGN = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "XPNN_ENGINE")
 """What others set: the first two for old builds of OpenBLAS, of which a new one takes lesser kernels."""
@@ -149,7 +149,7 @@ def line_of(result: Result) -> str:
 
 
 def write(document: dict[str, Any]) -> None:
-    """Write JSON, a result a line; the page; the picture; the goals in the README."""
+    """Write JSON, a result a line; the page; the picture; the goals in docs/speed.md."""
     document = _rounded(document)
     head = {k: v for k, v in document.items() if k != "results"}
     lines = ",\n".join(json.dumps(r) for r in document["results"])
@@ -159,8 +159,8 @@ def write(document: dict[str, Any]) -> None:
     BASELINE.write_text(text + "\n", encoding="utf-8")
     (HERE / "speed.md").write_text(_table.page(document), encoding="utf-8")
     _plot.draw(document["results"], HERE / "speed.png")
-    readme = _table.with_goals(README.read_text(encoding="utf-8"), document["results"])
-    README.write_text(readme, encoding="utf-8")
+    goals = _table.with_goals(GOALS.read_text(encoding="utf-8"), document["results"])
+    GOALS.write_text(goals, encoding="utf-8")
 
 
 def _rounded(value: Any) -> Any:

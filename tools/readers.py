@@ -62,7 +62,35 @@ the configuration |
 | a module of PyTorch, which trains | `network.to_torch()` |
 | from file to file, proved | `xpnn convert SRC DST`, DST being {targets} |
 
-Endings of files that `load` knows beside its own: {endings}. Pickles, {refused}, are not read: the error says what to do.
+## Your own
+
+Weights are `(in, out)`, as scikit-learn's `coefs_` are; torch.nn.Linear holds the transpose.
+
+```python
+import numpy as np
+import xpnn
+
+weights = [
+    np.array([[0.1, 0.3, 0.5], [0.2, 0.4, 0.6]]),
+    np.array([[0.1, 0.4], [0.2, 0.5], [0.3, 0.6]]),
+]
+biases = [np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.2])]
+network = xpnn.Network.from_weights(weights, biases, hidden="sigmoid", output="softmax")
+print(network(np.array([1.0, 0.5])).round(4))  # [0.3323 0.6677]
+network.save("mine.safetensors")  # safetensors and JSON, never a pickle: format.md
+print(xpnn.load("mine.safetensors").parameters)  # 17
+print(xpnn.softmax(np.array([1010, 1000, 990])).round(6))  # [9.99955e-01 4.50000e-05 0.00000e+00]
+```
+
+A network is any sequence of `Dense`, `Affine` (scale and shift), `Flatten`, `LayerNorm`, `PReLU` and `Residual`; a file, a bound, `parity` and
+every way of running take them all. `Function` is a layer of your own: any function of arrays, in every way of running, and in
+bounds and `parity` where you say how it errs. `network.fold()` makes each `Affine` a part of the `Dense` beside it, and its bound
+covers what that adds. Beside NumPy, PyTorch, JAX and CuPy it runs on MLX, ndonnx (which makes ONNX of
+it), Dask, array-api-strict and what else follows the Array API standard.
+
+## Files
+
+Endings that `load` knows beside its own: {endings}. Pickles, {refused}, are not read: the error says what to do.
 
 ## One graph, one table of rules
 

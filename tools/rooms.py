@@ -18,8 +18,9 @@ BEGIN, END = "<!-- rooms: tools/rooms.py -->\n", "<!-- end of rooms -->\n"
 
 
 def files() -> list[Path]:
-    """Every file of the package, but for the one that says what people import from it."""
-    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+    """Every file of the package, but for those that say what people import from it and start."""
+    own = {SOURCE / "__init__.py", SOURCE / "__main__.py"}
+    return sorted(path for path in SOURCE.rglob("*.py") if path not in own)
 
 
 def module_of(path: Path) -> str:

@@ -13,21 +13,25 @@ import typer
 from rich.console import Console
 
 import xpnn
+from xpnn.cli import _completion, _help
 from xpnn.cli._text import one_line
 from xpnn.errors import XpnnError
 
 app = typer.Typer(
-    add_completion=False,
+    cls=_help.Group,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables cut words on narrow terminals
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="One neural-network forward pass for every array library.",
+    help="One neural-network forward pass for every array library: run a network on NumPy, PyTorch, JAX "
+    "and others, and prove that they agree.",
 )
 
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A model file of xpnn or of others, or a shipped network: digits."
+        metavar="MODEL",
+        help="A model file of xpnn or of others, or a shipped network: digits.",
+        autocompletion=_completion.model,
     ),
 ]
 
@@ -45,11 +49,14 @@ Part = Annotated[
     typer.Option(
         "--output-name",
         metavar="NAME",
-        help="Which output of a MODEL that has several.",
+        help="Which output of a MODEL that has several; default the only one.",
         show_default=False,
     ),
 ]
-Key = Annotated[str | None, typer.Option(help="Which array of a .npz or .safetensors INPUT.")]
+Key = Annotated[
+    str | None,
+    typer.Option(help="Which array of a .npz or .safetensors INPUT; default the only one."),
+]
 Header = Annotated[
     bool | None,
     typer.Option(
@@ -59,8 +66,13 @@ Header = Annotated[
         show_default=False,
     ),
 ]
-Backend = Annotated[str, typer.Option(help="numpy, torch, jax, ...")]
-Device = Annotated[str | None, typer.Option(help="A device of the backend, such as cpu or cuda:0.")]
+Backend = Annotated[
+    str, typer.Option(help="numpy, torch, jax, ...", autocompletion=_completion.backend)
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="A device of the backend, such as cpu or cuda:0; default its own choice."),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")]
 
 # What typer raises for a wrong option or argument; it has no public name for it.
@@ -153,7 +165,7 @@ def _check_input(input_: Path | None, key: str | None, header: bool | None) -> N
         raise typer.BadParameter(f"expected INPUT with {'--header' if key is None else '--key'}")
 
 
-@app.command()
+@app.command(cls=_help.Command)
 def predict(
     model: Model = "digits",
     input_: Input = None,
@@ -200,7 +212,12 @@ def predict(
         bool, typer.Option("--force", help="Replace OUT and the receipt if they are there.")
     ] = False,
 ) -> None:
-    """Run a network on the rows of a file; by default, show it on handwritten digits."""
+    """Run a network on the rows of a file; by default, show it on handwritten digits.
+
+    What is written is the network's output, probabilities or values, unless --classes or --logits says
+    otherwise. Rows are read and written in pieces, so that memory stays flat. A file is written whole or
+    not at all; none is replaced without --force, and what is read never is.
+    """
     from xpnn.cli import _predict, _show
 
     kinds = [
@@ -225,7 +242,7 @@ def predict(
             _predict.predict(job, target, batch_size)
 
 
-@app.command()
+@app.command(cls=_help.Command)
 def verify(
     receipt: Annotated[Path, typer.Argument(metavar="FILE", help="What --receipt wrote.")],
     model: Model = "digits",
@@ -238,7 +255,10 @@ def verify(
     device: Device = None,
     batch_size: BatchSize = 8192,
 ) -> None:
-    """Run a reproducible prediction again; say whether it is the same, to the last bit."""
+    """Run a reproducible prediction again; say whether it is the same, to the last bit.
+
+    MODEL and INPUT must be those of the receipt; backend, device and batch size may be others.
+    """
     from xpnn.cli import _predict
 
     _check_input(input_, key, header)
@@ -248,7 +268,7 @@ def verify(
     raise typer.Exit(0 if same else 1)
 
 
-@app.command()
+@app.command(cls=_help.Command)
 def parity(
     model: Model = "digits",
     input_: Input = None,
@@ -258,7 +278,10 @@ def parity(
     header: Header = None,
     backend: Annotated[
         list[str] | None,
-        typer.Option(help="numpy, torch, jax, ...; may be given several times; default all."),
+        typer.Option(
+            help="numpy, torch, jax, ...; may be given several times; default all.",
+            autocompletion=_completion.backend,
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
@@ -281,7 +304,11 @@ def parity(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
 ) -> None:
-    """Hold all backends to the exact results, inside a computed bound; exit status 1 if one fails."""
+    """Hold all backends to the exact results, inside a computed bound.
+
+    No error may exceed a bound that is proved for this network and input, nor be far above what rounding
+    is expected to do. What is wrong is named: a product rounded to TF32, a missing bias, a wrong activation.
+    """
     from xpnn.cli import _files, _parity, _predict
 
     if force and html is None:
@@ -307,19 +334,27 @@ def parity(
     raise typer.Exit(0 if report.passed else 1)
 
 
-@app.command()
+@app.command(cls=_help.Command)
 def info(model: Model = "digits", *, part: Part = None) -> None:
-    """Show a model file: layers, shapes, activations, parameters, bytes, metadata."""
+    """Show a model file: layers, shapes, activations, parameters, bytes, metadata.
+
+    Nothing in the file runs, whoever wrote it.
+    """
     from xpnn.cli import _info
 
     with _one_line():
         _info.show_model(model, part, Console())
 
 
-@app.command()
+@app.command(cls=_help.Command)
 def convert(
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A model file of xpnn or of others.")
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="A model file of xpnn or of others, or a shipped network.",
+            autocompletion=_completion.model,
+        ),
     ],
     target: Annotated[
         Path, typer.Argument(metavar="DST", help="A .safetensors, .onnx or .pt2 file to write.")
@@ -351,9 +386,12 @@ def convert(
     raise typer.Exit(0 if passed else 1)
 
 
-@app.command()
+@app.command(cls=_help.Command)
 def backends() -> None:
-    """Show the array libraries of this machine, and what installs the missing ones."""
+    """Show the array libraries of this machine, and what installs the missing ones.
+
+    Devices and dtypes of each, and why one that is installed cannot be used.
+    """
     from xpnn.cli import _info
 
     with _one_line():
