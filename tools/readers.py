@@ -80,7 +80,7 @@ numbers in it leave: in float32 a factor that is one unit in the last place from
 changes nothing at all is left out. An activation that is new in the table is known by that. A stable function takes the place of one that overflows: -log(1 + exp(-x)) is `log_sigmoid`.
 
 **What is kept.** Weights and their dtype, bit for bit. A batch normalization becomes two `Affine` layers, so that the bound holds for
-the ways in which frameworks compute it; `network.fold()` makes them part of a `Dense`. 1 - p beside p becomes softmax of (0, z), which
+the ways in which frameworks compute it; `network.fold()` makes the shift part of a `Dense` after it, and leaves the scale, which was rounded. 1 - p beside p becomes softmax of (0, z), which
 has digits that 1 - p has lost. An output of one number a row is a column here.
 
 **What things are called.** Columns of the input and of the output keep their names, one for each or one for all (`network.inputs`,

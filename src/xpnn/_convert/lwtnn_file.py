@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnn._activations.activation import Activation
 from xpnn._convert.parts import Parts
-from xpnn._convert.rules import joined
+from xpnn._convert.rules import gated, joined
 from xpnn._files.model_file import parsed
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
@@ -122,12 +122,11 @@ def _activation(i: int, given: Any, width: int) -> list[Layer]:
     if name == "hard_sigmoid":  # between 0 and 1, of slope 0.2
         half, slope = np.full(width, 0.5), np.full(width, 0.4)
         return [Affine(slope, activation="hard_tanh"), Affine(half, half)]
-    if name == "swish" and alpha == 1:
-        return [Affine(activation="silu")]
+    if name == "swish":
+        ones = np.ones(width)
+        return [Affine(activation="silu")] if alpha == 1 else gated(alpha * ones, ones, 0 * ones)
     if name not in ACTIVATIONS:
         known = ", ".join([*ACTIVATIONS, "hard_sigmoid", "swish"])
-        raise XpnnValueError(
-            f"layer {i}: expected an activation of {known}, swish with an alpha of 1, got {given}"
-        )
+        raise XpnnValueError(f"layer {i}: expected an activation of {known}, got {given}")
     activation = ACTIVATIONS[name](alpha)
     return [] if activation == "identity" else [Affine(activation=activation)]
