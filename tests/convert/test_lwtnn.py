@@ -59,6 +59,20 @@ def test_activations(name, tmp_path):
     assert np.all(np.abs(network(x) - y) <= 2 * xpnn.error_bound(network, x))
 
 
+def test_dense_layers_of_an_activation_or_a_bias_alone(tmp_path):
+    """As lwtnn's own converters write what follows a product."""
+    product, bias, last = dense(2, 4, bias=False), dense(0, 4), dense(4, 3)
+    activation = dense(0, 0, "rectified")
+    softmax = dense(0, 0, "softmax")
+    apart = written(tmp_path, product, bias, activation, last, softmax, outputs="abc")
+    network = xpnn.load(apart)
+    together = {**product, "bias": bias["bias"], "activation": "rectified"}
+    x = RNG.normal(size=(20, 2))
+    same = xpnn.load(written(tmp_path, together, {**last, "activation": "softmax"}, outputs="abc"))
+    assert [str(layer) for layer in network.layers] == [str(layer) for layer in same.layers]
+    np.testing.assert_array_equal(network(x), same(x))
+
+
 def test_swish_of_alpha_one_is_silu(tmp_path):
     network = xpnn.load(written(tmp_path, dense(2, 3, {"function": "swish", "alpha": 1})))
     assert [layer.activate.name for layer in network.layers][-1] == "silu"

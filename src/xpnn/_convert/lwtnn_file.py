@@ -83,9 +83,12 @@ def _vector(numbers: list[float]) -> np.ndarray[Any, Any]:
 
 
 def _dense(one: dict[str, Any], width: int) -> list[Layer]:
-    """The weight stands row by row, a row for each output."""
+    """The weight stands row by row, a row for each output; without one it is a bias or an activation alone."""
     weight, bias = _vector(one["weights"]), _vector(one.get("bias") or [])
-    return [Dense(weight.reshape(-1, width).T, bias if bias.size else None)]
+    shift = bias if bias.size else None
+    if weight.size:
+        return [Dense(weight.reshape(-1, width).T, shift)]
+    return [] if shift is None else [Affine(None, shift)]
 
 
 def _normalization(one: dict[str, Any], _: int) -> list[Layer]:
