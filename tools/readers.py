@@ -50,7 +50,7 @@ the configuration |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | its file, without scikit-learn and skops | `xpnn.load("model.skops")` | the same |
 | an emulator of CosmoPower | `xpnn.load("emulator.npz")` | W, b, alphas, betas, means and deviations, PCA; parameters and modes are names |
-| a network of lwtnn, the sequential form | `xpnn.load("network.json")` | {lwtnn}; {lwtnn_activations}, hard_sigmoid, swish |
+| a network of lwtnn, the sequential form or a graph that is a chain | `xpnn.load("network.json", output=None)` | {lwtnn}; {lwtnn_activations}, hard_sigmoid, swish |
 | weights and biases | `Network.from_weights(weights, biases)`, `Network.from_weights({{"W1": ..., "b1": ...}})` | |
 | a state dict, of PyTorch or Flax | `Network.from_state_dict(tensors, layers)` | {roles} |
 | a safetensors file of others | `xpnn.load("weights.safetensors", layers={{"fc1": "relu", "fc2": "softmax"}})` | the same |

@@ -111,13 +111,76 @@ def test_other_files(tmp_path):
     path.write_text('{"inputs": [], "layers": [], "layers": []}')
     with pytest.raises(xpnn.XpnnValueError, match="each field of its description once"):
         xpnn.load(path)
-    graph = written(tmp_path, dense(2, 2), nodes=[])
-    with pytest.raises(xpnn.XpnnValueError, match="expected the sequential form of lwtnn"):
+    graph = tmp_path / "net.json"
+    graph.write_text('{"weights": []}')
+    with pytest.raises(xpnn.XpnnValueError, match="expected a network of lwtnn, .*, got weights"):
         xpnn.load(graph)
     for content in (b"[]", b"3", b"{", b"\xff\xfe", b"[" * 100_000, b'{"layers": 1e999}'):
         graph.write_bytes(content)
         with pytest.raises(xpnn.XpnnValueError, match=r"expected .* lwtnn"):
             xpnn.load(graph)
+
+
+def node(kind, *sources, **more):
+    return {"type": kind, "sources": list(sources), **more}
+
+
+LAYERS = [dense(2, 4, "rectified"), dense(4, 3, "softmax"), dense(4, 1)]
+CHAIN = [
+    *(node("input", 0, size=1), node("input", 1, size=1), node("concatenate", 1, 0)),
+    *(node("feed_forward", i, layer_index=k) for i, k in ((2, 0), (3, 1), (3, 2))),
+]
+HEADS = {"flavour": {"labels": ["u", "c", "b"], "node_index": 4}, "mass": {"node_index": 5}}
+
+
+def graph(folder, nodes=CHAIN, outputs=HEADS, names=("pt", "eta")):
+    groups = [
+        {"name": group, "variables": [{**one, "name": name}]}
+        for group, one, name in zip(("jet", "track"), INPUTS, names, strict=True)
+    ]
+    path = folder / "graph.json"
+    given = {"inputs": groups, "input_sequences": [], "layers": LAYERS, "nodes": nodes}
+    path.write_text(json.dumps({**given, "outputs": outputs}))
+    return path
+
+
+def test_graphs_that_are_a_chain(tmp_path):
+    """The layers from the inputs, in the order in which they stand beside each other, to an output."""
+    network = xpnn.load(graph(tmp_path), output="flavour")
+    assert (network.inputs, network.classes) == (("eta", "pt"), ("u", "c", "b"))
+    same = xpnn.load(
+        written(tmp_path, *LAYERS[:2], outputs=["u", "c", "b"], inputs=INPUTS[::-1]),
+    )
+    x = RNG.normal(size=(20, 2))
+    np.testing.assert_array_equal(network(x), same(x))
+    assert xpnn.load(graph(tmp_path), output="mass")(x).shape == (20, 1)
+    one = xpnn.load(graph(tmp_path, outputs={"mass": HEADS["mass"]}, names=("a", "a")))
+    assert one.inputs == ("track.a", "jet.a")
+
+
+BAD_GRAPHS = {
+    "output to be one of flavour, mass, got None": (CHAIN, HEADS),
+    "got an input twice at their beginning": (
+        [*CHAIN[:2], node("concatenate", 0, 0), *CHAIN[3:]],
+        1,
+    ),
+    "got feed_forward at their beginning": (
+        [*CHAIN[:3], *(node("feed_forward", 3, layer_index=0),) * 3],
+        1,
+    ),
+    "got add at their beginning": ([*CHAIN[:2], node("add", 0, 1), *CHAIN[3:]], 1),
+    "lstm is not among": (CHAIN, 1),
+}
+
+
+@pytest.mark.parametrize("words", BAD_GRAPHS)
+def test_graphs_that_are_refused(words, tmp_path):
+    nodes, outputs = BAD_GRAPHS[words]
+    path = graph(tmp_path, nodes, {"mass": HEADS["mass"]} if outputs == 1 else outputs)
+    if words.startswith("lstm"):
+        path.write_text(path.read_text().replace('"dense"', '"lstm"'))
+    with pytest.raises(xpnn.XpnnValueError, match=words):
+        xpnn.load(path)
 
 
 def test_kinds_are_tried():

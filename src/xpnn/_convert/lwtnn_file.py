@@ -1,4 +1,4 @@
-"""JSON files of lwtnn, as physics experiments have them: the sequential form, with its named inputs.
+"""JSON files of lwtnn, as physics experiments have them: the sequential form, and graphs that are a chain of layers.
 
 lwtnn computes in float64, whatever the network was trained in; so do its weights here.
 """
@@ -32,10 +32,8 @@ _BROKEN = (
 
 def read(path: Path, output: object = None) -> Parts:
     """Return the layers of a network of lwtnn, and the names of its inputs and outputs."""
-    if output is not None:
-        raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
     try:
-        return _parts(parsed(path.read_bytes(), finite=True))
+        return _parts(_sequential(parsed(path.read_bytes(), finite=True), output))
     except (XpnnTypeError, XpnnValueError):
         raise
     except _BROKEN as error:
@@ -44,11 +42,41 @@ def read(path: Path, output: object = None) -> Parts:
         ) from None
 
 
-def _parts(given: dict[str, Any]) -> Parts:
-    if "layers" not in given or "nodes" in given:
+def _sequential(given: dict[str, Any], output: object) -> dict[str, Any]:
+    """Return a graph in the sequential form, where layers lead from inputs beside each other to the output."""
+    if "nodes" not in given:
+        if output is not None:
+            raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
+        return given
+    nodes, outputs = given["nodes"], given["outputs"]
+    name = next(iter(outputs)) if output is None and len(outputs) == 1 else output
+    if name not in outputs:
+        raise XpnnValueError(f"expected output to be one of {', '.join(outputs)}, got {output!r}")
+    node, layers = nodes[outputs[name]["node_index"]], list[Any]()
+    while node["type"] == "feed_forward" and len(layers) < len(nodes):  # a circle has no end
+        layers.append(given["layers"][node["layer_index"]])
+        (source,) = node["sources"]
+        node = nodes[source]
+    first = [nodes[i] for i in node["sources"]] if node["type"] == "concatenate" else [node]
+    wrong = [one["type"] for one in first if one["type"] != "input"]
+    numbers = [one["sources"][0] for one in first]
+    if wrong or len(set(numbers)) < len(numbers):
         raise XpnnValueError(
-            "expected the sequential form of lwtnn, with inputs, layers and outputs, got one with "
-            f"{', '.join(given)}"
+            "expected a graph of lwtnn in which dense layers lead from the inputs, each once beside each "
+            f"other, to the output, got {wrong[0] if wrong else 'an input twice'} at their beginning"
+        )
+    groups = [given["inputs"][i] for i in numbers]
+    inputs = [(group, one) for group in groups for one in group["variables"]]
+    if len({one["name"] for _, one in inputs}) < len(inputs):
+        inputs = [(g, {**one, "name": f"{g['name']}.{one['name']}"}) for g, one in inputs]
+    variables = [one for _, one in inputs]
+    return {"inputs": variables, "layers": layers[::-1], "outputs": outputs[name].get("labels")}
+
+
+def _parts(given: dict[str, Any]) -> Parts:
+    if "layers" not in given:
+        raise XpnnValueError(
+            f"expected a network of lwtnn, with inputs, layers and outputs, got {', '.join(given)}"
         )
     names = [one["name"] for one in given["inputs"]]
     offset, scale = (
