@@ -31,6 +31,7 @@ settings.load_profile("xpnn")
 
 # Of a session of their own, or of none: what brings much for few tests.
 APART = {"equinox", "flax", "keras", "onnxscript", "skl2onnx", "skops"}
+APART |= {"awkward", "pymc", "pytensor"}  # of one block each in docs/for
 
 
 class Backend(NamedTuple):

@@ -50,7 +50,7 @@ the configuration |
 | an estimator of scikit-learn | `Network.from_sklearn(estimator)` | {sklearn} |
 | its file, without scikit-learn and skops | `xpnn.load("model.skops")` | the same |
 | an emulator of CosmoPower | `xpnn.load("emulator.npz")` | W, b, alphas, betas, means and deviations, PCA; parameters and modes are names |
-| a network of lwtnn, the sequential form | `xpnn.load("network.json")` | {lwtnn}; {lwtnn_activations}, hard_sigmoid, swish |
+| a network of lwtnn, the sequential form or a graph that is a chain | `xpnn.load("network.json", output=None)` | {lwtnn}; {lwtnn_activations}, hard_sigmoid, swish |
 | weights and biases | `Network.from_weights(weights, biases)`, `Network.from_weights({{"W1": ..., "b1": ...}})` | |
 | a state dict, of PyTorch or Flax | `Network.from_state_dict(tensors, layers)` | {roles} |
 | a safetensors file of others | `xpnn.load("weights.safetensors", layers={{"fc1": "relu", "fc2": "softmax"}})` | the same |
@@ -108,7 +108,7 @@ numbers in it leave: in float32 a factor that is one unit in the last place from
 changes nothing at all is left out. An activation that is new in the table is known by that. A stable function takes the place of one that overflows: -log(1 + exp(-x)) is `log_sigmoid`.
 
 **What is kept.** Weights and their dtype, bit for bit. A batch normalization becomes two `Affine` layers, so that the bound holds for
-the ways in which frameworks compute it; `network.fold()` makes them part of a `Dense`. 1 - p beside p becomes softmax of (0, z), which
+the ways in which frameworks compute it; `network.fold()` makes the shift part of a `Dense` after it, and leaves the scale, which was rounded. 1 - p beside p becomes softmax of (0, z), which
 has digits that 1 - p has lost. An output of one number a row is a column here.
 
 **What things are called.** Columns of the input and of the output keep their names, one for each or one for all (`network.inputs`,

@@ -9,6 +9,8 @@ from xpnn._activations.table import RECORDS
 RNG = np.random.default_rng(0)
 W, B = RNG.normal(size=(5, 8)).astype("float32"), RNG.normal(size=8).astype("float32")
 V = RNG.normal(size=(8, 8)).astype("float32")
+ALPHA = np.where(np.arange(8) == 2, 0, RNG.normal(size=8)).astype("float32")  # one of them is 0
+BETA = RNG.normal(size=8).astype("float32")
 
 
 def two_classes(jax, x):
@@ -50,6 +52,9 @@ FUNCTIONS = {
     "residual": lambda jax, x: jax.nn.relu(x + jax.numpy.tanh(x @ V)),
     "scaled": lambda _, x: (x - 0.5) / 0.25,
     "power": lambda jax, x: jax.numpy.sign(x) * jax.numpy.sqrt(x**2),
+    "emulators'": lambda jax, x: (BETA + jax.nn.sigmoid(ALPHA * x) * (1 - BETA)) * x,
+    "emulators', in two": lambda jax, x: BETA * x + (1 - BETA) * x * jax.nn.sigmoid(ALPHA * x),
+    "swish": lambda jax, x: x * jax.nn.sigmoid(1.7 * x),
     "columns": lambda _, x: x[:, 2:5],
     "split": lambda jax, x: jax.numpy.split(x, 2, -1)[1],
     "beside": lambda jax, x: jax.numpy.concatenate([x @ V, x @ V[:, :2]], -1),
@@ -116,5 +121,16 @@ def test_what_is_refused(jax):
         convert(lambda x: jax.numpy.cumsum(x, axis=-1), x)
     with pytest.raises(xpnn.XpnnValueError, match="sin of what comes before it is not among"):
         convert(jax.numpy.sin, x)
+    logistic, tanh = jax.nn.sigmoid, jax.numpy.tanh
+    for gated in (
+        lambda x: x * logistic(x + 1),  # not of x itself
+        lambda x: (x + 1) * logistic(x),
+        lambda x: x * tanh(x),
+        lambda x: x * (x * 2),
+        lambda x: x * tanh(logistic(x)),
+        lambda x: x * logistic(x @ W[:2, :2]),
+    ):
+        with pytest.raises(xpnn.XpnnValueError, match="multiply of what comes before it is not"):
+            convert(gated, x)
     with pytest.raises(xpnn.XpnnValueError, match="expected one output, got 2"):
         convert(lambda x: (x, x), x)

@@ -20,7 +20,7 @@ FORMULAS = {
     "elu": lambda x: np.where(x > 0, x, 0.3 * np.expm1(x)),
     "leakyrelu": lambda x: np.where(x > 0, x, 0.3 * x),
     "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
-    "swish": lambda x: x / (1 + np.exp(-x)),
+    "swish": lambda x: x / (1 + np.exp(-1.7 * x)),
 }
 
 
@@ -45,7 +45,7 @@ def test_every_activation_has_a_formula():
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_activations(name, tmp_path):
-    alpha = {"elu": 0.3, "leakyrelu": 0.3, "swish": 1}.get(name)
+    alpha = {"elu": 0.3, "leakyrelu": 0.3, "swish": 1.7}.get(name)
     activation = name if alpha is None else {"function": name, "alpha": alpha}
     first, last = dense(2, 4, activation), dense(4, 3, bias=False)
     middle = {"architecture": "normalization", "weights": [2.0, 1, 3, 1], "bias": [0.5, 0, 1, 2]}
@@ -57,6 +57,25 @@ def test_activations(name, tmp_path):
     y = FORMULAS[name](y @ np.reshape(first["weights"], (4, 2)).T + first["bias"])
     y = np.add(y, middle["bias"]) * middle["weights"] @ np.reshape(last["weights"], (3, 4)).T
     assert np.all(np.abs(network(x) - y) <= 2 * xpnn.error_bound(network, x))
+
+
+def test_dense_layers_of_an_activation_or_a_bias_alone(tmp_path):
+    """As lwtnn's own converters write what follows a product."""
+    product, bias, last = dense(2, 4, bias=False), dense(0, 4), dense(4, 3)
+    activation = dense(0, 0, "rectified")
+    softmax = dense(0, 0, "softmax")
+    apart = written(tmp_path, product, bias, activation, last, softmax, outputs="abc")
+    network = xpnn.load(apart)
+    together = {**product, "bias": bias["bias"], "activation": "rectified"}
+    x = RNG.normal(size=(20, 2))
+    same = xpnn.load(written(tmp_path, together, {**last, "activation": "softmax"}, outputs="abc"))
+    assert [str(layer) for layer in network.layers] == [str(layer) for layer in same.layers]
+    np.testing.assert_array_equal(network(x), same(x))
+
+
+def test_swish_of_alpha_one_is_silu(tmp_path):
+    network = xpnn.load(written(tmp_path, dense(2, 3, {"function": "swish", "alpha": 1})))
+    assert [layer.activate.name for layer in network.layers][-1] == "silu"
 
 
 def test_outputs_of_softmax_are_classes(tmp_path):
@@ -72,7 +91,6 @@ BAD = {
     "layer 0: expected an activation of linear, .*, got abs": [dense(2, 2, "abs")],
     "expected leakyrelu with its alpha, got 'leakyrelu'": [dense(2, 2, "leakyrelu")],
     "expected finite numbers, got NaN": [{**dense(2, 2), "bias": [float("nan"), 1.0]}],
-    "swish with an alpha of 1, got": [dense(2, 2, {"function": "swish", "alpha": 2})],
     "cannot reshape": [{**dense(2, 2), "weights": [1.0, 2, 3]}],
     "expected a list of numbers": [{**dense(2, 2), "weights": [[1.0], [2]]}],
     "KeyError: 'architecture'": [{"weights": []}],
@@ -93,13 +111,76 @@ def test_other_files(tmp_path):
     path.write_text('{"inputs": [], "layers": [], "layers": []}')
     with pytest.raises(xpnn.XpnnValueError, match="each field of its description once"):
         xpnn.load(path)
-    graph = written(tmp_path, dense(2, 2), nodes=[])
-    with pytest.raises(xpnn.XpnnValueError, match="expected the sequential form of lwtnn"):
+    graph = tmp_path / "net.json"
+    graph.write_text('{"weights": []}')
+    with pytest.raises(xpnn.XpnnValueError, match="expected a network of lwtnn, .*, got weights"):
         xpnn.load(graph)
     for content in (b"[]", b"3", b"{", b"\xff\xfe", b"[" * 100_000, b'{"layers": 1e999}'):
         graph.write_bytes(content)
         with pytest.raises(xpnn.XpnnValueError, match=r"expected .* lwtnn"):
             xpnn.load(graph)
+
+
+def node(kind, *sources, **more):
+    return {"type": kind, "sources": list(sources), **more}
+
+
+LAYERS = [dense(2, 4, "rectified"), dense(4, 3, "softmax"), dense(4, 1)]
+CHAIN = [
+    *(node("input", 0, size=1), node("input", 1, size=1), node("concatenate", 1, 0)),
+    *(node("feed_forward", i, layer_index=k) for i, k in ((2, 0), (3, 1), (3, 2))),
+]
+HEADS = {"flavour": {"labels": ["u", "c", "b"], "node_index": 4}, "mass": {"node_index": 5}}
+
+
+def graph(folder, nodes=CHAIN, outputs=HEADS, names=("pt", "eta")):
+    groups = [
+        {"name": group, "variables": [{**one, "name": name}]}
+        for group, one, name in zip(("jet", "track"), INPUTS, names, strict=True)
+    ]
+    path = folder / "graph.json"
+    given = {"inputs": groups, "input_sequences": [], "layers": LAYERS, "nodes": nodes}
+    path.write_text(json.dumps({**given, "outputs": outputs}))
+    return path
+
+
+def test_graphs_that_are_a_chain(tmp_path):
+    """The layers from the inputs, in the order in which they stand beside each other, to an output."""
+    network = xpnn.load(graph(tmp_path), output="flavour")
+    assert (network.inputs, network.classes) == (("eta", "pt"), ("u", "c", "b"))
+    same = xpnn.load(
+        written(tmp_path, *LAYERS[:2], outputs=["u", "c", "b"], inputs=INPUTS[::-1]),
+    )
+    x = RNG.normal(size=(20, 2))
+    np.testing.assert_array_equal(network(x), same(x))
+    assert xpnn.load(graph(tmp_path), output="mass")(x).shape == (20, 1)
+    one = xpnn.load(graph(tmp_path, outputs={"mass": HEADS["mass"]}, names=("a", "a")))
+    assert one.inputs == ("track.a", "jet.a")
+
+
+BAD_GRAPHS = {
+    "output to be one of flavour, mass, got None": (CHAIN, HEADS),
+    "got an input twice at their beginning": (
+        [*CHAIN[:2], node("concatenate", 0, 0), *CHAIN[3:]],
+        1,
+    ),
+    "got feed_forward at their beginning": (
+        [*CHAIN[:3], *(node("feed_forward", 3, layer_index=0),) * 3],
+        1,
+    ),
+    "got add at their beginning": ([*CHAIN[:2], node("add", 0, 1), *CHAIN[3:]], 1),
+    "lstm is not among": (CHAIN, 1),
+}
+
+
+@pytest.mark.parametrize("words", BAD_GRAPHS)
+def test_graphs_that_are_refused(words, tmp_path):
+    nodes, outputs = BAD_GRAPHS[words]
+    path = graph(tmp_path, nodes, {"mass": HEADS["mass"]} if outputs == 1 else outputs)
+    if words.startswith("lstm"):
+        path.write_text(path.read_text().replace('"dense"', '"lstm"'))
+    with pytest.raises(xpnn.XpnnValueError, match=words):
+        xpnn.load(path)
 
 
 def test_kinds_are_tried():

@@ -176,6 +176,11 @@ REFUSED = {
         {"fc": "relu"},
         "got those of 'bn', 'conv' besides",
     ),
+    "alone": (
+        LINEAR | {"log_std": normal(2)},
+        {"fc": "relu"},
+        "those of 'log_std' besides; give those of the layers alone",
+    ),
     "unknown activation": (LINEAR, {"fc": "rrelu"}, "layer 'fc': activation: expected one of"),
     "unknown tensor": (LINEAR | {"fc.mask": normal(1)}, {"fc": "relu"}, "'fc': expected some of"),
     "two of a role": (

@@ -44,6 +44,27 @@ def test_modules(name, dtype, torch, networks):
         assert network.layers[-1].activate.name == name
 
 
+def test_policies_of_a_distribution(torch):
+    """As libraries of reinforcement learning write them: the deviation is left out, whatever made it."""
+
+    class Policy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean, self.log_deviation = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+
+        def forward(self, x):
+            deviation = torch.ones(2) * self.log_deviation(x)[0].clamp(-20, 2).exp()
+            normal = torch.distributions.Normal(self.mean(x), deviation, validate_args=False)
+            return torch.tanh(normal.mean)
+
+    policy, x = Policy(), torch.randn(20, 3)
+    network = xpnn.Network.from_torch(policy)
+    assert [layer.activate.name for layer in network.layers] == ["tanh"]
+    with torch.no_grad():
+        expected = policy(x).numpy()
+    assert np.all(np.abs(network(x.numpy()) - expected) <= xpnn.error_bound(network, x.numpy()))
+
+
 def test_columns_are_those_of_the_first_linear(torch):
     network = xpnn.Network.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 2)))
     assert [layer.weight.shape for layer in network.layers] == [(3, 2)]

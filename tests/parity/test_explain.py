@@ -8,6 +8,7 @@ import pytest
 from sound import SOUND
 
 import xpnn
+from xpnn._network.interpreters.values import Plain
 from xpnn._parity.standard import Reference, Standard
 
 
@@ -170,3 +171,36 @@ def test_noise_is_no_dropout(name, size):
     noise = np.random.default_rng(0).normal(size=right.shape) * size * right.std()
     found = xpnn.explain(network, x, (right + noise).astype(x.dtype), of="logits")
     assert found.cause == "unknown"
+
+
+def _scaled(dense):
+    numbers = np.linspace(0.5, 2, 12, dtype="float32")
+    return [xpnn.Affine(numbers, numbers - 1), *dense, xpnn.Affine(numbers[:5], numbers[:5])]
+
+
+def _gated(dense):
+    gate = xpnn.Affine(activation="silu")
+    return [dense[0], xpnn.Residual((gate,)), dense[1]]
+
+
+def _inside(dense):
+    return [dense[0], xpnn.Residual((dense[2], xpnn.Affine(activation="tanh"))), dense[1]]
+
+
+@pytest.mark.parametrize("around", [_scaled, _gated, _inside])
+def test_coarse_factors_beside_other_layers(around):
+    """Products with matrices have them, those inside of other layers too; scales and sums do not."""
+    rng = np.random.default_rng(0)
+    shapes = (12, 64), (64, 5), (64, 64)
+    weights = [(rng.normal(size=s) / 8).astype("float32") for s in shapes]
+    dense = [xpnn.Dense(w) for w in weights]
+    network = xpnn.Network(around(dense if around is _inside else dense[:2]))
+
+    class Coarse(Plain):
+        def linear(self, x, weight, bias, *_):
+            return faults.bits(x, 11) @ faults.bits(weight, 11) + (0 if bias is None else bias)
+
+    x = y = rng.normal(size=(60, 12)).astype("float32")
+    for layer in network.layers:
+        y = layer.activated(layer.preactivation(y, Coarse(np)), Plain(np))
+    assert xpnn.explain(network, x, y).cause == "factors of products rounded to TF32"

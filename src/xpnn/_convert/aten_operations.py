@@ -222,6 +222,12 @@ def _expanded(call: Call) -> Made:
     return x if shape == x.shape else call.make("broadcast_to", x, shape=shape)
 
 
+def _broadcast(call: Call) -> Made:
+    tensors = call.given["tensors"]
+    shape = np.broadcast_shapes(*(x.shape for x in tensors))
+    return [x if x.shape == shape else call.make("broadcast_to", x, shape=shape) for x in tensors]
+
+
 def _filled(number: float | None = None) -> Callable[[Call], Made]:
     """A tensor of one number; of the shape and dtype of another one, if it is made of that."""
 
@@ -427,6 +433,7 @@ OPERATIONS: dict[str, Callable[[Call], Made]] = {
     **dict.fromkeys("zeros zeros_like new_zeros".split(), _filled(0.0)),
     **dict.fromkeys("ones ones_like new_ones".split(), _filled(1.0)),
     "expand": _expanded,
+    "broadcast_tensors": _broadcast,
     "view": _reshaped,
     "reshape": _reshaped,
     "flatten": _flattened,

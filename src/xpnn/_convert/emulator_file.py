@@ -1,7 +1,6 @@
 """Emulators of CosmoPower: what its `save` writes, arrays in a .npz archive.
 
-Its activation is (beta + (1 - beta) * sigmoid(alpha * x)) * x, with an alpha and a beta for each column: here the sum of
-beta * x and of silu(alpha * x) times (1 - beta) / alpha.
+Its activation is (beta + (1 - beta) * sigmoid(alpha * x)) * x, with an alpha and a beta for each column.
 """
 
 import re
@@ -11,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from xpnn._convert.parts import Parts
-from xpnn._convert.rules import joined
+from xpnn._convert.rules import gated, joined
 from xpnn._files.archive import archive
 from xpnn._files.npy_array import array_of
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
 from xpnn._network.layers.layer import Layer
-from xpnn._network.layers.residual import Residual
 from xpnn.errors import XpnnValueError
 
 Numbers = np.ndarray[Any, Any]
@@ -97,7 +95,8 @@ def _parts(arrays: dict[str, Numbers]) -> Parts:
     for i in range(count):
         layers.append(Dense(given(f"W_{i}"), given(f"b_{i}")))
         if i < count - 1:
-            layers.append(_activation(given(f"alphas_{i}"), given(f"betas_{i}")))
+            alpha, beta = given(f"alphas_{i}"), given(f"betas_{i}")
+            layers += gated(alpha, 1 - beta.astype("float64"), beta)
     if "pca_transform_matrix" in arrays:
         layers += [*_scaled("pca", arrays), Dense(given("pca_transform_matrix"))]
     layers += _scaled("features", arrays)
@@ -113,17 +112,6 @@ def _scaled(what: str, arrays: dict[str, Numbers], *, into: bool = False) -> lis
     if into:
         return [Affine(None, -mean), Affine(1 / deviation)]
     return [Affine(deviation), Affine(None, mean)]
-
-
-def _activation(alpha: Numbers, beta: Numbers) -> Layer:
-    """Return beta * x + (1 - beta) / alpha * silu(alpha * x); x * (1 + beta) / 2 where alpha is 0."""
-    none = alpha == 0
-    wide, of = beta.astype("float64"), np.where(none, 1, alpha).astype("float64")
-    factor = np.where(none, 0, (1 - wide) / of).astype(beta.dtype)
-    kept = np.where(none, (1 + wide) / 2, wide).astype(beta.dtype)
-    rounded = beta.dtype.name
-    inside = Affine(alpha, activation="silu"), Affine(factor, rounded=rounded)
-    return Residual(inside, (Affine(kept, rounded=rounded),))
 
 
 def _names(given: Numbers | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""JSON files of lwtnn, as physics experiments have them: the sequential form, with its named inputs.
+"""JSON files of lwtnn, as physics experiments have them: the sequential form, and graphs that are a chain of layers.
 
 lwtnn computes in float64, whatever the network was trained in; so do its weights here.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from xpnn._activations.activation import Activation
 from xpnn._convert.parts import Parts
-from xpnn._convert.rules import joined
+from xpnn._convert.rules import gated, joined
 from xpnn._files.model_file import parsed
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.dense import Dense
@@ -32,10 +32,8 @@ _BROKEN = (
 
 def read(path: Path, output: object = None) -> Parts:
     """Return the layers of a network of lwtnn, and the names of its inputs and outputs."""
-    if output is not None:
-        raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
     try:
-        return _parts(parsed(path.read_bytes(), finite=True))
+        return _parts(_sequential(parsed(path.read_bytes(), finite=True), output))
     except (XpnnTypeError, XpnnValueError):
         raise
     except _BROKEN as error:
@@ -44,11 +42,41 @@ def read(path: Path, output: object = None) -> Parts:
         ) from None
 
 
-def _parts(given: dict[str, Any]) -> Parts:
-    if "layers" not in given or "nodes" in given:
+def _sequential(given: dict[str, Any], output: object) -> dict[str, Any]:
+    """Return a graph in the sequential form, where layers lead from inputs beside each other to the output."""
+    if "nodes" not in given:
+        if output is not None:
+            raise XpnnValueError(f"expected no output for a file of lwtnn, got {output!r}")
+        return given
+    nodes, outputs = given["nodes"], given["outputs"]
+    name = next(iter(outputs)) if output is None and len(outputs) == 1 else output
+    if name not in outputs:
+        raise XpnnValueError(f"expected output to be one of {', '.join(outputs)}, got {output!r}")
+    node, layers = nodes[outputs[name]["node_index"]], list[Any]()
+    while node["type"] == "feed_forward" and len(layers) < len(nodes):  # a circle has no end
+        layers.append(given["layers"][node["layer_index"]])
+        (source,) = node["sources"]
+        node = nodes[source]
+    first = [nodes[i] for i in node["sources"]] if node["type"] == "concatenate" else [node]
+    wrong = [one["type"] for one in first if one["type"] != "input"]
+    numbers = [one["sources"][0] for one in first]
+    if wrong or len(set(numbers)) < len(numbers):
         raise XpnnValueError(
-            "expected the sequential form of lwtnn, with inputs, layers and outputs, got one with "
-            f"{', '.join(given)}"
+            "expected a graph of lwtnn in which dense layers lead from the inputs, each once beside each "
+            f"other, to the output, got {wrong[0] if wrong else 'an input twice'} at their beginning"
+        )
+    groups = [given["inputs"][i] for i in numbers]
+    inputs = [(group, one) for group in groups for one in group["variables"]]
+    if len({one["name"] for _, one in inputs}) < len(inputs):
+        inputs = [(g, {**one, "name": f"{g['name']}.{one['name']}"}) for g, one in inputs]
+    variables = [one for _, one in inputs]
+    return {"inputs": variables, "layers": layers[::-1], "outputs": outputs[name].get("labels")}
+
+
+def _parts(given: dict[str, Any]) -> Parts:
+    if "layers" not in given:
+        raise XpnnValueError(
+            f"expected a network of lwtnn, with inputs, layers and outputs, got {', '.join(given)}"
         )
     names = [one["name"] for one in given["inputs"]]
     offset, scale = (
@@ -83,9 +111,12 @@ def _vector(numbers: list[float]) -> np.ndarray[Any, Any]:
 
 
 def _dense(one: dict[str, Any], width: int) -> list[Layer]:
-    """The weight stands row by row, a row for each output."""
+    """The weight stands row by row, a row for each output; without one it is a bias or an activation alone."""
     weight, bias = _vector(one["weights"]), _vector(one.get("bias") or [])
-    return [Dense(weight.reshape(-1, width).T, bias if bias.size else None)]
+    shift = bias if bias.size else None
+    if weight.size:
+        return [Dense(weight.reshape(-1, width).T, shift)]
+    return [] if shift is None else [Affine(None, shift)]
 
 
 def _normalization(one: dict[str, Any], _: int) -> list[Layer]:
@@ -122,12 +153,11 @@ def _activation(i: int, given: Any, width: int) -> list[Layer]:
     if name == "hard_sigmoid":  # between 0 and 1, of slope 0.2
         half, slope = np.full(width, 0.5), np.full(width, 0.4)
         return [Affine(slope, activation="hard_tanh"), Affine(half, half)]
-    if name == "swish" and alpha == 1:
-        return [Affine(activation="silu")]
+    if name == "swish":
+        ones = np.ones(width)
+        return [Affine(activation="silu")] if alpha == 1 else gated(alpha * ones, ones, 0 * ones)
     if name not in ACTIVATIONS:
         known = ", ".join([*ACTIVATIONS, "hard_sigmoid", "swish"])
-        raise XpnnValueError(
-            f"layer {i}: expected an activation of {known}, swish with an alpha of 1, got {given}"
-        )
+        raise XpnnValueError(f"layer {i}: expected an activation of {known}, got {given}")
     activation = ACTIVATIONS[name](alpha)
     return [] if activation == "identity" else [Affine(activation=activation)]

@@ -214,6 +214,47 @@ def _factor_below(value: Value) -> tuple[Value | None, Value | None]:
     return x, next((a for a in below.args if a.is_constant), None)
 
 
+def gated(alpha: Numbers, factor: Numbers, kept: Numbers) -> list[Layer]:
+    """Return (kept + factor * sigmoid(alpha * x)) * x: kept * x + factor / alpha * silu(alpha * x)."""
+    none, dtype = alpha == 0, alpha.dtype
+    wide, of = factor.astype("float64"), np.where(none, 1, alpha).astype("float64")
+    inside = np.where(none, 0, wide / of).astype(dtype)
+    beside = np.where(none, kept + wide / 2, kept).astype(dtype)  # sigmoid of 0 is 1/2
+    layers = Affine(alpha, activation="silu"), Affine(inside, rounded=dtype.name)
+    if not np.any(beside):
+        return list(layers)
+    return [Residual(layers, (Affine(beside, rounded=dtype.name),))]
+
+
+def _gated(value: Value, start: Value) -> Found | None:
+    """(c + d * sigmoid(a * x)) * s * x, with one number a column each: Swish and the activation of emulators."""
+    if value.op != "multiply" or any(a.is_constant or a.shape != value.shape for a in value.args):
+        return None
+    x, chains = _meeting(value.args, start)
+    beside, gate = sorted(map(joined, chains), key=_begins_with_a_sigmoid)
+    if not _begins_with_a_sigmoid(gate):
+        return None
+    ones = np.ones(math.prod(value.shape[1:]), value.dtype)
+    inside, after, scale = (_line(chain, ones) for chain in (gate[:1], gate[1:], beside))
+    if inside is None or after is None or scale is None or np.any(inside[1]) or np.any(scale[1]):
+        return None
+    return x, [*gated(inside[0], *after), *beside]
+
+
+def _begins_with_a_sigmoid(chain: Sequence[Layer]) -> bool:
+    return bool(chain) and isinstance(chain[0], Affine) and chain[0].activate.name == "sigmoid"
+
+
+def _line(chain: Sequence[Layer], ones: Numbers) -> tuple[Numbers, Numbers] | None:
+    """Return the scale and the shift of one layer of these, or of none; None if there are more."""
+    layers = [a for a in chain if isinstance(a, Affine) and a.rounded is None]
+    names = {a.activate.name for a in chain} - {"identity"}
+    if len(chain) > 1 or len(layers) < len(chain) or not names <= {"sigmoid"}:
+        return None
+    scale, shift = _numbers_of(layers[0]) if layers else (None, None)
+    return ones if scale is None else scale, 0 * ones if shift is None else shift
+
+
 def _residual(value: Value, start: Value) -> Found | None:
     """x + f(x), g(x) + f(x), and their differences."""
     if value.op not in {"add", "subtract"} or any(a.is_constant for a in value.args):
@@ -385,6 +426,6 @@ def _transparent(value: Value, start: Value) -> Found | None:
 
 RULES: tuple[Callable[[Value, Value], Found | None], ...] = (
     *(_transparent, named, _product, _scaled, _limited, _batch_normalized, _normalized_rows),
-    *(_prelu, _residual, _flat, _taken, _beside),
+    *(_prelu, _gated, _residual, _flat, _taken, _beside),
 )
 """In the order in which they are tried."""

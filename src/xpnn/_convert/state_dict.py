@@ -157,11 +157,11 @@ def read(tensors: Any, layers: Any, epsilon: float = 1e-5, classes: Any = None) 
             raise XpnnValueError(
                 f"from_state_dict: expected tensors of a layer {name!r}, got those of {there}"
             )
-    rest = [name for name in owners if name not in dict(pairs)]
+    rest = [name or ", ".join(owners[name]) for name in owners if name not in dict(pairs)]
     if rest:
         raise XpnnValueError(
             "from_state_dict: expected every tensor to be of a layer that has a name in layers, got "
-            f"those of {', '.join(map(repr, rest))} besides"
+            f"those of {', '.join(map(repr, rest))} besides; give those of the layers alone"
         )
     made: list[Layer] = []
     for name, activation in pairs:

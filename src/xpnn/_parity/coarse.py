@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from xpnn._arrays.dtypes import PRECISIONS
 from xpnn._arrays.types import Array
+from xpnn._network.interpreters.values import Plain
 from xpnn._parity.case import (
     Candidates,
     Case,
@@ -22,22 +23,40 @@ from xpnn._parity.standard import host
 DECIMALS = range(7)
 
 
+class _Factors(Plain):
+    """The words, with factors of products changed."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__(host().xp)
+        self._change = change
+
+    def linear(self, x: Array, weight: Array, bias: Array | None, _: str | None = None, /) -> Array:
+        """Return x @ weight + bias of other factors."""
+        return super().linear(self._change(x), self._change(weight), bias)
+
+
+def _with_factors(case: Case, change: Change, i: int, step: Step) -> Step | None:
+    """Return a layer in which the factors of each product with a matrix are changed; None if it has none."""
+    if step.is_matrix:
+        return step._replace(factor=change)
+    return step.whole and case.by_words(i, _Factors(change), step.whole)
+
+
 def _rounded_factors(bits: int) -> Callable[[Case], Candidates]:
     def run(case: Case) -> Candidates:
         if PRECISIONS[case.dtype].bits <= bits:
             return
-        whole = case.some
         for words, how in (("", rounded), (", toward zero", _cut)):
 
             def low(a: Array, how: Callable[[Array, int], Array] = how) -> Array:
                 return how(a, bits)
 
-            every = tuple(s._replace(factor=low) for s in whole.steps)
-            yield words, whole.run(every)
-            for i, step in enumerate(whole.steps):
-                if len(whole.steps) > 1:
-                    steps = replaced(case, {i: step._replace(factor=low)})
-                    yield f"{in_layers(i)}{words}", whole.run(steps)
+            made = {i: _with_factors(case, low, i, s) for i, s in enumerate(case.steps)}
+            new = {i: step for i, step in made.items() if step is not None}
+            yield words, case.some.run(replaced(case, new))
+            for i, step in new.items():
+                if len(new) > 1:
+                    yield f"{in_layers(i)}{words}", case.some.run(replaced(case, {i: step}))
 
     return run
 
@@ -63,9 +82,7 @@ def _low(dtype: str) -> Callable[[Case], Candidates]:
         yield ": the result", low(case.right)
         yield from changed(case, lambda _, step: lowered(step))
 
-        def factors(_: int, step: Step) -> Step:
-            return step._replace(factor=low)
-
+        factors = functools.partial(_with_factors, case, low)
         yield from changed(case, factors, ": factors of the product")
 
         def made(_: int, step: Step) -> Step:
