@@ -36,16 +36,12 @@ exclude_patterns = ["_build", "_templates", "gallery"]
 templates_path = ["_templates"]
 nitpicky = True
 suppress_warnings = ["config.cache"]  # a function among the gallery's options
-# What is no name: words that a signature prints, and classes that have no page.
-nitpick_ignore_regex = [
-    (
-        "py:.*",
-        r"(xpnn\._|array_api_extra|typing\.|collections\.abc\.).*|Array|Namespace",
-    )
-]
+# What has no page: what is inside, and words of docstrings, of which `autolink` finds that they are names.
+nitpick_ignore_regex = [("py:.*", r"(xpnn\._|array_api_extra).*"), ("py:obj", r"(?!xpnn).*")]
 
 # Docstrings: each public name has a page of its own, found by its name in `xpnn`.
 autosummary_generate = True
+default_role = "autolink"  # `Network` in a docstring leads to its page, `x` nowhere
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
@@ -86,14 +82,13 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "navbar_align": "left",
     "show_toc_level": 2,
-    "show_prev_next": False,
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "start": []}
+html_sidebars = {page: [] for page in ("index", "start", "tutorial/plot_*")}  # more width for these
 
 COLOURS = ["#3a86c8", "#e0703a", "#2f9e6e", "#c0529a", "#8577d8", "#b08d2c"]
 GREY = "#7d828a"  # can be read on white and on black
@@ -160,7 +155,10 @@ PAGES = {
 
 
 def relink(_app: Sphinx, name: str, source: list[str]) -> None:
-    """Turn a page's links to files outside of docs/ into links to the pages that show these."""
+    """Turn a page's links to files outside of docs/ into links to the pages that show these.
+
+    And a link that is called by its file's name into one that has the page's title.
+    """
     folder = (HERE / name).parent
 
     def page(match: re.Match[str]) -> str:
@@ -170,7 +168,8 @@ def relink(_app: Sphinx, name: str, source: list[str]) -> None:
             return match[0]
         return f"]({os.path.relpath(HERE / shown, folder)}".replace(os.sep, "/")
 
-    source[0] = re.sub(r"\]\((\.\./[^)#\s]+)", page, source[0])
+    text = re.sub(r"\]\((\.\./[^)#\s]+)", page, source[0])
+    source[0] = re.sub(r"\[([\w./-]+\.md)\](?=\(\1\))", "[]", text)
 
 
 class CommandHelp(SphinxDirective):

@@ -20,7 +20,7 @@ import xpnn
 
 x = np.linspace(-6.0, 6.0, 601)
 
-figure, pictures = plt.subplots(1, 3, figsize=(9, 3))
+figure, pictures = plt.subplots(1, 3, figsize=(7.5, 2.5))
 for picture, function in zip(
     pictures, (xpnn.step, xpnn.sigmoid, xpnn.relu), strict=True
 ):
@@ -79,10 +79,13 @@ picture.legend()
 # Those with options are drawn as they are by default. A network's layer takes any of them by name,
 # ``xpnn.Dense(weight, bias, "gelu")``, with options, ``"leaky_relu(negative_slope=0.2)"``.
 
-NAMES = """identity step relu relu6 leaky_relu hard_sigmoid hard_swish hard_tanh sigmoid log_sigmoid tanh softplus softsign
-elu selu celu exp gelu silu mish hard_shrink softshrink tanhshrink erf""".split()
+NAMES = """
+identity step relu relu6 leaky_relu hard_sigmoid hard_swish hard_tanh
+sigmoid log_sigmoid tanh softplus softsign elu selu celu exp gelu silu mish
+hard_shrink softshrink tanhshrink erf
+""".split()
 
-figure, pictures = plt.subplots(6, 4, figsize=(9, 11), sharex=True)
+figure, pictures = plt.subplots(6, 4, figsize=(7.5, 9.1), sharex=True)
 for name, picture in zip(NAMES, pictures.flat, strict=True):
     x = np.linspace(-4.0, 1.5 if name == "exp" else 4.0, 401)
     picture.plot(x, getattr(xpnn, name)(x))

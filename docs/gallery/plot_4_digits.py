@@ -30,7 +30,7 @@ def show(picture, image, title):
     picture.set_axis_off()
 
 
-figure, pictures = plt.subplots(2, 8, figsize=(9, 2.6))
+figure, pictures = plt.subplots(2, 8, figsize=(7.5, 2.2))
 for picture, image, label in zip(pictures.flat, images, labels, strict=False):
     show(picture, image, f"a {label}")
 
@@ -51,7 +51,7 @@ unsure = np.argsort(network(x).max(axis=-1))[:3]
 chosen = np.array([0, 1, 2, *unsure])
 
 figure, pictures = plt.subplots(
-    2, len(chosen), figsize=(9, 3.2), height_ratios=[3, 2]
+    2, len(chosen), figsize=(7.5, 2.7), height_ratios=[3, 2]
 )
 for column, i in zip(pictures.T, chosen, strict=True):
     p = network(x[i])
@@ -76,14 +76,14 @@ print(f"{correct.mean():.1%} of {len(labels)}")
 # Those that it gets wrong:
 
 wrong = np.flatnonzero(~correct)
-figure, pictures = plt.subplots(1, len(wrong), figsize=(9, 1.8))
+figure, pictures = plt.subplots(1, len(wrong), figsize=(7.5, 1.8))
 for picture, i in zip(pictures, wrong, strict=True):
     show(picture, images[i], f"a {labels[i]}, not a {network.classify(x[i])}")
 
 # %%
 # Batches
 # -------
-# Nothing above takes one image at a time because it must: a matrix of images is one call. A batch is faster than its rows one by one,
+# A network does not need one image at a time: a matrix of images is one call. A batch is faster than its rows one by one,
 # as one product of matrices does the work of many small ones; what it computes is the same.
 
 batches = [network.classify(x[i : i + 100]) for i in range(0, len(x), 100)]
@@ -96,7 +96,7 @@ print((np.concatenate(batches) == network.classify(x)).all())
 # the rim of the pictures, where no digit ever had ink.
 
 weight = network.layers[0].weight
-figure, pictures = plt.subplots(2, 8, figsize=(9, 2.4))
+figure, pictures = plt.subplots(2, 8, figsize=(7.5, 2.0))
 for picture, column in zip(pictures.flat, weight.T, strict=False):
     largest = np.abs(column).max()
     picture.imshow(
