@@ -7,8 +7,8 @@ takes one sample or a thousand without a change.
 """
 
 # %%
-# What fits to what
-# -----------------
+# What fits what
+# --------------
 # In ``x @ weight`` the inner lengths must agree: ``(rows, in) @ (in, out)`` is ``(rows, out)``. Weights here are of shape
 # ``(in, out)``, so a layer reads from left to right; :func:`xpnn.linear` adds the bias.
 

@@ -29,17 +29,11 @@ numbers = np.stack(
 )
 
 figure, picture = plt.subplots()
-picture.stackplot(
-    moving, xpnn.softmax(numbers).T, labels=["0.3", "2.9", "x"], alpha=0.8
-)
-picture.set(
-    xlabel="x",
-    ylabel="share",
-    xlim=(-6, 10),
-    ylim=(0, 1),
-    title="softmax([0.3, 2.9, x])",
-)
-picture.legend(loc="upper left")
+picture.stackplot(moving, xpnn.softmax(numbers).T, alpha=0.8)
+for text, place in {"0.3": (-4, 0.03), "2.9": (-4, 0.5), "x": (6, 0.5)}.items():
+    picture.text(*place, text, color="black", va="center")
+picture.set(xlabel="x", ylabel="share", xlim=(-6, 10), ylim=(0, 1))
+picture.set_title("softmax([0.3, 2.9, x])")
 
 # %%
 # Overflow

@@ -83,8 +83,9 @@ for picture, i in zip(pictures, wrong, strict=True):
 # %%
 # Batches
 # -------
-# A network does not need one image at a time: a matrix of images is one call. A batch is faster than its rows one by one,
-# as one product of matrices does the work of many small ones; what it computes is the same.
+# A network does not need one image at a time: a matrix of images is one call. That is faster than its rows one by one, as one product of
+# matrices does the work of many small ones, and the classes are the same. Their last digits need not be:
+# :ref:`sphx_glr_tutorial_plot_6_same_bits.py`.
 
 batches = [network.classify(x[i : i + 100]) for i in range(0, len(x), 100)]
 print((np.concatenate(batches) == network.classify(x)).all())
@@ -92,7 +93,7 @@ print((np.concatenate(batches) == network.classify(x)).all())
 # %%
 # What the first layer looks at
 # -----------------------------
-# Each of its 50 neurons weighs the 784 grey levels. Drawn as images: orange counts for the neuron, blue against it. What is flat is
+# Each of its 50 neurons weighs the 784 grey levels. Drawn as images: orange counts for the neuron, purple against it. What is flat is
 # the rim of the pictures, where no digit ever had ink.
 
 weight = network.layers[0].weight
