@@ -61,7 +61,7 @@ print(f"{certain.sum()} of {len(certain)} classes are certain in float32")
 
 # %%
 # Below the grey line, what the two sums may move by is less than the gap between them. In float32 that is so for every image, by far. With weights
-# rounded to float16, whose numbers have eleven binary digits, it is so for none: if all roundings conspired, any class could change.
+# rounded to float16, whose numbers have eleven binary digits, it is so for none: if all roundings conspired, any class might change.
 
 logits = network.logits(x)
 two = np.sort(logits, axis=-1)[:, -2:]
