@@ -4,6 +4,7 @@
 # ///
 """Sessions of nox: `python -m nox` runs all that run before a change lands."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -184,6 +185,23 @@ def build(session: nox.Session) -> None:
             # pytest rewrites the package of a plugin that is installed, which no editable one shows.
             session.run("python", "-m", "pytest", "-q", "test_installed.py")
         package.unlink()
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, anew: warnings are errors, every link inside leads somewhere. `-- linkcheck`: those outside."""
+    groups = nox.project.dependency_groups(PROJECT, "docs")
+    session.install(*PIP, "-e", ".[cli]", "jax", "scikit-learn", *groups)
+    for made in ("_build", "tutorial", "api/generated"):
+        shutil.rmtree(Path("docs", made), ignore_errors=True)
+    sphinx = ["python", "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "docs"]
+    if "linkcheck" in session.posargs:
+        online = {"XPNN_DOCS_ONLINE": "1"}
+        quick = ["-D", "plot_gallery=0", "-b", "linkcheck"]
+        session.run(*sphinx, *quick, "docs/_build/links", env=online)
+        return
+    session.run(*sphinx, "docs/_build/html")
+    session.run("python", "tools/links.py", "docs/_build/html")
 
 
 @nox.session(default=False)

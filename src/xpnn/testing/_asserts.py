@@ -123,7 +123,7 @@ def _distance(got: Exact, desired: Exact) -> Exact:
 
 
 def assert_within(actual: Array, desired: Any, bound: Any) -> None:
-    """Check that |actual - desired| is at most a bound, element by element.
+    """Check that ``abs(actual - desired)`` is at most a bound, element by element.
 
     The difference is computed exactly. NaN matches NaN alone, and an infinity itself; where the
     bound is infinite, anything is allowed.
