@@ -151,6 +151,7 @@ PAGES = {
     "CONTRIBUTING.md": "project/contributing.md",
     "benchmarks/speed.md": "benchmarks/speed.md",
     "benchmarks/gpu.md": "benchmarks/gpu.md",
+    "benchmarks/scale.md": "benchmarks/scale.md",
 }
 
 

@@ -52,7 +52,8 @@ def passed(result):
 # Nothing happens to those who do not use it.
 
 
-def test_a_suite_without_the_fixtures_imports_nothing(run):
+def test_a_suite_without_the_fixtures_imports_nothing(run, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others' plugins import NumPy
     result = run("""
         import sys
 
@@ -64,7 +65,8 @@ def test_a_suite_without_the_fixtures_imports_nothing(run):
     result.assert_outcomes(passed=1)
 
 
-def test_the_test_of_imports_can_fail(run):
+def test_the_test_of_imports_can_fail(run, monkeypatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     result = run("""
         import sys
 
