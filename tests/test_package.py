@@ -126,6 +126,7 @@ def module_names():
     """Every module but those of the command, and those of libraries that are not here."""
     adapters = ROOT / "src" / "xpnn" / "_arrays" / "backends"
     missing = {adapters / f"{name}.py" for name in ("jax", "mlx", "torch") if not find_spec(name)}
+    missing |= {adapters / "dtensor.py"} if not find_spec("torch") else set()
     readers = ROOT / "src" / "xpnn" / "_convert"
     missing |= {readers / f"{file}.py" for file, extra in EXTRAS.items() if not find_spec(extra)}
     if not find_spec("sklearn"):

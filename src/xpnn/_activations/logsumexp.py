@@ -149,6 +149,7 @@ _planner = Planner("logsumexp", _logsumexp)
 def _of_slices(
     x: Array, mask: Array | None, *, slices: Slices, keepdims: bool, xp: Namespace
 ) -> Array:
+    slices = slices._replace(shape=tuple(x.shape))
     flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
     y = _logsumexp(flat, mask, axis=-1, keepdims=False, xp=xp)
     return xp.reshape(y, slices.kept) if keepdims else y
@@ -175,6 +176,7 @@ def _of_weighted_slices(
     xp: Namespace,
 ) -> tuple[Array, ...]:
     b = xp.ones_like(x) if b is None else b
+    slices = slices._replace(shape=_common_shape(x.shape, b.shape))
     given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
     flat = (None if a is None else slices.flatten(a, xp) for a in given)
     results = _weighted(*flat, return_sign=return_sign, xp=xp)

@@ -69,6 +69,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         return x if x.shape[axis] == 0 else formula(x, axis=axis, where=mask, xp=xp)
 
     def of_slices(x: Array, mask: Array | None, *, slices: Slices, xp: Namespace) -> Array:
+        slices = slices._replace(shape=tuple(x.shape))
         flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
         return slices.restore(run(flat, mask, axis=-1, xp=xp), xp)
 

@@ -5,6 +5,7 @@ library, on one device, in one floating dtype, and only computes.
 """
 
 import importlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -150,8 +151,24 @@ def key_of(device: Device | None) -> Any:
     return device if type(device).__hash__ is not None else str(device)
 
 
+def of_parts(
+    function: str,
+    found: Library,
+    f: Callable[..., Any],
+    axes: tuple[int, ...],
+    like: Array,
+    *,
+    alike: bool = True,
+) -> Callable[..., Any]:
+    """Return f for arrays like one, of which processes may have parts that need `axes` whole."""
+    refuse = lambda why: XpnnValueError(f"{function}: {why}")
+    return found.raw.of_parts(f, axes, like, refuse, alike=alike)
+
+
 class Arguments(NamedTuple):
     """The arguments of a formula, of one library and on one device, and the dtypes for them."""
+
+    function: str
 
     library: Library
     arrays: list[Array | None]
@@ -198,7 +215,7 @@ def prepare(
     if where is not None:
         where = _mask(function, where, first.shape, found.xp)
     computing = found.computing(function, computing_float(name))
-    return Arguments(found, [*arrays.values(), where], computing, result, xp is not None)
+    return Arguments(function, found, [*arrays.values(), where], computing, result, xp is not None)
 
 
 def _mask(function: str, where: Array, shape: tuple[int, ...], xp: Namespace) -> Array:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.dtypes import dtype_name
-from xpnn._arrays.library import Arguments
+from xpnn._arrays.library import Arguments, of_parts
 from xpnn._arrays.types import Array, DType
 from xpnn._execution.plans import PlanCache
 
@@ -28,7 +28,7 @@ class Computation(NamedTuple):
         cls, arguments: Arguments, formula: Callable[..., Any], options: dict[str, Any]
     ) -> "Computation":
         """Return the computation of a formula for arguments, whatever their values."""
-        library, _, computing, result, _ = arguments
+        _, library, _, computing, result, _ = arguments
         return cls(library, formula, tuple(options.items()), computing, result)
 
     def __call__(self, *given: Array | None) -> Any:
@@ -42,6 +42,17 @@ class Computation(NamedTuple):
             if isinstance(y, tuple):
                 return tuple(self._returned(part) for part in y)
             return self._returned(y)
+
+    def of_parts(self, arguments: Arguments, plan: Plan, *, of_rows: bool = False) -> Plan:
+        """Return its plan for arguments of which processes may have parts.
+
+        Arrays beside x are parted as that is, unless it is `of_rows`: then each process has them whole.
+        """
+        options = dict(self.options)
+        axes = options["slices"].axes if "slices" in options else (options.get("axis"),)
+        axes = (-1,) if of_rows else tuple(axis for axis in axes if axis is not None)
+        function, library, (x, *_) = arguments[:3]
+        return of_parts(function, library, plan, axes, x, alike=not of_rows)
 
     def _returned(self, y: Array) -> Array:
         y = self._as(y, self.result)
@@ -72,13 +83,20 @@ def compiled(computation: Computation) -> Plan:
 def compute(
     arguments: Arguments, formula: Callable[..., Any], kernel: str | None = None, **options: Any
 ) -> Any:
-    """Return the formula of what `prepare` gave, and of the options; `kernel` is its name."""
+    """Return the formula of what `prepare` gave, and of the options; `kernel` is its name, if it is of rows."""
     computation = Computation.of(arguments, formula, options)
-    if arguments.plain:
-        return as_written(computation)(*arguments.arrays)
-    if kernel is not None:
-        found, (*arrays, _) = arguments.library.kernels.get(kernel), arguments.arrays
-        dtypes = {dtype_name(a.dtype) for a in arrays if a is not None}
-        if dtypes == {arguments.computing} and found is not None and found.fits(*arrays):
-            return found.compute(*arrays)
-    return compiled(computation)(*arguments.arrays)
+    plan = _with_kernel(arguments, kernel) or (as_written if arguments.plain else compiled)(
+        computation
+    )
+    return computation.of_parts(arguments, plan, of_rows=kernel is not None)(*arguments.arrays)
+
+
+def _with_kernel(arguments: Arguments, kernel: str | None) -> Plan | None:
+    """Return the library's own function of this name, where it fits."""
+    found, (*arrays, _) = arguments.library.kernels.get(kernel or ""), arguments.arrays
+    if found is None or arguments.plain:
+        return None
+    dtypes = {dtype_name(a.dtype) for a in arrays if a is not None}
+    if dtypes != {arguments.computing} or not found.fits(*arrays):
+        return None
+    return lambda *given: found.compute(*given[:-1])

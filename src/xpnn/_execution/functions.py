@@ -59,6 +59,7 @@ class Planner:
             plan = (as_written if arguments.plain else compiled)(computation)
         else:
             plan = self._chosen(computation, native, plain=arguments.plain)
+        plan = computation.of_parts(arguments, plan)
         if native is not x:
             plan = _InNativeOrder(plan)
         if passing or arguments.library.in_chunks:  # which is right for how this array is cut alone

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from xpnn._arrays.library import of_parts
 from xpnn._arrays.types import Array, Namespace
 from xpnn._network.checks import laid_out
 from xpnn._network.interpreters.bounds import Pass, run
@@ -33,4 +34,5 @@ def analysed(
     x, found = found.to_raw(x), found.raw
     layers_at = partial(network._layers_at, dtype="float64", use="analysis")
     one = Pass(network.layers, network._dtypes, dtype or name, of)
-    return run(analysis, one, x, found, layers_at)
+    compute = lambda x: run(analysis, one, x, found, layers_at)
+    return of_parts(function, found, compute, (-1,), x)(x)

@@ -14,6 +14,7 @@ from xpnn._arrays.library import (
     in_native_order,
     key_of,
     library,
+    of_parts,
     promoted,
 )
 from xpnn._arrays.transfer import destination, is_numpy
@@ -267,8 +268,8 @@ class Network(Frozen, Exchange):
     def _outputs(self, x: Array, xp: Namespace | None, function: str) -> tuple[Array, ...]:
         x = in_native_order(laid_out(function, self.layers, x))
         found, layers, forward = self._start(function, values.outputs, x, xp)
-        z, by = forward.enter(found, x), Plain(xp and found.xp)
-        return tuple([forward.leave(found, x, y) for y in values.each_layer(layers, z, by)])
+        each = lambda x: forward.each(found, layers, x, Plain(xp and found.xp))
+        return of_parts(function, found, each, (-1,), x)(x)
 
     def to(
         self, like_or_namespace: Any, /, *, device: Any = None, dtype: DType | str | None = None
@@ -399,6 +400,7 @@ class Network(Frozen, Exchange):
             settled = bool(self._dtypes or float_names(function, {"x": x}))
             lasting = stay and settled and not is_compiling()
             plan = passes.plan(found, forward, layers, x, plain=xp is not None, lasting=lasting)
+            plan = of_parts(function, found, plan, (-1,), x)
             # JAX's 64-bit types may be switched off the next time.
             if lasting and not (found.raw.compiles and forward.computing == "float64"):
                 self._plans.keep(type(x), (part, *kind_of(x, xp)), plan)

@@ -1,7 +1,6 @@
 """The operands of a function, brought to one dtype; where libraries promote differently, an error says so."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from xpnn._arrays.arguments import Count, Option
@@ -148,10 +147,11 @@ def check_operands(
     xp: Namespace,
     name: str,
     args: Sequence[Any],
-    options: Mapping[str, Any] = MappingProxyType({}),
+    options: Mapping[str, Any] | None = None,
     operands: Sequence[Any] | None = None,
 ) -> None:
     """Refuse operands whose common dtype, or value in it, depends on the library."""
+    options = options or {}
     operands = operands_of(name, args, options) if operands is None else operands
     called = f"{xp.__name__}.{name}"
     for a in operands:

@@ -113,6 +113,22 @@ class Library:
         """Return a result as the library's own functions give one."""
         return y
 
+    def of_parts(
+        self,
+        f: Function,
+        axes: tuple[int, ...],
+        like: Array,
+        refuse: Callable[[str], Exception],
+        *,
+        alike: bool = True,
+    ) -> Function:
+        """Return f for arrays like one of which each of several processes has a part; f for others.
+
+        It calls f with this process's part, which must be whole along `axes`; what `refuse` makes is
+        raised where it is not. Other arrays must be parted in the same way, or, unless `alike`, not at all.
+        """
+        return f
+
     # Devices and dtypes
 
     more_dtypes: ClassVar[str] = ""

@@ -53,10 +53,29 @@ class Torch(Standard):
 
     guard = Library.guard
 
+    # Tensors of which each process has a part
+
+    def of_parts(
+        self,
+        f: Function,
+        axes: tuple[int, ...],
+        like: Array,
+        refuse: Callable[[str], Exception],
+        *,
+        alike: bool = True,
+    ) -> Function:
+        """Return f for a DTensor, part by part; it is parted as the first one is."""
+        if not _is_parted(like):
+            return f
+        from xpnn._arrays.backends import dtensor  # takes its time
+
+        return functools.partial(dtensor.of_parts, f, axes, refuse, alike)
+
     # Values from and to NumPy
 
     def to_numpy(self, x: Array) -> Any:
-        """Copy a tensor off its device and the record of derivatives."""
+        """Copy a tensor off its device and the record of derivatives; of parts, all of them."""
+        x = x.full_tensor() if _is_parted(x) else x
         return x.numpy(force=True)
 
     def to_host(self, x: Array) -> Values | None:
@@ -221,6 +240,11 @@ class Torch(Standard):
             lambda children, rest: node.unflatten(rest, tuple(children)),
             serialized_type_name=f"xpnn.{node.cls.__qualname__}",
         )
+
+
+def _is_parted(x: Array) -> bool:
+    """Whether it is a DTensor, the module of which is there if there is one."""
+    return not _is_ordinary(x) and hasattr(x, "device_mesh")
 
 
 _ORDINARY = frozenset((torch.Tensor, torch.nn.Parameter))

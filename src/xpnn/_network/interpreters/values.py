@@ -216,6 +216,11 @@ class Forward(NamedTuple):
         words = Plain(found.xp) if by is None else by
         return self.leave(found, x, self.part(layers, self.enter(found, x), words))
 
+    def each(self, found: Library, layers: Layers, x: Array, by: Plain) -> tuple[Array, ...]:
+        """Return what each layer is before and after its activation, one after the other."""
+        z = self.enter(found, x)
+        return tuple([self.leave(found, x, y) for y in each_layer(layers, z, by)])
+
     def enter(self, found: Library, x: Array) -> Array:
         """Return x as the layers take it."""
         x = found.enter(x)
