@@ -14,12 +14,18 @@ from xpnn._convert.rules import layers_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
+_WRAPPERS = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+"""Modules that compute what the one inside of them does, on several devices."""
+
+
 def read(module: Any, example: Any = None, output: str | Sequence[str] | None = None) -> Parts:
     """Return the layers of a module; XpnnValueError names the operation that is no layer's."""
     if not isinstance(module, torch.nn.Module):
         raise XpnnTypeError(
             f"from_torch: expected a torch.nn.Module, got {type(module).__qualname__}"
         )
+    while isinstance(module, _WRAPPERS):
+        module = module.module
     row = _row_for(module, example)
     dtype = str(row.dtype).removeprefix("torch.")
     hint = (

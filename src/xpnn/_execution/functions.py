@@ -43,7 +43,7 @@ class Planner:
         formula = self._formula
         if not arguments.plain:
             kernel = self._kernel(arguments)
-            if kernel is not None and arguments.computing in kernel.dtypes:
+            if kernel is not None and kernel.takes(arguments.computing, options):
                 formula = _ByKernel(kernel, formula)
         computation = Computation.of(arguments, formula, options)
         native: Any = arguments.arrays[0]

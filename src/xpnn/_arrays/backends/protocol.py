@@ -43,6 +43,10 @@ def always(*_: Array | None, **__: object) -> bool:
     return True
 
 
+_MOST = {"float32": 2.0**126, "float64": 2.0**1022}
+"""Numbers whose reciprocals are the smallest normal ones."""
+
+
 class Kernel(NamedTuple):
     """A library's own function in the place of one of xpnn's formulas, in the fast way alone.
 
@@ -56,6 +60,12 @@ class Kernel(NamedTuple):
     """Whether it does for these arrays and options."""
     dtypes: tuple[str, ...] = ("float32", "float64")
     """The dtypes for which it does."""
+
+    def takes(self, dtype: str, options: Mapping[str, Any]) -> bool:
+        """Whether it does for a dtype in whose range options are, and their reciprocals."""
+        most = _MOST[dtype]
+        sizes = [abs(v) for v in options.values() if type(v) is float and v != 0]
+        return dtype in self.dtypes and all(1 / most <= size <= most for size in sizes)
 
 
 class Node(NamedTuple):

@@ -28,6 +28,7 @@ class PReLU(Layer):
     Notes
     -----
     Frozen, and a pytree for JAX and PyTorch with the child `slope`. At 0 its derivative is 0.
+    An infinite slope gives NaN, as inf * 0 is.
 
     References
     ----------
