@@ -1,4 +1,4 @@
-"""One network in several processes, started in every way that there is: python examples/processes.py"""
+"""One network in several processes, started in every way that there is: python examples/processes.py."""
 
 import functools
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Rows and training on two processes of torch.distributed, as on two machines: python examples/torch_processes.py"""
+"""Rows and training on two processes of torch.distributed, as on two machines: python examples/torch_processes.py."""
 
 import tempfile
 

@@ -36,7 +36,7 @@ class Number(NamedTuple):
         """Return it as a Python float; None if it is no number."""
         if type(value) is float:  # also one that torch.compile has no value of
             return value + 0.0  # -0.0 is 0.0, as the memory of earlier calls has it
-        dtype = getattr(value, "dtype", None)
+        dtype = None if type(value) is int else getattr(value, "dtype", None)  # nor of an integer
         if dtype is None:
             real = isinstance(value, numbers.Real) and not isinstance(value, bool)
         else:

@@ -99,11 +99,10 @@ def _constant_copy(name: str, dtype: str) -> Callable[..., Array]:
     made: dict[str, Array] = {}
 
     def copy(owner: Any, attribute: str, xp: Namespace, device: Device | None) -> Array:
-        key, values = str(device), getattr(owner, attribute)
-        values.flags.writeable = False  # torch.compile lifted that when it looked at it
+        key = str(device)
         if key not in made:
             found = library_of_namespace(xp)
-            made[key] = from_numpy(found, values, dtype, device)
+            made[key] = from_numpy(found, getattr(owner, attribute), dtype, device)
             found.mark_constant(made[key])
         return made[key]
 

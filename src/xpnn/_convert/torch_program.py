@@ -13,7 +13,6 @@ from xpnn._convert.parts import Parts
 from xpnn._convert.rules import layers_of
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
-
 _WRAPPERS = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
 """Modules that compute what the one inside of them does, on several devices."""
 

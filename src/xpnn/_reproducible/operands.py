@@ -157,7 +157,7 @@ def check_operands(
     for a in operands:
         _check_operand(xp, called, a)
     # torch.compile cannot ask a float that it traces for attributes.
-    arrays = [a for a in operands if type(a) is not float and hasattr(a, "dtype")]
+    arrays = [a for a in operands if type(a) not in {float, int} and hasattr(a, "dtype")]
     dtypes = {dtype_name(a.dtype) for a in arrays}
     kinds = set(map(kind_of, dtypes))
     _check_condition(called, name, args, arrays)

@@ -1,7 +1,7 @@
 """DTensors, of which two processes have a part each, and training on both: one start of two, with all checks."""
 
 import contextlib
-import datetime
+import datetime as dt
 import functools
 import subprocess
 import sys
@@ -138,11 +138,8 @@ def derivatives(torch, part, rank):
 def compiled(torch, part, rank):
     for on_torch, on_numpy, rtol in ways(torch):
         network, x = NETWORK(), part(X, 0)
-        function = torch.compile(
-            lambda x: network(x, **on_torch),
-            fullgraph=True,
-            backend="aot_eager",  # noqa: B023
-        )
+        one = functools.partial(network.__call__, **on_torch)
+        function = torch.compile(one, fullgraph=True, backend="aot_eager")
         hold(function(x), network(X, **on_numpy), rtol, x)
 
 
@@ -221,7 +218,7 @@ def run(rank, store):
         init_method=store,
         rank=rank,
         world_size=2,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=dt.timedelta(seconds=60),
     )
 
     def part(a, axis):
@@ -233,7 +230,7 @@ def run(rank, store):
     for one in CHECKS:
         try:
             one(torch, part, rank)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 -- the other process goes on
             traceback.print_exc()
             print(f"{one.__name__} on {rank}", flush=True)
             failed = 1
@@ -279,3 +276,14 @@ def test_data_parallel(torch):
     np.testing.assert_allclose(module(torch.asarray(X)).detach(), NETWORK()(X), rtol=1e-5)
     back = xpnn.Network.from_torch(module)
     np.testing.assert_array_equal(back(X), NETWORK()(X))
+
+
+@pytest.mark.slow
+def test_the_example(torch, request):
+    script = request.config.rootpath / "examples" / "torch_processes.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rows: (Shard(dim=0),) (8, 10) same bits: True" in done.stdout
+    assert "trained: 45360 parameters" in done.stdout
