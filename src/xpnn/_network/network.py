@@ -261,8 +261,7 @@ class Network(Frozen, Exchange):
     ) -> list[tuple[Array, Array]]:
         """Return every layer's (a, z): z = activation(a), a = x @ weight + bias; see `__call__`."""
         flat = passes.by_chunks(Network._outputs, self, x, xp, function="network.layer_outputs")
-        if flat is None:
-            flat = self._outputs(x, xp, "network.layer_outputs")
+        flat = flat or self._outputs(x, xp, "network.layer_outputs")
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def _outputs(self, x: Array, xp: Namespace | None, function: str) -> tuple[Array, ...]:
@@ -395,10 +394,9 @@ class Network(Frozen, Exchange):
             plan = self._plans.find(type(x), (part, *kind_of(x, xp)))
         if plan is None:
             found, layers, forward = self._start(function, part, x, xp)
-            stay = self.follows or layers is self.layers
             # What integers become, where no weight says so, may be another dtype the next time.
             settled = bool(self._dtypes or float_names(function, {"x": x}))
-            lasting = stay and settled and not is_compiling()
+            lasting = (self.follows or layers is self.layers) and settled and not is_compiling()
             plan = passes.plan(found, forward, layers, x, plain=xp is not None, lasting=lasting)
             plan = of_parts(function, found, plan, (-1,), x)
             # JAX's 64-bit types may be switched off the next time.
