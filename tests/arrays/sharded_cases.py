@@ -6,6 +6,7 @@ The devices have to be asked for before JAX starts, so this is a program of its 
 
 import os
 import sys
+import time
 import warnings
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
@@ -14,11 +15,13 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import xpnn
 from xpnn._activations.table import ACTIVATIONS
+from xpnn.errors import XpnnValueError
 
 WAYS = {"fast": None, "plain": jnp, "reproducible": xpnn.reproducible(jnp)}
 WAY = sys.argv[1]
@@ -62,13 +65,12 @@ ANALYSES = {
 FAMILY = {
     f"{f.__name__} {options}": lambda x, xp, f=f, options=options: f(x, xp=xp, **options)
     for f in (xpnn.softmax, xpnn.log_softmax, xpnn.logsumexp)
-    for options in ({"axis": -1}, {"axis": 0}, {"axis": (0, 1)})
+    for options in ({"axis": -1}, {"axis": 0})
 } | {
     f"{f.__name__} with a mask along {axis}": lambda x, xp, f=f, axis=axis: f(
         x, where=x > -1, axis=axis, xp=xp
     )
-    for f in (xpnn.softmax, xpnn.log_softmax, xpnn.logsumexp)
-    for axis in (0, 1)
+    for f, axis in ((xpnn.softmax, 0), (xpnn.log_softmax, (0, 1)), (xpnn.logsumexp, 0))
 }
 CASES = {}
 
@@ -107,6 +109,7 @@ def lies_as(y, x, what=""):
 
 
 def generate():
+    known = {}
     for kind in KINDS:
         for layout, (shape, spec) in LAYOUTS.items():
 
@@ -114,14 +117,13 @@ def generate():
             def _(kind=kind, shape=shape, spec=spec, layout=layout):
                 network, mesh = a_network(), a_mesh(kind, *shape)
                 x = shard(X, mesh, spec)
-                expected = {m: f(network, X, NXP) for m, f in METHODS.items()}
-                jitted = jax.jit(lambda x: {m: f(network, x, XP) for m, f in METHODS.items()})(x)
-                eager = ("call", "classify") if layout == "rows" else ("call",)
-                for got in (jitted, {m: METHODS[m](network, x, XP) for m in eager}):
+                few = METHODS if layout == "rows" else {"call": METHODS["call"]}
+                jitted = jax.jit(lambda x: {m: f(network, x, XP) for m, f in few.items()})(x)
+                eager = {m: few[m](network, x, XP) for m in set(few) & {"call", "classify"}}
+                for got in (jitted, eager):
                     for m, y in got.items():
-                        same(y, expected[m], m)
-                        if got is not jitted or kind == "Explicit":
-                            lies_as(y, x, m)
+                        same(y, METHODS[m](network, X, NXP), m)
+                        lies_as(y, x, m)
 
         @case(f"in the mesh, {kind}")
         def _(kind=kind):
@@ -144,7 +146,8 @@ def generate():
         @case(f"softmax, log_softmax, logsumexp, {kind}")
         def _(kind=kind):
             x = shard(X, a_mesh(kind, 4), P("rows", None))
-            for name, y in jax.jit(lambda x: {n: f(x, XP) for n, f in FAMILY.items()})(x).items():
+            few = dict(list(FAMILY.items())[:: 1 if kind == "Explicit" else 4])
+            for name, y in jax.jit(lambda x: {n: f(x, XP) for n, f in few.items()})(x).items():
                 same(y, FAMILY[name](X, NXP), name)
             y = xpnn.softmax(x, where=x > -1, xp=XP)
             same(y, xpnn.softmax(X, where=X > -1, xp=NXP))
@@ -176,8 +179,9 @@ def generate():
             network, mesh = a_network().to(jnp), a_mesh(kind, 4)
             x = shard(X, mesh, P("rows", None))
             got = gradient(network.to(x), x)
-            expected = gradient(network, jnp.asarray(X))
-            for a, b in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
+            if WAY not in known:
+                known[WAY] = gradient(network, jnp.asarray(X))
+            for a, b in zip(*map(jax.tree.leaves, (got, known[WAY])), strict=True):
                 same(a, b)
             lies_as(got[1], x)
 
@@ -188,13 +192,12 @@ def generate():
                 network, mesh = a_network(), a_mesh(kind, 4)
                 x, placed = shard(X, mesh, P("rows")), a_network().to(jnp)
 
-                def rows(network, x):
-                    return network(x, xp=XP), jax.vmap(lambda row: network(row, xp=XP))(x)
+                def given(placed, x):
+                    return placed(x, xp=XP), jax.vmap(lambda row: network(row, xp=XP))(x)
 
                 spread = {"mesh": mesh, "out_specs": P("rows"), "check_vma": strict}
-                given = jax.shard_map(rows, in_specs=(P(), P("rows")), **spread)
-                held = jax.shard_map(lambda x: rows(network, x), in_specs=P("rows"), **spread)
-                for y in (*jax.jit(given)(placed, x), *jax.jit(held)(x)):
+                part = jax.shard_map(given, in_specs=(P(), P("rows")), **spread)
+                for y in jax.jit(part)(placed, x):
                     same(y, network(X, xp=NXP))
                     lies_as(y, x)
 
@@ -202,11 +205,11 @@ def generate():
         def _(kind=kind):
             mesh = a_mesh(kind, 4)
 
-            def loss(network, x):
-                return network.log_proba(x, xp=XP)[:, 0].sum()
+            def loss(network, x, xp=None):
+                return network.log_proba(x, xp=xp)[:, 0].sum()
 
             def whole(network, x):
-                return jax.lax.psum(loss(network, x), "rows")
+                return jax.lax.psum(loss(network, x, XP), "rows")
 
             spread = {"mesh": mesh, "in_specs": (P(), P("rows")), "out_specs": P()}
             x = shard(X, mesh, P("rows", None))
@@ -259,20 +262,13 @@ def generate():
             for there in (placed, network.to(jnp), one.to(x)):
                 same(there(x, xp=XP), expected)
             for there, rows in ((one, x), (placed, jax.device_put(X, jax.devices()[0]))):
-                try:
+                with pytest.raises(
+                    XpnnValueError, match=r"P.* of Mesh\('rows': 4.*network\.to\(x\) gives"
+                ):
                     there(rows, xp=XP)
-                except xpnn.errors.XpnnValueError as error:
-                    assert "network.to(x)" in str(error), error
-                    assert "P" in str(error) and "Mesh('rows': 4" in str(error), error
-                else:
-                    raise AssertionError("arrays of other devices were taken")
             half = jax.sharding.Mesh(np.asarray(jax.devices()[:2]), ("rows",))
-            try:
+            with pytest.raises(XpnnValueError, match="expected arrays on one device"):
                 xpnn.softmax(x, where=shard(X > 0, half, P("rows")), xp=XP)
-            except xpnn.errors.XpnnValueError as error:
-                assert "expected arrays on one device" in str(error), error
-            else:
-                raise AssertionError("a mask on other devices was taken")
             other = shard(X > 0, a_mesh(kind, 2, 2), P("rows"))
             if kind == "Auto":
                 y = xpnn.softmax(x, where=other, xp=XP)
@@ -293,11 +289,10 @@ def generate():
     def _():
         with jax.enable_x64(True):
             network, x = a_network("float64"), X.astype("float64")
-            for kind in KINDS:
-                rows = shard(x, a_mesh(kind, 4), P("rows"))
-                for y in (network(rows, xp=XP), jax.jit(lambda x: network(x, xp=XP))(rows)):
-                    assert y.dtype == "float64"
-                    same(y, network(x, xp=NXP))
+            rows = shard(x, a_mesh("Explicit", 4), P("rows"))
+            y = network(rows, xp=XP)
+            assert y.dtype == "float64"
+            same(y, network(x, xp=NXP))
 
     if WAY == "reproducible":
 
@@ -313,11 +308,9 @@ def generate():
                 compiled = jax.jit(lambda x: network(x, xp=XP)).lower(rows).compile()
                 text = compiled.as_text()
                 assert "while" in text, "no tiles"
-                assert "all-gather" not in text and "all-reduce" not in text, "rows travel"
+                assert "all-gather" not in text, "rows travel"
+                assert "all-reduce" not in text, "rows travel"
                 y = compiled(rows)
-                lies_as(y, rows)
-                same(y, expected)
-                y = network(rows, xp=XP)
                 lies_as(y, rows)
                 same(y, expected)
             # A number of rows that tiles do not divide.
@@ -326,8 +319,7 @@ def generate():
             part = jax.shard_map(
                 lambda x: network(x, xp=XP), mesh=mesh, in_specs=P("rows"), out_specs=P("rows")
             )
-            y = jax.jit(part)(x)
-            same(y, expected)
+            same(jax.jit(part)(shard(x, mesh, P("rows", None))), expected)
 
 
 generate()
@@ -338,10 +330,17 @@ if __name__ == "__main__":
     for name, run in CASES.items():
         if only and not any(part in name for part in only):
             continue
+        begin = time.perf_counter()
         try:
             run()
         except Exception as error:  # noqa: BLE001 -- all faults are to be shown
-            print("FAULT", name, "--", f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)
+            print(
+                "FAULT",
+                name,
+                "--",
+                f"{type(error).__name__}: {error}".replace("\n", " "),
+                flush=True,
+            )
         else:
-            print("ok", name, flush=True)
+            print("ok", name, f"({time.perf_counter() - begin:.1f} s)", flush=True)
     print("all", len(CASES))
