@@ -75,11 +75,11 @@ FAMILY = {
 CASES = {}
 
 
-def case(name):
+def case(name, wanted=True):
     def add(f):
         assert name not in CASES
-        CASES[name] = f
-        return f
+        if wanted:
+            CASES[name] = f
 
     return add
 
@@ -111,7 +111,9 @@ def lies_as(y, x, what=""):
 def generate():
     known = {}
     for kind in KINDS:
-        for layout, (shape, spec) in LAYOUTS.items():
+        # The reproducible way takes long to compile, for both kinds to the same.
+        full = WAY != "reproducible" or kind == "Explicit"
+        for layout, (shape, spec) in LAYOUTS.items() if full else [("rows", LAYOUTS["rows"])]:
 
             @case(f"network, {kind}, {layout}")
             def _(kind=kind, shape=shape, spec=spec, layout=layout):
@@ -170,7 +172,7 @@ def generate():
                 assert w.sharding.is_fully_replicated, w.sharding
                 assert len(w.addressable_shards) == 4, w.sharding
 
-        @case(f"derivatives, {kind}")
+        @case(f"derivatives, {kind}", full)
         def _(kind=kind):
             def loss(network, x):
                 return -network.log_proba(x, xp=XP)[:, 0].mean()
@@ -185,7 +187,7 @@ def generate():
                 same(a, b)
             lies_as(got[1], x)
 
-        for strict in (True, False):
+        for strict in (True, False) if WAY != "reproducible" else (full,):
 
             @case(f"shard_map, {kind}, check_vma={strict}")
             def _(kind=kind, strict=strict):
@@ -201,7 +203,7 @@ def generate():
                     same(y, network(X, xp=NXP))
                     lies_as(y, x)
 
-        @case(f"derivatives in shard_map, {kind}")
+        @case(f"derivatives in shard_map, {kind}", full)
         def _(kind=kind):
             mesh = a_mesh(kind, 4)
 
@@ -288,11 +290,10 @@ def generate():
     @case("float64")
     def _():
         with jax.enable_x64(True):
-            network, x = a_network("float64"), X.astype("float64")
-            rows = shard(x, a_mesh("Explicit", 4), P("rows"))
-            y = network(rows, xp=XP)
+            network, x = a_network("float64", "relu"), X.astype("float64")
+            y = network.logits(shard(x, a_mesh("Explicit", 4), P("rows")), xp=XP)
             assert y.dtype == "float64"
-            same(y, network(x, xp=NXP))
+            same(y, network.logits(x, xp=NXP))
 
     if WAY == "reproducible":
 

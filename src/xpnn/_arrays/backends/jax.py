@@ -47,7 +47,8 @@ class Jax(Standard):
 
     def place_of(self, x: Array) -> str:
         """Return the device, or how an array is sharded."""
-        return meshes.words(x.sharding) if self.is_known(x) else super().place_of(x)
+        device = getattr(x, "device", None)
+        return meshes.words(device) if hasattr(device, "device_set") else str(device)
 
     def meet(self, x: Array, y: Array) -> bool:
         """Whether one call may take them."""

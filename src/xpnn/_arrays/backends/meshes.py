@@ -48,9 +48,7 @@ def words(sharding: Any) -> str:
     """Return what a sharding is, for people."""
     if isinstance(sharding, NamedSharding):
         return f"{sharding.spec} of {sharding.mesh}"
-    return (
-        ", ".join(map(str, sharding.device_set)) if len(sharding.device_set) == 1 else str(sharding)
-    )
+    return str(sharding)
 
 
 def meet(x: Array, y: Array) -> bool:
@@ -87,10 +85,10 @@ def axes_of(x: Any) -> frozenset[str]:
 def varying(x: Array, axes: frozenset[str]) -> Array:
     """Return x as one whose parts may differ along axes; the derivative by it is the sum over them."""
     more = tuple(sorted(axes - axes_of(x)))
+    if not more:
+        return x
     cast = getattr(jax.lax, "pcast", None)  # since JAX 0.8.2
-    return (
-        x if not more else jax.lax.pvary(x, more) if cast is None else cast(x, more, to="varying")
-    )
+    return jax.lax.pvary(x, more) if cast is None else cast(x, more, to="varying")
 
 
 def alike(*arrays: Array) -> list[Array]:
