@@ -10,6 +10,7 @@ from references import bound, pair
 
 import xpnn
 from xpnn._activations.activation import Activation
+from xpnn._activations.table import ACTIVATIONS
 from xpnn._arrays.library import library, library_of_namespace
 from xpnn._arrays.transfer import to_numpy
 from xpnn._engine import shorter
@@ -209,6 +210,25 @@ def test_transforms_of_jax(form, jax):
     backward = jax.vmap(jax.grad(one))(x)
     _, forward = jax.jvp(one, (x,), (jax.numpy.ones_like(x),))
     np.testing.assert_allclose(forward, backward, **close)
+
+
+@pytest.mark.parametrize("xp", [None, "jax.numpy"])
+def test_forward_mode_of_jax_far_out(xp, jax):
+    """At infinity, too, each derivative by forward mode is that by reverse mode."""
+    xp = xp and jax.numpy
+    x = jax.numpy.asarray([-INF, -1e30, -5.0, 2.0, 1e30, INF])
+    fs = {n: f for n, f in ACTIVATIONS.items() if n not in {"softmax", "log_softmax"}}
+
+    @jax.jit
+    def both(x):
+        one = {n: lambda x, f=f: f(x, xp=xp) for n, f in fs.items()}
+        forward = {n: jax.jvp(f, (x,), (jax.numpy.ones_like(x),))[1] for n, f in one.items()}
+        return forward, {n: jax.vmap(jax.grad(f))(x) for n, f in one.items()}
+
+    forward, backward = both(x)
+    for name in fs:
+        np.testing.assert_allclose(forward[name], backward[name], rtol=1e-6, err_msg=name)
+        assert np.isfinite(forward[name]).all(), name
 
 
 @pytest.mark.parametrize(("name", "options"), ROWS, ids=str)

@@ -289,7 +289,9 @@ def hard_swish(x: Array, /, *, xp: Namespace = None) -> Array:
     >>> xpnn.hard_swish(np.asarray([-2.0, 0.0, 2.0]))
     array([-0.33333333,  0.        ,  1.66666667])
     """
-    return xp.where(x <= -3, 0.0, x) * hard_sigmoid(x, xp=xp)
+    # Forward mode takes the derivative of the product by both factors: of infinity that is NaN.
+    near = xp.where(x >= 3, 3.0, x)
+    return xp.where(x >= 3, x, xp.where(x <= -3, 0.0, near) * hard_sigmoid(near, xp=xp))
 
 
 @record(

@@ -113,7 +113,7 @@ def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]
     first = next(iter(arrays))
     given = {called: a for called, a in arrays.items() if a is not None or called == first}
     found = library(given[first], first, function)
-    device = device_of(given[first])
+    known = first
     for called, a in given.items():
         other = library(a, called, function)
         if other is not found:
@@ -121,13 +121,13 @@ def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]
                 f"{function}: expected arrays of one library, got {first} of {found.name} and "
                 f"{called} of {other.name}; convert one, e.g. {found.name}.asarray({called})"
             )
-        where = device_of(a)
-        if device is None:
-            device = where
-        if where is not None and where != device:
+        if found.device_of(given[known]) is None:
+            known = called
+        if not found.meet(given[known], a):
             raise XpnnValueError(
-                f"{function}: expected arrays on one device, got {first} on {device} and {called} "
-                f"on {where}; move one, e.g. array_api_compat.to_device({called}, {first}.device)"
+                f"{function}: expected arrays on one device, got {known} on "
+                f"{found.place_of(given[known])} and {called} on {found.place_of(a)}; move one, e.g. "
+                f"array_api_compat.to_device({called}, {known}.device)"
             )
     if xp is not None and xp is not found.xp:
         asked = library_of_namespace(xp)
@@ -142,7 +142,7 @@ def common_library(function: str, xp: Namespace | None, arrays: dict[str, Array]
 
 
 def device_of(x: Array) -> Device | None:
-    """Return the device of `x`; None where the compiler decides (inside jax.jit, or sharded)."""
+    """Return the device of `x`, or what else `to_device` takes; None where the compiler decides, as in jax.jit."""
     return library(x).device_of(x)
 
 

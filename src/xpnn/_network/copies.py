@@ -6,7 +6,7 @@ from typing import Any
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import dtype_name
-from xpnn._arrays.library import device_of, library
+from xpnn._arrays.library import library
 from xpnn._arrays.transfer import is_numpy, move
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import Layers
@@ -32,11 +32,11 @@ def moved(layers: Layers, found: Library, device: Any, dtype: str | None) -> Lay
 
 def check_place(function: str, x: Array, found: Library, weight: Array) -> None:
     """Raise an error that says which `to` mends it unless x is where weights that stay are."""
-    home, here, there = library(weight), device_of(x), device_of(weight)
-    if home.raw is found.raw and (None in (here, there) or here == there):
+    home, own = library(weight), library(x)
+    if home.raw is found.raw and found.meet(x, weight):
         return
     error = XpnnTypeError if home.raw is not found.raw else XpnnValueError
     raise error(
-        f"{function}: got x of {found.name} on {here}, while the network's weights stay with "
-        f"{home.name} on {there}; network.to(x) gives a network for x"
+        f"{function}: got x of {found.name} on {own.place_of(x)}, while the network's weights "
+        f"stay with {home.name} on {home.place_of(weight)}; network.to(x) gives a network for x"
     )

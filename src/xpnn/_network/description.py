@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xpnn._arrays.library import device_of, library
+from xpnn._arrays.library import library
 from xpnn._network.checks import Names
 from xpnn._network.copies import layer_dtypes
 from xpnn._network.layers.layer import Layers, first_array
@@ -17,7 +17,7 @@ def description(layers: Layers, names: Names, *, follows: bool) -> str:
     where = "no weights"
     if first is not None:
         where = f"{'/'.join(sorted(layer_dtypes(layers)))}, {library(first).name} weights"
-        where += " that follow the input" if follows else f" on {device_of(first)}"
+        where += " that follow the input" if follows else f" on {library(first).place_of(first)}"
     parameters = sum(layer.parameters for layer in layers)
     head = f"Network of {len(layers)} layer{'s' * (len(layers) > 1)}, "
     head += f"{parameters:,} parameters, {where}"

@@ -56,6 +56,14 @@ class ReproducibleLibrary(Library):
         """Return the device of the memory."""
         return self._below.device_of(_raw(x))
 
+    def place_of(self, x: Array) -> str:
+        """Return where the memory lies, for people."""
+        return self._below.place_of(_raw(x))
+
+    def meet(self, x: Array, y: Array) -> bool:
+        """Whether the memory of two arrays lies where one call may take them."""
+        return self._below.meet(_raw(x), _raw(y))
+
     def find_device(self, name: Any) -> Device:
         """Return a device of the library below."""
         return self._below.find_device(name)

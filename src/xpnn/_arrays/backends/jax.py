@@ -8,7 +8,9 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec
 
+from xpnn._arrays.backends import meshes
 from xpnn._arrays.backends.protocol import (
     Array,
     Device,
@@ -35,10 +37,22 @@ class Jax(Standard):
     # Devices and dtypes
 
     def device_of(self, x: Array) -> Device | None:
-        """Return the device; None where the compiler decides (inside jax.jit, or sharded)."""
+        """Return the device, or of a sharded array the sharding of one that is whole on each of its devices.
+
+        None where the compiler decides (inside jax.jit).
+        """
         device = getattr(x, "device", None)
         # An array that lies on several devices answers with its sharding.
-        return None if hasattr(device, "device_set") else device
+        return meshes.whole(device, tuple(x.shape)) if hasattr(device, "device_set") else device
+
+    def place_of(self, x: Array) -> str:
+        """Return the device, or how an array is sharded."""
+        device = getattr(x, "device", None)
+        return meshes.words(device) if hasattr(device, "device_set") else str(device)
+
+    def meet(self, x: Array, y: Array) -> bool:
+        """Whether one call may take them."""
+        return super().meet(x, y) or meshes.meet(x, y)
 
     def find_device(self, name: Any) -> Device:
         """Return the device of a name such as `cpu` or `cuda:1`."""
@@ -71,6 +85,18 @@ class Jax(Standard):
         jax.config.update("jax_enable_x64", True)
 
     # Values from and to NumPy
+
+    def from_numpy(self, values: Values, dtype: str, device: Device | None) -> Array:
+        """Copy an array of NumPy to a device, or as a sharding says to all of them, other computers' too."""
+        if not hasattr(device, "device_set"):
+            return super().from_numpy(values, dtype, device)
+        values = values.astype(dtype)
+        return jax.make_array_from_callback(values.shape, device, values.__getitem__)
+
+    def from_numpy_like(self, values: Values, rows: Array) -> Array:
+        """Copy values, one or some for each row, to where the rows are."""
+        device = meshes.of_rows(rows.sharding, rows.ndim) or self.device_of(rows)
+        return self.from_numpy(values, values.dtype.name, device)
 
     def to_host(self, x: Array) -> Values | None:
         """Return the values, unless they are traced or on other computers."""
@@ -193,7 +219,7 @@ class Jax(Standard):
         function.defvjp(forward, lambda saved, g: rule.backward(g, *saved))
         value = jax.eval_shape
         spec_of = lambda *a: value(rule.abstract_value, *a).sharding.spec
-        return _in_any_mesh(jax.jit(function), spec_of)
+        return meshes.in_any(jax.jit(lambda *arrays: function(*meshes.alike(*arrays))), spec_of)
 
     def opaque(self, f: Function) -> Function:
         """Make one step of f: without 64-bit types its derivatives would run outside, in binary32."""
@@ -201,24 +227,24 @@ class Jax(Standard):
 
     def map_tiles(self, f: Function, x: Array, size: int) -> Array:
         """Compute tile by tile in a loop of XLA's, on the CPU."""
-        lax, count = jax.lax, x.shape[0]
-
-        def tiled(x: Array) -> Array:
-            # XLA takes new memory for each array of a call, but not for each round of a loop. The last
-            # tile overlaps the one before.
-            def one(i: Array, y: Array) -> Array:
-                start = jax.numpy.minimum(i * size, count - size)
-                rows = f(lax.dynamic_slice_in_dim(x, start, size))
-                return lax.dynamic_update_slice_in_dim(y, rows, start, 0)
-
-            row = jax.eval_shape(f, x[:1, ...])
-            y = jax.numpy.zeros((count, *row.shape[1:]), row.dtype)
-            return lax.fori_loop(0, -(-count // size), one, y)
-
+        count, devices = x.shape[0], meshes.devices_of(x)
         # The count of an exported function may be a symbol.
         if not isinstance(count, int) or count <= size:
             return f(x)
-        return lax.platform_dependent(x, cpu=tiled, default=f)
+        tiled: Function = functools.partial(_looped, f, size, 0)
+        if devices > 1:
+            # Every n-th row: whichever rows a device has, some are in each tile, and it needs no others.
+            least = -(-count // (size * devices))
+            fits = (n for n in range(least, _TRIES * least) if count % (n * devices) == 0)
+            n = next(fits, 1)
+            if n == 1:
+                return f(x)
+
+            def tiled(x: Array) -> Array:
+                y = _looped(lambda x: f(x[:, 0])[:, None], 1, 1, x.reshape(-1, n, *x.shape[1:]))
+                return y.reshape(count, *y.shape[2:])
+
+        return jax.lax.platform_dependent(x, cpu=tiled, default=f)
 
     def compile_rows(self, f: Function, size: int) -> Function:
         """Compile f(constants, x) in tiles."""
@@ -230,10 +256,10 @@ class Jax(Standard):
             return y.reshape((*x.shape[:-1], *y.shape[1:]))
 
         def spec_of(_: Any, x: Array) -> Any:
-            return jax.sharding.PartitionSpec(*jax.typeof(x).sharding.spec[:-1])
+            return PartitionSpec(*jax.typeof(x).sharding.spec[:-1])
 
         # Tiles are for the values alone: their derivatives would be added in the order of tiles.
-        return _in_any_mesh(jax.jit(self._with_derivatives_of(f, tiled)), spec_of)
+        return meshes.in_any(jax.jit(self._with_derivatives_of(f, tiled)), spec_of)
 
     def item(self, x: Array, key: Any) -> Array:
         """Return x[key]; left alone, JAX takes the last entry for what is beyond it."""
@@ -296,22 +322,24 @@ class Jax(Standard):
         )
 
 
-def _in_any_mesh(f: Function, spec_of: Function) -> Function:
-    """Make a function of f for arrays of explicit meshes, too, that leaves to XLA how f is spread.
+def _looped(f: Function, size: int, axis: int, x: Array) -> Array:
+    """Return f(x), computed for `size` entries along an axis at a time."""
+    lax, count = jax.lax, x.shape[axis]
 
-    `spec_of` the same arrays is how the result lies on the mesh.
-    """
-    explicit = jax.sharding.AxisType.Explicit
+    # XLA takes new memory for each array of a call, but not for each round of a loop. The last tile
+    # overlaps the one before.
+    def one(i: Array, y: Array) -> Array:
+        start = jax.numpy.minimum(i * size, count - size)
+        part = f(lax.dynamic_slice_in_dim(x, start, size, axis))
+        return lax.dynamic_update_slice_in_dim(y, part, start, axis)
 
-    def function(*given: Any) -> Any:
-        meshes = (jax.typeof(a).sharding.mesh for a in jax.tree.leaves(given))
-        mesh = next((mesh for mesh in meshes if explicit in (mesh.axis_types or ())), None)
-        if mesh is None:
-            return f(*given)
-        with jax.sharding.use_abstract_mesh(mesh):
-            return jax.sharding.auto_axes(f, out_sharding=spec_of(*given))(*given)
+    part = jax.eval_shape(f, lax.slice_in_dim(x, 0, 1, axis=axis))
+    y = jax.numpy.zeros((*x.shape[: axis + 1], *part.shape[axis + 1 :]), part.dtype)
+    return lax.fori_loop(0, -(-count // size), one, meshes.varying(y, meshes.axes_of(part)))
 
-    return function
+
+_TRIES = 8
+"""Times as many tiles as are needed, where no fewer give each device as many rows of each."""
 
 
 FAR = 1000.0

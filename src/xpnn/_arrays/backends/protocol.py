@@ -145,8 +145,17 @@ class Library:
     """Where dtypes come from that the library itself lacks, as the end of an error."""
 
     def device_of(self, x: Array) -> Device | None:
-        """Return the device of an array; None where there is none, or not one."""
+        """Return the device of an array, or what else says where those go that are to be with it; None for anywhere."""
         return getattr(x, "device", None)
+
+    def place_of(self, x: Array) -> str:
+        """Return where an array lies, for people."""
+        return str(self.device_of(x))
+
+    def meet(self, x: Array, y: Array) -> bool:
+        """Whether two arrays lie where one call may take them."""
+        here, there = self.device_of(x), self.device_of(y)
+        return here is None or there is None or here == there
 
     def find_device(self, name: Any) -> Device:
         """Return a device by its name; an error of the library's own if it is not there."""
@@ -176,6 +185,10 @@ class Library:
     def from_numpy(self, values: Values, dtype: str, device: Device | None) -> Array:
         """Copy an array of NumPy, as a dtype of the standard's."""
         return self.xp.asarray(values, dtype=getattr(self.xp, dtype), device=device)
+
+    def from_numpy_like(self, values: Values, rows: Array) -> Array:
+        """Copy an array of NumPy that holds something for each row to where the rows are."""
+        return self.from_numpy(values, values.dtype.name, self.device_of(rows))
 
     def to_host(self, x: Array) -> Values | None:
         """Return the same memory as an array of NumPy.

@@ -24,7 +24,7 @@ from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library
-from xpnn._arrays.dtypes import computing_float, dtype_name
+from xpnn._arrays.dtypes import computing_float
 from xpnn._arrays.library import device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
@@ -192,7 +192,7 @@ def run(
     Where the library asks for it, and the values are known, of the layers too, NumPy computes. `one`
     has the layers as they are; layers_at(library, device) are those to compute with.
     """
-    by, x, device = found, given, device_of(given)
+    by, x = found, given
     arrays = (given, *pytree.leaves(one.layers))
     values = found.analysed_on_host([a for a in arrays if not is_numpy(a)])
     if values is not None:
@@ -202,4 +202,4 @@ def run(
     if by is found:
         return found.returned(y)
     with found.guard("float64"):
-        return found.from_numpy(y, dtype_name(y.dtype), device)
+        return found.from_numpy_like(y, given)
