@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from xpnn._files.csv_rows import text_of
-from xpnn._files.npy_rows import rows_of
+from xpnn._files.pieces import rows_of
 from xpnn._files.rows import read_rows
 from xpnn._files.written_rows import write_rows
 

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xpnn._files.npy_rows import Rows
+from xpnn._files.pieces import Rows
 from xpnn._network.layers.layer import as_samples
 from xpnn._network.network import Network
 from xpnn._parity.parity import parity
