@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import logging
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -148,17 +149,36 @@ def ran_on(job: Job) -> dict[str, str]:
 def _client(job: Job) -> Iterator[Any]:
     distributed, config = needing("distributed", "dask"), needing("dask.config", "dask")
     # The network and rows are sent as they are: that is no mistake to be warned of.
-    with config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+    with _unlogged(), config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
         try:
+            # Of an address that is none, a client would make one that cannot be closed.
+            distributed.comm.get_address_host_port(job.scheduler)
             client = distributed.Client(job.scheduler, timeout=_PATIENCE, set_as_default=False)
-        except Exception as error:  # noqa: BLE001 -- OSError, ValueError, TypeError, ImportError, ...
+        except (OSError, ValueError) as error:
             raise XpnnError(
                 f"--scheduler {job.scheduler}: expected the address of a Dask scheduler, such as "
-                f"tcp://host:8786, but none answers there within {_PATIENCE} s ({error}); start one "
-                "with: dask scheduler"
+                f"tcp://host:8786, got none that answers within {_PATIENCE} s ({error}); start one with: "
+                "dask scheduler"
             ) from None
-        with client:
-            yield client
+        try:
+            with client:
+                yield client
+        except OSError as error:
+            raise XpnnError(
+                f"--scheduler {job.scheduler}: the scheduler was lost ({error}); nothing was left: start "
+                "it and run this again"
+            ) from None
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep the pages that Dask logs of a lost scheduler off the terminal, where a line says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _threads(client: Any) -> int:
@@ -167,22 +187,20 @@ def _threads(client: Any) -> int:
 
 def _result(client: Any, future: Any) -> Any:
     """Wait for the result of a task; say so where there is nobody to compute it."""
-    distributed, said = needing("distributed", "dask"), False
-    try:
-        while not future.done():
-            with contextlib.suppress(TimeoutError):
-                distributed.wait(future, timeout=_PATIENCE)
-                continue
-            if not said and not _threads(client):
-                _say("the scheduler has no workers yet; start some with: dask worker ADDRESS")
-                said = True
-        return future.result()
-    except XpnnError:
-        raise
-    except Exception as error:  # noqa: BLE001 -- what a worker raised, or what became of it
-        raise XpnnError(
-            f"a tile of rows failed on the cluster: {type(error).__name__}: {error}"
-        ) from None
+    said = False
+    while True:
+        try:
+            return future.result(timeout=_PATIENCE)
+        except XpnnError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- what a worker raised, or what became of it
+            if future.done() or not isinstance(error, TimeoutError):
+                raise XpnnError(
+                    f"a tile of rows failed on the cluster: {type(error).__name__}: {error}"
+                ) from None
+        if not said and not _threads(client):
+            _say("the scheduler has no workers yet; start some with: dask worker ADDRESS")
+            said = True
 
 
 def _say(text: str) -> None:

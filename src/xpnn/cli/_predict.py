@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,9 +44,10 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     network = job.network()
     rows = job.rows(network)
     record, unknown = _receipt.Record(), 0
-    with _sink(job, target, network) as write:
-        quiet, keep = is_standard(out), receipt is not None
-        for x, y in results(job, network, rows, batch_size, quiet=quiet, keep=keep):
+    quiet, keep = is_standard(out), receipt is not None
+    pairs = results(job, network, rows, batch_size, quiet=quiet, keep=keep)
+    with _sink(job, target, network) as write, contextlib.closing(pairs):
+        for x, y in pairs:
             write(y)
             if job.kind == "classes":
                 unknown += int((y.reshape(len(y), -1) < 0).any(axis=-1).sum())
@@ -102,7 +103,7 @@ def verify(job: Job, receipt: Path, batch_size: int) -> bool:
 
 def results(
     job: Job, network: Network, rows: Rows, batch_size: int, *, quiet: bool, keep: bool = True
-) -> Iterator[tuple[Numbers | None, Numbers]]:
+) -> Generator[tuple[Numbers | None, Numbers]]:
     """Give rows and results, piece by piece; None for rows that workers read, if not to keep them."""
     job.check_width(network, rows)
     # Rows that appear on the terminal are progress enough.
