@@ -18,8 +18,9 @@ def print_line(console: Console, text: str) -> None:
 
 def plain_table(*heads: str, gap: int) -> Table:
     """Return a table without a frame, with so much between its columns beside the space of its line."""
-    edges = {"pad_edge": False, "show_edge": False}
-    return Table(*heads, box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), **edges)
+    table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False)
+    table.pad_edge = False
+    return table
 
 
 def print_table(console: Console, table: Table) -> None:
