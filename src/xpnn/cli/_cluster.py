@@ -1,5 +1,6 @@
 """A run on a dask.distributed cluster: workers compute tiles of rows, this process takes them in order."""
 
+import asyncio
 import contextlib
 import functools
 import itertools
@@ -151,14 +152,13 @@ def _client(job: Job) -> Iterator[Any]:
     # The network and rows are sent as they are: that is no mistake to be warned of.
     with _unlogged(), config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
         try:
-            # Of an address that is none, a client would make one that cannot be closed.
-            distributed.comm.get_address_host_port(job.scheduler)
+            asyncio.run(asyncio.wait_for(_answer(job.scheduler), _PATIENCE))
             client = distributed.Client(job.scheduler, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 -- no address, nobody there, or something else
             raise XpnnError(
                 f"--scheduler {job.scheduler}: expected the address of a Dask scheduler, such as "
-                f"tcp://host:8786, got none that answers within {_PATIENCE} s ({error}); start one with: "
-                "dask scheduler"
+                f"tcp://host:8786, got none that answers within {_PATIENCE} s ({str(error) or 'no answer'}); "
+                "start one with: dask scheduler"
             ) from None
         try:
             with client:
@@ -179,6 +179,14 @@ def _unlogged() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+async def _answer(address: str | None) -> None:
+    """Return when a scheduler answers: a client would wait for ever for something else to do so."""
+    distributed = needing("distributed", "dask")
+    options = distributed.Security().get_connection_args("client")
+    comm = await distributed.core.connect(address, **options)
+    comm.abort()
 
 
 def _threads(client: Any) -> int:
