@@ -241,6 +241,18 @@ def test_without_names_all_columns_are_taken(run):
     assert "'a' is there more than once" in error or "'a', 'a' are there more than once" in error
 
 
+def test_a_network_of_one_column_takes_it_by_its_name(run):
+    one = xpnn.Network([xpnn.Dense(np.asarray([[2.0]]))], inputs=["mass"])
+    one.save("one.safetensors")
+    saved(Path("x.parquet"))
+    Path("x.csv").write_text("id,mass\n1,5\n2,7\n")
+    run("predict", "one.safetensors", "x.parquet", "-o", "y.parquet")
+    got, names = read_back(Path("y.parquet"))
+    np.testing.assert_array_equal(got[:, 0], COLUMNS["mass"] * 2)
+    assert names == ["output"]
+    assert run("predict", "one.safetensors", "x.csv").stdout == "10.0\n14.0\n"
+
+
 def test_folders_that_are_none(run, tmp_path):
     for name in ("none", "deep", "mixed", "not.zarr"):
         (tmp_path / name).mkdir()

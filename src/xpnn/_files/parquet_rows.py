@@ -40,15 +40,15 @@ def read_parquet(found: Source, wanted: Input) -> Rows:
     for path in paths:
         with pq.ParquetFile(path) as file:
             names = _taken(file.schema_arrow, wanted, path, names)
-            for name in names:
-                dtypes.setdefault(name, []).append(_dtype(file, name))
+            for name, dtype in zip(names, _dtypes(file, names), strict=True):
+                dtypes.setdefault(name, []).append(dtype)
             for group in range(file.metadata.num_row_groups):
                 if count := file.metadata.row_group(group).num_rows:
                     units.append(_Unit(path, group))
                     counts.append(count)
     if not units or not names:
         raise XpnnValueError(f"{found.name}: expected at least one row of numbers, got none")
-    ends, dtype = list(accumulate(counts)), _common(list(dtypes.values()))
+    ends, common = list(accumulate(counts)), _common(list(dtypes.values()))
 
     def arrays(start: int, stop: int, n: int) -> Iterator[Numbers]:
         inside = units[bisect_right(ends, start) : bisect_right(ends, stop)]
@@ -56,7 +56,7 @@ def read_parquet(found: Source, wanted: Input) -> Rows:
             groups = [unit.group for unit in some]
             with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(n, row_groups=groups, columns=names):
-                    yield np.stack([_numbers(batch, n, dtype, path) for n in names], axis=-1)
+                    yield np.stack([_numbers(batch, name, common, path) for name in names], axis=-1)
 
     def read(start: int, stop: int, n: int) -> Iterator[Numbers]:
         for first, end in ranges.cuts(n, start, stop):
@@ -107,17 +107,15 @@ def _taken(schema: Any, wanted: Input, path: Path, before: list[str]) -> list[st
     return taken
 
 
-def _dtype(file: Any, name: str) -> np.dtype[Any]:
-    """Return the dtype of a column, in which an integer that is missing is NaN."""
-    dtype = np.dtype(file.schema_arrow.field(name).type.to_pandas_dtype())
-    if dtype.kind == "f":
-        return dtype
-    place = [column.path for column in file.schema].index(name)
-    for group in range(file.metadata.num_row_groups):
-        known = file.metadata.row_group(group).column(place).statistics
-        if known is None or not known.has_null_count or known.null_count:
-            return np.dtype("f8")
-    return dtype
+def _dtypes(file: Any, names: list[str]) -> Iterator[np.dtype[Any]]:
+    """Give the dtypes of columns: of integers of which one is missing, that of NaN."""
+    places = {column.path: place for place, column in enumerate(file.schema)}
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    for name in names:
+        dtype = np.dtype(file.schema_arrow.field(name).type.to_pandas_dtype())
+        known = [group.column(places[name]).statistics for group in groups]
+        whole = all(k is not None and k.has_null_count and not k.null_count for k in known)
+        yield dtype if dtype.kind == "f" or whole else np.dtype("f8")
 
 
 def _numbers(batch: Any, name: str, dtype: np.dtype[Any], path: Path) -> Numbers:

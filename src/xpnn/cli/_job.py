@@ -57,8 +57,9 @@ class Job(NamedTuple):
         """
         if self.input is None:
             return None
-        names = network.inputs if network.inputs and len(network.inputs) > 1 else None
-        return Input(self.input, self.key, self.header, names)
+        names = network.inputs or ()
+        one_each = len(names) == math.prod(taken_by(network.layers) or (len(names),)) > 0
+        return Input(self.input, self.key, self.header, names if one_each else None)
 
     def rows(self, network: Network) -> Rows:
         """Open the input, or the sample."""
