@@ -204,7 +204,8 @@ def _result(client: Any, future: Any) -> Any:
         except Exception as error:  # noqa: BLE001 -- what a worker raised, or what became of it
             if future.done() or not isinstance(error, TimeoutError):
                 raise XpnnError(
-                    f"a tile of rows failed on the cluster: {type(error).__name__}: {error}"
+                    "a tile of rows failed on the cluster (if memory is short, a smaller --batch-size "
+                    f"helps): {type(error).__name__}: {error}"
                 ) from None
         if not said and not _threads(client):
             _say("the scheduler has no workers yet; start some with: dask worker ADDRESS")
