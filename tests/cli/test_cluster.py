@@ -204,7 +204,7 @@ def test_errors_of_workers_are_one_line(run, cluster, tmp_path):
 
 
 def test_an_interrupted_run_leaves_nothing_and_runs_again(cluster, tmp_path):
-    rows = 200_000
+    rows = 120_000
     header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 784)}
     with (tmp_path / "x.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)

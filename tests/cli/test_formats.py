@@ -549,6 +549,6 @@ def peak(folder, rows):
 
 @pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
-    small, large = peak(tmp_path, 400_000), peak(tmp_path, 4_000_000)  # 13 and 128 MB
-    assert zarr.open(store=str(tmp_path / "y.zarr"), mode="r").shape == (4_000_000, 2)
+    small, large = peak(tmp_path, 200_000), peak(tmp_path, 3_000_000)  # 6 and 96 MB
+    assert zarr.open(store=str(tmp_path / "y.zarr"), mode="r").shape == (3_000_000, 2)
     assert large < small + 60
