@@ -737,6 +737,19 @@ def test_tables_lose_nothing(command, encoding, columns, run, monkeypatch):
             assert [c for c in " ".join(cells).split() if c not in line.split()] == []
 
 
+@pytest.mark.parametrize("command", ["parity --rows 5", "backends"])
+def test_tables_fit_80_columns(command, run, monkeypatch):
+    """Whatever is installed: some libraries have long names for their devices."""
+    names = [f"array_api_strict.Device('{name}')" for name in ("CPU_DEVICE", "no_float64")]
+    some = xpnn.backends()[0]._replace(
+        name="array-api-strict", version="2.13.0+cpu", devices=tuple(names)
+    )
+    monkeypatch.setattr("xpnn.cli._info.backends", lambda: [some])
+    table = run(*command.split()).stdout.split("\nnumpy: ")[0].split("\nNetwork")[0]
+    assert table.count("\n") >= 3
+    assert max(map(len, table.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("columns", [20, 50, 200])
 def test_help_loses_nothing(columns, run, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
