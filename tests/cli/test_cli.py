@@ -126,8 +126,8 @@ def test_out_is_not_replaced_without_force(run, fails):
         (["nothing"], "got 'nothing', which is not there"),
         (["x.npy"], "xpnn predict digits x.npy"),
         (["digits", "gone.npy"], "gone.npy"),
-        (["digits", "x.txt"], ".npy, .npz, .safetensors, .csv"),
-        (["digits", "x.npy", "-o", "y.txt"], ".npy or .csv"),
+        (["digits", "x.txt"], ".npy, .npz, .safetensors, .csv, .parquet, .zarr"),
+        (["digits", "x.npy", "-o", "y.txt"], ".npy, .csv, .parquet or .zarr"),
         (["digits", "x.npy", "-o", "no/such/place/y.npy"], "cannot be written"),
         (["digits", "x.npy", "-o", "folder.npy"], "something else"),
         (["digits", "narrow.npy"], "expected rows of 784 numbers"),
@@ -458,12 +458,12 @@ def test_a_receipt_beside_its_results(receipt, fails, tmp_path):
         *((f"{c} --key a", "expected INPUT with --key") for c in ("predict", "parity", "verify r")),
         ("predict --header", "expected INPUT with --header"),
         ("predict --no-header", "expected INPUT with --header"),
-        ("predict digits x.npy --key a", "--key is for .npz and .safetensors, got .npy"),
-        ("parity digits x.csv --key a", "--key is for .npz and .safetensors, got .csv"),
+        ("predict digits x.npy --key a", "--key is for .npz, .safetensors and .zarr, got .npy"),
+        ("parity digits x.csv --key a", "--key is for .npz, .safetensors and .zarr, got .csv"),
         ("predict digits x.npy --no-header", "--header and --no-header are for .csv, got .npy"),
         ("predict -o y.npy --format csv", "expected a name that ends in .csv, got '.npy'"),
-        ("predict -o y --format json", "expected --format npy or csv, got 'json'"),
-        ("predict -o y", "or say --format npy or csv"),
+        ("predict -o y --format json", "expected --format npy, csv, parquet or zarr, got 'json'"),
+        ("predict -o y", "or say --format npy, csv, parquet or zarr"),
         ("predict --reproducible --receipt /dev/null --force", "got a pipe or a device"),
     ],
 )
@@ -735,6 +735,19 @@ def test_tables_lose_nothing(command, encoding, columns, run, monkeypatch):
             cells = list(result.cells)
             del cells[-2]  # the time
             assert [c for c in " ".join(cells).split() if c not in line.split()] == []
+
+
+@pytest.mark.parametrize("command", ["parity --rows 5", "backends"])
+def test_tables_fit_80_columns(command, run, monkeypatch):
+    """Whatever is installed: some libraries have long names for their devices."""
+    names = [f"array_api_strict.Device('{name}')" for name in ("CPU_DEVICE", "no_float64")]
+    some = xpnn.backends()[0]._replace(
+        name="array-api-strict", version="2.13.0+cpu", devices=tuple(names)
+    )
+    monkeypatch.setattr("xpnn.cli._info.backends", lambda: [some])
+    table = run(*command.split()).stdout.split("\nnumpy: ")[0].split("\nNetwork")[0]
+    assert table.count("\n") >= 3
+    assert max(map(len, table.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("columns", [20, 50, 200])

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from xpnn._files.csv_rows import text_of
-from xpnn._files.npy_rows import rows_of
+from xpnn._files.pieces import Ranges, rows_of
 from xpnn._files.rows import read_rows
 from xpnn._files.written_rows import write_rows
 
@@ -79,6 +79,25 @@ def test_npz_of_other_programs(zip64, method, tmp_path):
         with archive.open("far/x.npy", "w", force_zip64=zip64) as file:
             file.write(content.getvalue())
     np.testing.assert_array_equal(pieces(tmp_path / "x.npz", key="far/x")[1], VALUES)
+
+
+CUTS = {
+    "rows": (range(1, 11), 4, [(0, 4), (4, 8), (8, 10)]),
+    "chunks": (range(4, 13, 4), 3, [(0, 4), (4, 8), (8, 10)]),
+    "small chunks": (range(2, 11, 2), 5, [(0, 4), (4, 8), (8, 10)]),
+    "groups": ([3, 6, 9, 10], 7, [(0, 6), (6, 10)]),
+    "a large group": ([3, 8, 10], 4, [(0, 3), (3, 8), (8, 10)]),
+    "one": ([10], 4, [(0, 10)]),
+}
+
+
+@pytest.mark.parametrize(("ends", "n", "cuts"), CUTS.values(), ids=CUTS)
+def test_rows_are_cut_between_units(ends, n, cuts):
+    ranges = Ranges(10, ends, lambda *_: iter(()))
+    assert [*ranges.cuts(n)] == cuts
+    assert [*ranges.cuts(n, *cuts[-1])] == cuts[-1:]
+    assert [*ranges.tiles(n, 10)] == [(0, 10)]
+    assert [*ranges.tiles(n, 1)] == cuts
 
 
 def npy_content(array=VALUES, **changes):

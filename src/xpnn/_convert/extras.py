@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from xpnn.errors import XpnnError
+from xpnn._files import extras
 
 EXTRAS = {
     "onnx_file": "onnx",
@@ -49,12 +49,7 @@ ADVICE = {
 
 def needing(file: str) -> Any:
     """Return a file of this room; XpnnError says what to install for it."""
-    try:
-        return importlib.import_module(f"xpnn._convert.{file}")
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get(file)
-        if extra is None:
-            raise
-        raise XpnnError(
-            f"{extra} needs the package {error.name}; get it with: pip install 'xpnn[{extra}]'"
-        ) from None
+    module = f"xpnn._convert.{file}"
+    return (
+        extras.needing(module, EXTRAS[file]) if file in EXTRAS else importlib.import_module(module)
+    )

@@ -1,14 +1,17 @@
-"""CSV: what is a number, what is a header, and how rows become text."""
+"""CSV: what is a number, what is a header, and how rows are read from text and become text."""
 
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from xpnn._files.columns import places
+from xpnn._files.pieces import Input, Names, Numbers, Rows
+from xpnn._files.streams import Source
 from xpnn.errors import XpnnValueError
 
 Line = tuple[int, list[str]]
@@ -135,9 +138,50 @@ def _got(cell: str) -> str:
     return words
 
 
-def text_of(values: np.ndarray[Any, Any]) -> str:
-    """Write rows as CSV: each number in the fewest digits that give it back."""
-    cells = values.reshape(len(values), -1).astype(str)
+def text_of(values: Numbers) -> str:
+    """Write rows as CSV: each number in the fewest digits that give it back; what is masked is empty."""
+    cells = np.ma.filled(values.reshape(len(values), -1).astype(str), "")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(cells.tolist())
     return text.getvalue()
+
+
+def read_csv(found: Source, wanted: Input) -> Rows:
+    """Open a .csv file or pipe."""
+    header, columns = wanted.header, wanted.columns
+    none = f"{found.name}: expected at least one row of numbers, with commas between, got none"
+    with found.head() as file, lines_of(file, found.name) as lines:
+        first = next(lines, None)
+        if first is None:
+            raise XpnnValueError(none)
+        skips = is_header(first, header, found.name, taken=columns is not None)
+        if skips and next(lines, None) is None:
+            raise XpnnValueError(none)
+    width, taken = len(first[1]), None
+    if skips and columns is not None:
+        taken = places(found.name, columns, [cell.strip() for cell in first[1]])
+
+    def pieces(n: int) -> Iterator[Numbers]:
+        with found.open() as file, lines_of(file, found.name) as lines:
+            if skips:
+                next(lines)
+            rows: list[list[float]] = []
+            for line in lines:
+                rows.append(numbers(line, width, found.name, taken))
+                if len(rows) == n:
+                    yield np.asarray(rows)
+                    rows = []
+            if rows:
+                yield np.asarray(rows)
+
+    return Rows(found.name, width if taken is None else len(taken), None, pieces)
+
+
+@contextmanager
+def write_csv(file: IO[bytes], _: Names) -> Iterator[Callable[[Numbers], None]]:
+    """Give a function that appends rows to a file of text."""
+
+    def write(values: Numbers) -> None:
+        file.write(text_of(values).encode())
+
+    yield write

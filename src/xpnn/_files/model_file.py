@@ -67,7 +67,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         if old is not None:
             _take_after(part, place, old)
         part.replace(place)
-        _sync(place.parent)
+        sync(place.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -115,10 +115,10 @@ def _take_after(part: Path, place: Path, old: os.stat_result) -> None:
                 os.setxattr(part, name, os.getxattr(place, name))
 
 
-def _sync(folder: Path) -> None:
-    """Bring the new name to the disk, where folders can be opened for that."""
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk, where folders can be opened for that."""
     with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -1,58 +1,25 @@
-"""Rows of arrays in NumPy's format: in a file, a pipe or an archive, read in pieces."""
+"""Rows of arrays in NumPy's format: in a file, a pipe or an archive, read and written in pieces."""
 
 import math
+import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
 from xpnn._files.npy_array import HEADERS
+from xpnn._files.pieces import Input, Names, Numbers, Ranges, Rows, choose, rows_in, width_of
 from xpnn._files.streams import Source
 from xpnn.errors import XpnnValueError
-
-Numbers = np.ndarray[Any, Any]
 
 _CHUNK = 2**20
 """Bytes that are read at a time into a piece."""
 _LARGEST_COPY = 2**32
 """Bytes on the disk that an array in columns may take, where it is not in a file of its own."""
-
-
-class Rows(NamedTuple):
-    """Rows of a file, each flat; `pieces(n)` gives them, once, as arrays of at most n rows."""
-
-    source: str
-    width: int
-    total: int | None
-    """None where it is not known before the end."""
-    pieces: Callable[[int], Iterator[Numbers]]
-
-
-def rows_of(array: Numbers, source: str) -> Rows:
-    """Rows of an array in memory."""
-    width = width_of(array.shape, array.dtype, source)
-    flat = array.reshape(-1, width)
-
-    def pieces(n: int) -> Iterator[Numbers]:
-        for start in range(0, len(flat), n):
-            yield flat[start : start + n]
-
-    return Rows(source, width, len(flat), pieces)
-
-
-def width_of(shape: tuple[int, ...], dtype: np.dtype[Any], source: str) -> int:
-    """Width of a row: all axes but the first, or the only one, together."""
-    if dtype.kind not in "fiu" or dtype.itemsize > 8:
-        raise XpnnValueError(
-            f"{source}: expected real numbers of up to 64 bits, got values of dtype {dtype}"
-        )
-    if min(shape, default=0) < 1:
-        raise XpnnValueError(f"{source}: expected at least one row, got shape {shape}")
-    return shape[0] if len(shape) == 1 else math.prod(shape[1:])
 
 
 class _Head(NamedTuple):
@@ -83,19 +50,28 @@ class _Head(NamedTuple):
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def rows(self, pieces: Callable[[int], Iterator[Numbers]]) -> Rows:
-        width = width_of(self.shape, self.dtype, self.source)
-        return Rows(self.source, width, math.prod(self.shape) // width, pieces)
+    @property
+    def width(self) -> int:
+        return width_of(self.shape, self.dtype, self.source)
 
-    def pieces(self, file: IO[bytes], n: int) -> Iterator[Numbers]:
-        """Read what is behind the head, where rows are one after the other."""
-        width = width_of(self.shape, self.dtype, self.source)
-        total = math.prod(self.shape) // width
-        for start in range(0, total, n):
-            piece = np.empty((min(n, total - start), width), self.dtype)
+    @property
+    def total(self) -> int:
+        return rows_in(self.shape)
+
+    def rows(self, pieces: Callable[[int], Iterator[Numbers]]) -> Rows:
+        return Rows(self.source, self.width, self.total, pieces)
+
+    def pieces(
+        self, file: IO[bytes], n: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Numbers]:
+        """Read the next rows, where rows are one after the other: all, or those to another."""
+        stop = self.total if stop is None else stop
+        for first in range(start, stop, n):
+            piece = np.empty((min(n, stop - first), self.width), self.dtype)
             self._fill(piece.reshape(-1), file)
             yield piece
-        self._check_end(file)
+        if stop == self.total:
+            self._check_end(file)
 
     def _fill(self, numbers: Numbers, file: IO[bytes]) -> None:
         view, at = numbers.view(np.uint8).data, 0
@@ -122,13 +98,16 @@ class _Head(NamedTuple):
                 f"{self.shape}, got more"
             )
 
-    def turned(self, file: IO[bytes], offset: int, n: int) -> Iterator[Numbers]:
+    def turned(
+        self, file: IO[bytes], offset: int, n: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Numbers]:
         """Read rows from columns that lie one after the other in a file on the disk."""
         total, *rest = self.shape
-        for start in range(0, total, n):
-            columns = np.empty((math.prod(rest), min(n, total - start)), self.dtype)
+        stop = total if stop is None else stop
+        for first in range(start, stop, n):
+            columns = np.empty((math.prod(rest), min(n, stop - first)), self.dtype)
             for i, column in enumerate(columns):
-                file.seek(offset + (i * total + start) * self.dtype.itemsize)
+                file.seek(offset + (i * total + first) * self.dtype.itemsize)
                 self._fill(column, file)
             piece = columns.reshape(-1).reshape((-1, *rest), order="F")
             yield np.ascontiguousarray(piece).reshape(len(piece), -1)
@@ -147,45 +126,43 @@ class _Head(NamedTuple):
             yield from self.turned(copy, 0, n)
 
 
-def read_npy(found: Source) -> Rows:
+def read_npy(found: Source, _: Input) -> Rows:
     """Open a .npy file or pipe."""
-    size = found.path.stat().st_size if found.stream is None else None
+    if found.stream is not None:
+        return _read_stream(found)
+    size = found.path.stat().st_size
     with found.head() as file:
         head = _Head.read(file, found.name, size)
+
+    def read(start: int, stop: int, n: int) -> Iterator[Numbers]:
+        with found.open() as file:
+            head = _Head.read(file, found.name, None)
+            if head.by_columns:
+                yield from head.turned(file, file.tell(), n, start, stop)
+            else:
+                file.seek(start * head.width * head.dtype.itemsize, os.SEEK_CUR)
+                yield from head.pieces(file, n, start, stop)
+
+    return Rows.of_ranges(
+        found.name, head.width, Ranges(head.total, range(1, head.total + 1), read)
+    )
+
+
+def _read_stream(found: Source) -> Rows:
+    with found.head() as file:
+        head = _Head.read(file, found.name, None)
 
     def pieces(n: int) -> Iterator[Numbers]:
         with found.open() as file:
             head = _Head.read(file, found.name, None)
-            if not head.by_columns:
-                yield from head.pieces(file, n)
-            elif found.stream is None:
-                yield from head.turned(file, file.tell(), n)
-            else:
-                yield from head.copied(file, n)
+            yield from head.copied(file, n) if head.by_columns else head.pieces(file, n)
 
     return head.rows(pieces)
 
 
-def choose(names: list[str], key: str | None, path: Path) -> str:
-    """Return the name of the array that is meant; ValueError if that is not clear."""
-    if not names:
-        raise XpnnValueError(f"{path}: expected at least one array in it, got none")
-    if key is None and len(names) == 1:
-        return names[0]
-    if key is None or names.count(key) != 1:
-        got = "none was named" if key is None else f"got {key!r}"
-        if key in names:
-            got = f"got {names.count(key)} of the name {key!r}"
-        raise XpnnValueError(
-            f"{path}: expected the name of one of its arrays ({', '.join(names)}), {got}; "
-            "give it with --key"
-        )
-    return key
-
-
-def read_npz(found: Source, key: str | None) -> Rows:
+def read_npz(found: Source, wanted: Input) -> Rows:
     """Open an array of a .npz file."""
-    path = found.path
+    path, key = found.path, wanted.key
     if not zipfile.is_zipfile(path):
         raise XpnnValueError(f"{path}: expected a .npz file, got one that is truncated or no zip")
 
@@ -211,3 +188,42 @@ def read_npz(found: Source, key: str | None) -> Rows:
 
     with opened() as (_, head):
         return head.rows(pieces)
+
+
+@contextmanager
+def write_npy(file: IO[bytes], _: Names) -> Iterator[Callable[[Numbers], None]]:
+    """Give a function that appends rows to a file in NumPy's format."""
+    count = 0
+    kind: tuple[Any, tuple[int, ...]] | None = None
+
+    def header(rows: int) -> None:
+        assert kind is not None  # noqa: S101
+        descr, shape = kind
+        content = {"descr": descr, "fortran_order": False, "shape": (rows, *shape)}
+        # NumPy leaves room in it for the first axis to grow.
+        np.lib.format.write_array_header_1_0(file, content)
+
+    def write(values: Numbers) -> None:
+        nonlocal count, kind
+        if kind is None:
+            kind = np.lib.format.dtype_to_descr(values.dtype), values.shape[1:]
+            header(0)
+        file.write(np.ascontiguousarray(values).data)
+        count += len(values)
+
+    yield write
+    if kind is not None:
+        file.seek(0)
+        header(count)
+        file.seek(0, os.SEEK_END)
+
+
+@contextmanager
+def stream_npy(file: IO[bytes], names: Names) -> Iterator[Callable[[Numbers], None]]:
+    """Write to a copy first: the head of the file says how many rows there are."""
+    with tempfile.TemporaryFile() as temporary:
+        copy = cast("IO[bytes]", temporary)
+        with write_npy(copy, names) as write:
+            yield write
+        copy.seek(0)
+        shutil.copyfileobj(copy, file)

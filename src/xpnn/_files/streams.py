@@ -93,14 +93,14 @@ def is_stream(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def source(path: Path) -> Source:
-    """Return what to read at a path; `-` is standard input."""
+def source(path: Path, *, folders: bool = False) -> Source:
+    """Return what to read at a path, which may be a folder where that is asked for; `-` is standard input."""
     if is_standard(path):
         if sys.stdin is None:
             raise XpnnValueError("standard input: expected something to read, but it is closed")
         return Source("standard input", path, _Rewound(sys.stdin.buffer))
     if is_stream(path):
         return Source(str(path), path, _Rewound(path.open("rb")))
-    if not path.is_file():
+    if not (path.is_file() or (folders and path.is_dir())):
         raise XpnnValueError(f"{path}: expected an input file, which is not there")
     return Source(str(path), path, None)

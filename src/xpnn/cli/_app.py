@@ -39,8 +39,8 @@ Input = Annotated[
     Path | None,
     typer.Argument(
         metavar="INPUT",
-        help="A .npy, .npz, .safetensors or .csv file, or - for .npy or CSV from standard input; "
-        "default the sample shipped with MODEL.",
+        help="A .npy, .npz, .safetensors, .csv or .parquet file, a .zarr store, a folder of Parquet files, "
+        "or - for .npy or CSV from standard input; default the sample shipped with MODEL.",
         show_default=False,
     ),
 ]
@@ -55,7 +55,7 @@ Part = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option(help="Which array of a .npz or .safetensors INPUT; default the only one."),
+    typer.Option(help="Which array of a .npz, .safetensors or .zarr INPUT; default the only one."),
 ]
 Header = Annotated[
     bool | None,
@@ -74,6 +74,14 @@ Device = Annotated[
     typer.Option(help="A device of the backend, such as cpu or cuda:0; default its own choice."),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Compute on the workers of the Dask scheduler there, such as tcp://host:8786.",
+        show_default=False,
+    ),
+]
 
 # What typer raises for a wrong option or argument; it has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -173,12 +181,17 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="A .npy or .csv file, or a pipe; default -, standard output."
+            "-o",
+            "--out",
+            help="A .npy, .csv, .parquet or .zarr to write, or a pipe; default -, standard output.",
         ),
     ] = None,
     as_: Annotated[
         str | None,
-        typer.Option("--format", help="npy or csv; default by OUT's name, csv on standard output."),
+        typer.Option(
+            "--format",
+            help="npy, csv, parquet or zarr; default by OUT's name, csv on standard output.",
+        ),
     ] = None,
     part: Part = None,
     key: Key = None,
@@ -190,13 +203,14 @@ def predict(
         bool,
         typer.Option(
             "--classes",
-            help="Write the class of each row; an empty name, in .npy -1, where the output is NaN.",
+            help="Write the class of each row; an empty name, in .npy and .zarr -1, where the output is NaN.",
         ),
     ] = False,
     logits: Annotated[
         bool, typer.Option("--logits", help="Write the output without its softmax or sigmoid.")
     ] = False,
     batch_size: BatchSize = 8192,
+    scheduler: Scheduler = None,
     reproducible: Annotated[
         bool,
         typer.Option(
@@ -219,6 +233,7 @@ def predict(
     not at all; none is replaced without --force, and what is read never is.
     """
     from xpnn.cli import _predict, _show
+    from xpnn.cli._job import Job
 
     kinds = [
         name
@@ -234,7 +249,8 @@ def predict(
     _check_input(input_, key, header)
     kind = kinds[0] if kinds else None
     with _one_line():
-        job = _predict.Job(model, input_, key, header, backend, device, kind, reproducible, part)
+        way = (backend, device, kind, reproducible, part, scheduler)
+        job = Job(model, input_, key, header, *way)
         if all(option is None for option in (input_, out, as_, receipt, kind)):
             _show.show(job, Console(), batch_size)
         else:
@@ -254,16 +270,19 @@ def verify(
     backend: Backend = "numpy",
     device: Device = None,
     batch_size: BatchSize = 8192,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run a reproducible prediction again; say whether it is the same, to the last bit.
 
     MODEL and INPUT must be those of the receipt; backend, device and batch size may be others.
     """
     from xpnn.cli import _predict
+    from xpnn.cli._job import Job
 
     _check_input(input_, key, header)
     with _one_line():
-        job = _predict.Job(model, input_, key, header, backend, device, None, part=part)
+        way = (backend, device, None, True, part, scheduler)
+        job = Job(model, input_, key, header, *way)
         same = _predict.verify(job, receipt, batch_size)
     raise typer.Exit(0 if same else 1)
 
@@ -309,13 +328,14 @@ def parity(
     No error may exceed a bound that is proved for this network and input, nor be far above what rounding
     is expected to do. What is wrong is named: a product rounded to TF32, a missing bias, a wrong activation.
     """
-    from xpnn.cli import _files, _parity, _predict
+    from xpnn.cli import _files, _parity
+    from xpnn.cli._job import Job
 
     if force and html is None:
         raise typer.BadParameter("expected --html with --force")
     _check_input(input_, key, header)
     with _one_line():
-        job = _predict.Job(model, input_, key, header, "numpy", None, None, part=part)
+        job = Job(model, input_, key, header, "numpy", None, None, part=part)
         if html is not None:
             _parity.check_plots()
             _files.check_apart({"--html": html}, job.files)
@@ -377,11 +397,12 @@ def convert(
     The proof runs SRC and DST on INPUT, the sample of a shipped network, or rows that are drawn: by
     xpnn, and by the library that a format belongs to where it is installed.
     """
-    from xpnn.cli import _conversion, _predict
+    from xpnn.cli import _conversion
+    from xpnn.cli._job import Job
 
     _check_input(input_, key, header)
     with _one_line():
-        job = _predict.Job(source, input_, key, header, "numpy", None, None, part=part)
+        job = Job(source, input_, key, header, "numpy", None, None, part=part)
         passed = _conversion.convert(job, target, rows if proof else 0, Console(), force=force)
     raise typer.Exit(0 if passed else 1)
 

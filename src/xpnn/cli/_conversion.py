@@ -24,7 +24,7 @@ from xpnn._parity.causes import REST
 from xpnn._parity.parity import explain
 from xpnn._reproducible import reproducible
 from xpnn.cli import _files
-from xpnn.cli._predict import Job
+from xpnn.cli._job import Job
 from xpnn.cli._text import print_line, print_table
 from xpnn.errors import XpnnError, XpnnValueError
 

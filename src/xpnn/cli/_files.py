@@ -31,13 +31,17 @@ def check_free(path: Path, *, force: bool) -> None:
 
 
 def check_apart(written: dict[str, Path | None], read: dict[str, Path | None]) -> None:
-    """Raise ValueError if a file that is written is also read, or written twice."""
+    """Raise ValueError if a file or folder that is written is also read, or written twice, or in another."""
     places = {**written, **read}
     for (one, first), (other, second) in itertools.combinations(places.items(), 2):
         if first is None or second is None or (one in read and other in read):
             continue
         if _same(first, second):
             raise XpnnValueError(f"{first}: expected {one} and {other} to be two files, got one")
+        if _holds(first, second) or _holds(second, first):
+            raise XpnnValueError(
+                f"{first}: expected {one} and {other} apart, got one in the folder of the other"
+            )
 
 
 def _same(first: Path, second: Path) -> bool:
@@ -47,6 +51,14 @@ def _same(first: Path, second: Path) -> bool:
     if first.exists() and second.exists():
         return first.samefile(second)
     return not (first.exists() or second.exists()) and _place(first) == _place(second)
+
+
+def _holds(folder: Path, path: Path) -> bool:
+    """Whether a path is in a folder, or a link in the folder is to it."""
+    if not folder.is_dir() or is_standard(path):
+        return False
+    inside = any(_same(folder, above) for above in Path(os.path.realpath(path)).parents)
+    return inside or any(_same(file, path) for file in folder.iterdir())
 
 
 def _place(path: Path) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table
 from xpnn._arrays.installed import backends
 from xpnn._engine.machine import engine
 from xpnn._network.load import find, load, metadata_of
-from xpnn.cli._text import print_line, print_table
+from xpnn.cli._text import plain_table, print_line, print_table
 
 
 def show_model(model: str, part: str | None, console: Console) -> None:
@@ -39,14 +39,16 @@ def show_model(model: str, part: str | None, console: Console) -> None:
 
 def show_backends(console: Console) -> None:
     """Show the array libraries, and how to get those that are missing."""
-    table = Table("backend", "version", "devices", "dtypes")
+    table = plain_table("backend", "version", "devices", "dtypes", gap=1)
     missing = []
     for backend in backends():
         if backend.why is not None:
             missing.append(backend)
             continue
-        devices, dtypes = ", ".join(backend.devices), ", ".join(backend.dtypes)
-        table.add_row(backend.name, backend.version, devices, dtypes)
+        # One below the other: some libraries have long names for their devices.
+        table.add_row(
+            backend.name, backend.version, *map("\n".join, (backend.devices, backend.dtypes))
+        )
     print_table(console, table)
     print_line(console, f"numpy: {engine().description}")
     for backend in missing:

@@ -7,17 +7,15 @@ import json
 from typing import NamedTuple
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from xpnn._files.npy_rows import Rows
+from xpnn._files.pieces import Rows
 from xpnn._network.layers.layer import as_samples
 from xpnn._network.network import Network
 from xpnn._parity.parity import parity
 from xpnn._parity.plot import check as check_plots
 from xpnn._parity.report import HEADS, Report
-from xpnn.cli._text import print_line, print_table
+from xpnn.cli._text import plain_table, print_line, print_table
 
 __all__ = ["Question", "as_json", "check_plots", "page", "report_on", "show"]
 
@@ -66,13 +64,7 @@ def report_on(network: Network, rows: Rows, question: Question) -> Report:
 
 def show(report: Report, console: Console) -> None:
     """Show the table, and below it what else there is to say."""
-    table = Table(
-        *HEADS,
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    table = plain_table(*HEADS, gap=0)
     for result in report.results:
         table.add_row(*result.cells, style=None if result.passed else "bold red")
     print_table(console, table)

@@ -10,7 +10,7 @@ from typing import Any
 
 import xpnn
 from xpnn._arrays.digest import Digest
-from xpnn._files.npy_rows import Numbers
+from xpnn._files.pieces import Numbers
 from xpnn.errors import XpnnValueError
 
 FORMAT = 1
@@ -63,9 +63,10 @@ class Record:
     def __init__(self) -> None:
         self.input, self.output, self.blocks = Digest(), Digest(), Blocks()
 
-    def update(self, x: Numbers, y: Numbers) -> None:
-        """Add the next rows and their results."""
-        self.input.update(x)
+    def update(self, x: Numbers | None, y: Numbers) -> None:
+        """Add the next rows, where they are known, and their results."""
+        if x is not None:
+            self.input.update(x)
         self.output.update(y)
         self.blocks.update(y)
 

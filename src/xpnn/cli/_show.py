@@ -7,8 +7,9 @@ from rich.text import Text
 
 from xpnn import models
 from xpnn._arrays.digest import digest
-from xpnn._files.npy_rows import Numbers
-from xpnn.cli._predict import Job, results
+from xpnn._files.pieces import Numbers
+from xpnn.cli._job import Job
+from xpnn.cli._predict import results
 from xpnn.cli._text import print_table
 
 _SHADES = " .:-=+*#%@"

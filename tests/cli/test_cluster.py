@@ -1,0 +1,284 @@
+"""predict on a Dask cluster of two worker processes: the same files as here, whatever becomes of workers."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import xpnn
+from xpnn import models
+
+pytestmark = pytest.mark.libraries
+
+distributed = pytest.importorskip("distributed")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+zarr = pytest.importorskip("zarr")
+pytest.importorskip("typer")
+
+from typer.testing import CliRunner
+
+from xpnn.cli import _cluster
+from xpnn.cli._app import app
+
+X, _ = models.sample("digits")
+ROWS, BATCH = 1000, 64
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with distributed.LocalCluster(processes=True, **options) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Rows of three columns in every format, and a network that takes them."""
+    place = tmp_path_factory.mktemp("rows")
+    rng = np.random.default_rng(17)
+    x = rng.normal(size=(ROWS, 3))
+    x[rng.random(ROWS) < 0.1] = np.nan
+    network = xpnn.Network.from_weights(
+        [rng.normal(size=(3, 5)), rng.normal(size=(5, 2))], None, output="softmax"
+    )
+    named = {"classes": ["no", "yes"], "inputs": NAMES}
+    xpnn.Network(network.layers, **named).save(place / "m.safetensors")
+    np.save(place / "x.npy", x)
+    np.save(place / "columns.npy", np.asfortranarray(x))
+    np.savez(place / "x.npz", x=x)
+    save_file({"x": x}, place / "x.safetensors")
+    np.savetxt(place / "x.csv", x, delimiter=",")
+    zarr.create_array(store=str(place / "x.zarr"), data=x, chunks=(150, 3))
+    (place / "t").mkdir()
+    for i in range(11):
+        part = x[i * 100 : (i + 1) * 100]
+        if len(part):
+            table = pa.table({name: part[:, NAMES.index(name)] for name in "cab"})
+            pq.write_table(table, place / "t" / f"{i}.parquet", row_group_size=40)
+    return place
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """run("predict", ...): the command's result, where the rows are."""
+    monkeypatch.chdir(folder)
+    # So that a thousand rows are many tiles.
+    monkeypatch.setattr(_cluster, "_TILE", 8 * 3 * BATCH)
+
+    def call(*arguments, code=0, **options):
+        result = CliRunner().invoke(app, [str(a) for a in arguments], **options)
+        assert result.exit_code == code, result.output
+        assert not list(folder.glob(".xpnn-*"))
+        return result
+
+    return call
+
+
+def content(path):
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in files}
+
+
+def same_as_here(run, cluster, tmp_path, out, *arguments, **options):
+    """Run a command here and on the cluster; they must write the same bytes."""
+    command = ["predict", "m.safetensors", *arguments, "--batch-size", BATCH]
+    here = run(*command, "-o", tmp_path / f"here{out}", **options)
+    there = run(
+        *command,
+        "-o",
+        tmp_path / f"there{out}",
+        "--scheduler",
+        cluster.scheduler_address,
+        **options,
+    )
+    assert content(tmp_path / f"here{out}") == content(tmp_path / f"there{out}")
+    assert (here.stdout, here.stderr) == (there.stdout, there.stderr)
+
+
+INPUTS = ["x.npy", "columns.npy", "x.npz", "x.safetensors", "x.csv", "x.zarr", "t", "-"]
+
+
+@pytest.mark.parametrize("source", INPUTS)
+def test_every_input(source, run, cluster, folder, tmp_path):
+    options = {"input": (folder / "x.npy").read_bytes()} if source == "-" else {}
+    same_as_here(run, cluster, tmp_path, ".npy", source, **options)
+    assert len(np.load(tmp_path / "there.npy")) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("out", "options"),
+    [
+        (".zarr", []),
+        (".csv", ["--classes"]),
+        (".parquet", ["--classes"]),
+        (".parquet", ["--logits", "--reproducible"]),
+    ],
+    ids=str,
+)
+def test_every_output(out, options, run, cluster, tmp_path):
+    same_as_here(run, cluster, tmp_path, out, "t", *options)
+
+
+def test_receipts(run, cluster, tmp_path):
+    receipt = tmp_path / "r.json"
+    way = ["--scheduler", cluster.scheduler_address]
+    command = ["m.safetensors", "t", "--batch-size", BATCH]
+    run("predict", *command, "--reproducible", "--receipt", receipt, *way)
+    assert json.loads(receipt.read_text())["ran on"]["backend"] == f"numpy {np.__version__}"
+    for options in ([], way):
+        assert run("verify", receipt, *command, *options).stdout.startswith("same: sha256")
+
+
+def test_what_is_shown_without_arguments(run, cluster):
+    shown = run("predict", "--scheduler", cluster.scheduler_address).stdout
+    assert "195 of 200 right" in shown
+
+
+def test_few_tiles_are_on_their_way(run, cluster, tmp_path, monkeypatch):
+    open_, most = 0, 0
+    submit, result = distributed.Client.submit, _cluster._result
+
+    def counted(self, function, *arguments, **options):
+        nonlocal open_, most
+        open_ += function is _cluster.Work.computed
+        most = max(most, open_)
+        return submit(self, function, *arguments, **options)
+
+    def taken(client, future):
+        nonlocal open_
+        open_ -= 1
+        return result(client, future)
+
+    monkeypatch.setattr(distributed.Client, "submit", counted)
+    monkeypatch.setattr(_cluster, "_result", taken)
+    same_as_here(run, cluster, tmp_path, ".npy", "x.npy")
+    assert most == 2 * 2  # for each of two threads
+
+
+def test_a_worker_that_is_killed_loses_nothing(run, cluster, tmp_path, monkeypatch):
+    killed, result = [], _cluster._result
+
+    def killing(client, future):
+        if len(killed) == 3:
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+        killed.append(len(killed))
+        return result(client, future)
+
+    monkeypatch.setattr(_cluster, "_result", killing)
+    before = {worker.pid for worker in cluster.workers.values()}
+    same_as_here(run, cluster, tmp_path, ".zarr", "t")
+    assert len(killed) > 10
+    assert {worker.pid for worker in cluster.workers.values()} != before
+
+
+def test_workers_that_have_other_files(run, cluster, folder, tmp_path, monkeypatch):
+    """They get the rows from here; the results are the same."""
+    monkeypatch.setattr(_cluster, "stamp", lambda path: "other")
+    command = ["predict", "m.safetensors", "t", "--batch-size", BATCH, "-o", tmp_path / "y.npy"]
+    result = run(*command, "--scheduler", cluster.scheduler_address)
+    line = "xpnn: workers have not t as it is here: this process sends them its rows\n"
+    assert result.stderr == line
+    monkeypatch.undo()
+    os.chdir(folder)
+    run(*command, "--force")
+    there = np.load(tmp_path / "y.npy")
+    np.testing.assert_array_equal(there, np.load(tmp_path / "y.npy"))
+
+
+def test_errors_of_workers_are_one_line(run, cluster, tmp_path):
+    way = ["--scheduler", cluster.scheduler_address]
+    error = run("predict", "m.safetensors", "x.npy", "--backend", "cupy", *way, code=2).stderr
+    assert error.startswith("xpnn: ")
+    assert "cupy is not installed" in error
+    with pytest.raises(xpnn.errors.XpnnError, match="expected xpnn 0.0 on the workers"):
+        _cluster.Work("0.0", None, None, BATCH, None)
+
+
+def test_an_interrupted_run_leaves_nothing_and_runs_again(cluster, tmp_path):
+    rows = 120_000
+    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 784)}
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + rows * 784)
+    command = [
+        *("xpnn", "predict", "digits", "x.npy", "-o", "y.npy", "--batch-size", "4096"),
+        *("--scheduler", cluster.scheduler_address),
+    ]
+    # A shell starts its background jobs, and so all that they start, with SIGINT ignored.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        f"sys.argv = {command}; from xpnn.cli import main; main()"
+    )
+    python = [sys.executable, "-c", code]
+    with subprocess.Popen(python, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        for _ in range(6000):
+            if any(part.stat().st_size for part in tmp_path.glob(".xpnn-*.part")):
+                break
+            time.sleep(0.01)
+        assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert "Traceback" not in errors
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+    done = subprocess.run(python, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    y = np.load(tmp_path / "y.npy", mmap_mode="r")
+    np.testing.assert_array_equal(y, np.broadcast_to(y[0], (rows, 10)))
+
+
+def test_no_scheduler(run, monkeypatch):
+    monkeypatch.setattr(_cluster, "_PATIENCE", 1)
+    command = ["predict", "m.safetensors", "x.npy", "--scheduler"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        addresses = (f"tcp://127.0.0.1:{port}", "tcp://127.0.0.1:1", "here", "http://a:1")
+        for address in addresses:
+            error = run(*command, address, code=2).stderr
+            assert f"--scheduler {address}: expected the address of a Dask scheduler" in error
+            assert error.count("\n") == 1
+
+
+def test_a_scheduler_that_is_lost(run, cluster, monkeypatch, tmp_path):
+    def lost(client):
+        raise OSError("connection closed")
+
+    monkeypatch.setattr(_cluster, "_threads", lost)
+    command = ["predict", "m.safetensors", "x.npy", "-o", tmp_path / "y.zarr"]
+    error = run(*command, "--scheduler", cluster.scheduler_address, code=2).stderr
+    assert "the scheduler was lost (connection closed); nothing was left" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_may_come_later(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(_cluster, "_PATIENCE", 0.1)
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": ":0"}
+    with distributed.LocalCluster(n_workers=0, **options) as later:
+        said = []
+
+        def say(text):
+            said.append(text)
+            later.scale(1)
+
+        monkeypatch.setattr(_cluster, "_say", say)
+        command = ["predict", "m.safetensors", "x.npy", "-o", tmp_path / "y.npy"]
+        run(*command, "--scheduler", later.scheduler_address)
+    assert said == ["the scheduler has no workers yet; start some with: dask worker ADDRESS"]
+    assert len(np.load(tmp_path / "y.npy")) == ROWS
+
+
+def test_without_its_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    error = run("predict", "--scheduler", "tcp://127.0.0.1:1", code=2).stderr
+    assert error == (
+        "xpnn: dask needs the package distributed; get it with: pip install 'xpnn[dask]'\n"
+    )
