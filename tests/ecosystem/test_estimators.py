@@ -486,3 +486,10 @@ def test_without_scikit_learn():
     assert done.returncode == 1
     assert "ImportError: xpnn.sklearn: " in done.stderr
     assert "pip install 'xpnn[sklearn]'" in done.stderr
+
+
+def test_one_class_is_certain():
+    network = xpnn.Network([xpnn.Dense(np.asarray([[1.0], [2.0]]), activation="softmax")])
+    estimator = NetworkClassifier(network)
+    assert estimator.predict_proba([[1.0, 2.0]]).tolist() == [[1.0]]
+    assert estimator.predict_log_proba([[1.0, 2.0]]).tolist() == [[0.0]]

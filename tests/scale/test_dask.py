@@ -207,6 +207,27 @@ def test_slices_in_one_chunk_are_one_task_whatever_came_before():
     assert xpnn.softmax(x.rechunk((7, -1))).name.startswith("softmax")
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layout", ["rows", "unknown"])
+def test_functions_of_ones_own_as_layers(layout, way):
+    x, values = in_layout(layout, X)
+    xp, of_numpy = WAYS[way]
+    network = network_of(xpnn.Function(lambda x: x * x, elementwise=True))
+    check(network(x, xp=xp), network(values, xp=of_numpy), same=way == "reproducible")
+    check(network.classify(x, xp=xp), network.classify(values, xp=of_numpy), same=True)
+
+
+def test_chunks_of_other_libraries(jax):
+    x = da.from_array(X, chunks=(7, -1))
+    of_jax = x.map_blocks(jax.numpy.asarray, dtype=X.dtype, meta=jax.numpy.empty((0, 0), X.dtype))
+    for network in (network_of(), network_of().to(jax.numpy)):
+        y = network(of_jax)
+        assert isinstance(y._meta, jax.Array)
+        assert isinstance(y.blocks[0].compute(), jax.Array)
+    with pytest.raises(TypeError, match="weights stay with jax"):
+        network_of().to(jax.numpy)(x)
+
+
 def test_lazy_with_one_task_a_chunk_and_one_network():
     computed = []
 
@@ -246,6 +267,9 @@ def test_tokens_are_those_of_the_numbers():
     inside = [xpnn.Network([xpnn.Residual([n.layers[0]])]) for n in functions]
     tokens = [tokenize(n) for n in (*functions, *inside, network.to(np), *network.layers)]
     assert len({*tokens, tokenize(network)}) == 8
+    others = [pytest.importorskip("torch"), pytest.importorskip("jax").numpy]
+    tokens += [tokenize(network.to(other)) for other in others]
+    assert len(set(tokens)) == len(tokens)
     slopes = [xpnn.leaky_relu(x, negative_slope=s).name for s in (0.1, 0.2)]
     assert (
         len({*slopes, xpnn.relu(x).name, xpnn.softmax(x).name, xpnn.softmax(x, axis=0).name}) == 5

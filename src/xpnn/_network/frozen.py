@@ -3,8 +3,9 @@
 from dataclasses import FrozenInstanceError
 from typing import Any, NoReturn
 
+from xpnn._arrays.transfer import is_numpy
 from xpnn._network.checks import Class, Names
-from xpnn._network.layers.layer import Layers
+from xpnn._network.layers.layer import Layers, first_array
 
 
 class Frozen:
@@ -30,6 +31,11 @@ class Frozen:
         raise FrozenInstanceError(f"cannot delete {name!r} of a network, which is frozen")
 
     def __dask_tokenize__(self) -> Any:
-        from xpnn._arrays.backends.dask import normalized
+        token = vars(self).get("_token")
+        if token is None:
+            from xpnn._arrays.backends.dask import normalized
 
-        return normalized(type(self), self._names, self._placed, self.layers)
+            token = normalized(type(self), self._names, self._placed, self.layers)
+            if is_numpy(first_array(self.layers)):  # which nobody can write to
+                object.__setattr__(self, "_token", token)
+        return token

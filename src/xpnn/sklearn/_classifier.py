@@ -220,7 +220,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         The one logit z of two classes stands for -z and z.
         """
         x, xp, own = self._taken(X)
-        if whole is not None and self.n_outputs_ > 1:
+        if whole is not None and (self._of_rows or self.n_outputs_ > 1):
             return self._sorted(whole(x, xp=xp), own)
         z = self.network_.logits(x, xp=xp)
         if not self._of_rows and z.shape[1] == 1:

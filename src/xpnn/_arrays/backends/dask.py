@@ -4,6 +4,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any, ClassVar
 
+import array_api_compat
 import dask.array as da
 import numpy as np
 from dask.array.utils import meta_from_array
@@ -86,7 +87,10 @@ def _names(x: Array, axes: Axes, cut: set[int]) -> tuple[int, ...]:
 def _trial(x: Array, axes: Axes, exact: Collection[int]) -> Array:
     """Return zeros like a chunk of an array, and none of them where that tells as much."""
     lengths = [n if axis in exact or n == 1 else 0 for n, axis in zip(x.shape, axes, strict=True)]
-    return np.zeros_like(meta_from_array(x), shape=tuple(lengths))
+    like = meta_from_array(x)
+    if hasattr(like, "__array_function__"):
+        return np.zeros_like(like, shape=tuple(lengths))
+    return array_api_compat.array_namespace(like).zeros(tuple(lengths), dtype=like.dtype)
 
 
 def _once(shared: Any) -> Delayed:

@@ -193,8 +193,9 @@ class Function(Layer, stored=False):
             )
         expected = (*x.shape[:-1], *(self.gives(tuple(x.shape[-1:])) or y.shape[-1:]))
         sizes = zip(y.shape, expected, strict=False)
-        # A size is None while it is not known.
-        if len(y.shape) != len(expected) or any(a != b for a, b in sizes if None not in {a, b}):
+        # A size is None or NaN while it is not known.
+        known = (pair for pair in sizes if all(n is not None and n == n for n in pair))
+        if len(y.shape) != len(expected) or any(a != b for a, b in known):
             raise XpnnValueError(
                 f"{function}: expected a result of shape {expected} for x of shape "
                 f"{tuple(x.shape)}, got shape {tuple(y.shape)}"

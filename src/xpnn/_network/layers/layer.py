@@ -10,7 +10,7 @@ from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Node
 from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import FLOATS, dtype_name
-from xpnn._arrays.library import common_library
+from xpnn._arrays.library import common_library, library
 from xpnn._arrays.transfer import constant_copies, frozen, is_numpy
 from xpnn._arrays.types import Array
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -260,8 +260,11 @@ class Layer:
         from xpnn._arrays.backends.dask import normalized
         from xpnn._arrays.digest import digest
 
-        arrays = [(dtype_name(a.dtype), digest(a)) for a in self.arrays.values()]
-        return normalized(self.structure, arrays)
+        arrays = list(self.arrays.values())
+        places = [
+            f"{library(a).name} {library(a).place_of(a)} {dtype_name(a.dtype)}" for a in arrays
+        ]
+        return normalized(self.structure, places, list(map(digest, arrays)))
 
     def moved(self, move: Callable[[Array, Callable[..., Array]], Array]) -> Self:
         """Return the layer of other arrays: of each `move(array, constant)`.
