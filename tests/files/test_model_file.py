@@ -497,3 +497,11 @@ def test_a_file_named_like_a_network(tmp_path, monkeypatch):
     network().save("digits")
     assert xpnn.load("digits").parameters == 45_360
     assert xpnn.load("./digits").parameters == 14
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".pt2", ".keras", ".npz", ".pt", ".PKL"])
+def test_names_of_other_formats_are_refused(tmp_path, ending):
+    path = tmp_path / f"network{ending}"
+    with pytest.raises(ValueError, match=r"ends in \.safetensors.*to_onnx"):
+        xpnn.load("digits").save(path)
+    assert not path.exists()

@@ -1,14 +1,13 @@
 """backends: the array libraries that this machine has, and how to get the others."""
 
 import importlib
-import warnings
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.backends.table import TABLE, Row
 from xpnn._arrays.library import library_of_namespace
-from xpnn._arrays.transfer import find_device
+from xpnn._arrays.transfer import devices_here, find_device
 from xpnn.errors import XpnnValueError
 
 
@@ -104,17 +103,15 @@ def _look(name: str) -> Backend:
     if not _is_installed(row.root):
         return missing._replace(why=f"is not installed: {row.install}")
     try:
-        xp = backend_library(name).xp
+        backend = backend_library(name)
     except XpnnValueError as error:
         return missing._replace(why=str(error).removeprefix(f"backend {name} "))
+    xp = backend.xp
     found = missing._replace(version=_version(row.distribution, xp))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # array-api-compat asks torch for devices of old names
-            info = xp.__array_namespace_info__()
-            devices = tuple(str(d) for d in info.devices() if d is not None and str(d) != "meta")
-            low = [d for d in ("float16", "bfloat16") if hasattr(xp, d)]
-            dtypes = (*low, *info.dtypes(kind="real floating"))
+        devices = tuple(devices_here(backend))
+        low = [d for d in ("float16", "bfloat16") if hasattr(xp, d)]
+        dtypes = (*low, *xp.__array_namespace_info__().dtypes(kind="real floating"))
     except Exception as error:  # noqa: BLE001 -- what a library without a driver raises
         return found._replace(why=f"is installed but has no device: {_words(error)}")
     if not devices:

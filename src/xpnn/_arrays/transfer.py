@@ -1,6 +1,7 @@
 """Copies of arrays from one library, device or dtype to another, which keep every digit or say so."""
 
 import itertools
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
@@ -154,6 +155,13 @@ def find_device(found: Library, device: Any) -> Device:
 
 
 def _no_device(found: Library, device: Any) -> XpnnValueError:
-    devices = found.xp.__array_namespace_info__().devices()
-    there = ", ".join(str(d) for d in devices if d is not None)
+    there = ", ".join(devices_here(found))
     return XpnnValueError(f"{found.name} has no device {device!r} here; it has {there}")
+
+
+def devices_here(found: Library) -> list[str]:
+    """Return the names of the devices that a library can compute on now."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # array-api-compat asks torch for devices of old names
+        devices = found.xp.__array_namespace_info__().devices()
+    return [str(d) for d in devices if d is not None and str(d) != "meta"]

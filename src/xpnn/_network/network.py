@@ -359,8 +359,8 @@ class Network(Frozen, Exchange):
         Raises
         ------
         ValueError
-            If `load` would refuse the file: NaN or infinite weights, layers that were stacked or
-            emptied by a tree map. What stood at `path` is left as it was.
+            If `load` would refuse the file: NaN or infinite weights, layers that a tree map stacked or
+            emptied, a name of another format, such as .onnx. What stood at `path` is left as it was.
 
         Notes
         -----

@@ -40,7 +40,7 @@ Input = Annotated[
     typer.Argument(
         metavar="INPUT",
         help="A .npy, .npz, .safetensors, .csv or .parquet file, a .zarr store, a folder of Parquet files, "
-        "or - for .npy or CSV from standard input; default the sample shipped with MODEL.",
+        "or - for .npy or CSV from standard input; default the sample shipped with the network.",
         show_default=False,
     ),
 ]
@@ -313,7 +313,7 @@ def parity(
     of: Annotated[
         str, typer.Option(help="What to compare: output, logits or log_proba.")
     ] = "output",
-    rows: Annotated[int, typer.Option(min=1, help="Take so many rows, the first ones.")] = 1000,
+    rows: Annotated[int, typer.Option(min=1, help="Take the first rows only, so many.")] = 1000,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON in place of the table.")
     ] = False,
@@ -385,7 +385,7 @@ def convert(
     key: Key = None,
     header: Header = None,
     rows: Annotated[
-        int, typer.Option(min=1, help="Prove it on so many rows, the first ones.")
+        int, typer.Option(min=1, help="Prove it on the first rows only, so many.")
     ] = 50,
     proof: Annotated[
         bool, typer.Option("--proof/--no-proof", help="Hold SRC and DST to the exact values.")
