@@ -493,3 +493,13 @@ def test_one_class_is_certain():
     estimator = NetworkClassifier(network)
     assert estimator.predict_proba([[1.0, 2.0]]).tolist() == [[1.0]]
     assert estimator.predict_log_proba([[1.0, 2.0]]).tolist() == [[0.0]]
+
+
+def test_targets_that_the_network_never_gives():
+    labels = xpnn.Network([xpnn.Dense(np.ones((2, 3)), activation="sigmoid")])
+    with pytest.raises(ValueError, match="holds 0 and 1"):
+        NetworkClassifier(labels).fit(np.ones((4, 2)), np.full((4, 3), 2))
+    with pytest.raises(ValueError, match="expected numbers in y"):
+        NetworkRegressor(xpnn.Network([xpnn.Dense(np.ones((2, 1)))])).fit(
+            np.ones((4, 2)), ["a"] * 4
+        )

@@ -144,7 +144,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         name = type(self).__name__
         check_classification_targets(y)
         if self._is_of_labels:
-            if type_of_target(y) != "multilabel-indicator" or y.shape[1] != self.n_outputs_:
+            fits = type_of_target(y) == "multilabel-indicator" and y.shape[1] == self.n_outputs_
+            if not fits or not np.isin(to_numpy(y), (0, 1)).all():
                 raise XpnnValueError(
                     f"{name}: expected y of shape (samples, {self.n_outputs_}) that holds 0 and 1, got "
                     f"{type_of_target(y)} targets of shape {tuple(y.shape)}"

@@ -5,6 +5,7 @@ from typing import Any
 
 from sklearn.base import RegressorMixin
 
+from xpnn._arrays.transfer import to_numpy
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import outputs_of
 from xpnn._network.network import Network
@@ -78,6 +79,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         return {"multi_output": outputs_of(self.network_.layers) != (1,), "y_numeric": True}
 
     def _check_targets(self, y: Any) -> None:
+        if to_numpy(y).dtype.kind not in "biuf":
+            raise XpnnValueError(f"{type(self).__name__}: expected numbers in y, got {y.dtype}")
         given, outputs = (1 if y.ndim == 1 else y.shape[1]), outputs_of(self.network_.layers)
         if outputs not in {None, (given,)}:
             raise XpnnValueError(
