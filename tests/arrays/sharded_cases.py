@@ -252,6 +252,16 @@ def generate():
                     np.testing.assert_allclose(y, expected, rtol=1e-3, err_msg=name)
             assert xpnn.explain(network, x, network(x, xp=XP)).passed
 
+        @case(f"layers of one's own, {kind}")
+        def _(kind=kind):
+            slope = np.full(X.shape[1], 0.25, X.dtype)
+            square = xpnn.Function(lambda x: x * x, elementwise=True)
+            network = xpnn.Network([xpnn.PReLU(slope), square])
+            x = shard(X, a_mesh(kind, 4), P("rows", None))
+            y = jax.jit(lambda x: network(x, xp=XP))(x)
+            same(y, network(X, xp=NXP))
+            lies_as(y, x)
+
         @case(f"places, {kind}")
         def _(kind=kind):
             mesh = a_mesh(kind, 4)

@@ -576,6 +576,17 @@ def test_reproducible_prints_the_golden_digest(run, backend):
     assert result.stderr.strip().removeprefix("sha256 ") == digest(values)
 
 
+def test_neither_results_nor_receipt_without_the_other(run, monkeypatch, tmp_path):
+    def full(job, record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xpnn.cli._predict.summary", full)
+    command = ["predict", "digits", "-o", "y.npy", "--reproducible", "--receipt", "r.json"]
+    assert run(*command).exit_code != 0
+    assert not list(tmp_path.glob("*.npy"))
+    assert not list(tmp_path.glob("*.json"))
+
+
 @pytest.fixture
 def receipt(run):
     np.save("x.npy", X)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -199,8 +200,6 @@ def test_errors_of_workers_are_one_line(run, cluster, tmp_path):
     error = run("predict", "m.safetensors", "x.npy", "--backend", "cupy", *way, code=2).stderr
     assert error.startswith("xpnn: ")
     assert "cupy is not installed" in error
-    with pytest.raises(xpnn.errors.XpnnError, match="expected xpnn 0.0 on the workers"):
-        _cluster.Work("0.0", None, None, BATCH, None)
 
 
 def test_an_interrupted_run_leaves_nothing_and_runs_again(cluster, tmp_path):
@@ -282,3 +281,50 @@ def test_without_its_extra(run, monkeypatch):
     assert error == (
         "xpnn: dask needs the package distributed; get it with: pip install 'xpnn[dask]'\n"
     )
+
+
+def test_input_that_changes_meanwhile(run, cluster, folder, tmp_path, monkeypatch):
+    source, out, result = tmp_path / "x.zarr", tmp_path / "y.npy", _cluster._result
+    shutil.copytree(folder / "x.zarr", source)
+    chunk = next(p for p in sorted(source.rglob("*")) if p.is_file() and p.name != "zarr.json")
+
+    def changing(client, future):
+        os.utime(chunk, (0, 0))
+        return result(client, future)
+
+    monkeypatch.setattr(_cluster, "_result", changing)
+    way = ["--scheduler", cluster.scheduler_address, "--batch-size", BATCH]
+    failed = run("predict", "m.safetensors", source, "-o", out, *way, code=2)
+    assert "changed while it was read; run this again" in failed.stderr
+    assert not out.exists()
+
+
+def test_workers_of_another_version(run, cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(xpnn, "__version__", "9.9")
+    way = ["--scheduler", cluster.scheduler_address]
+    failed = run("predict", "m.safetensors", "x.npy", "-o", tmp_path / "y.npy", *way, code=2)
+    assert "expected xpnn 9.9 on the workers, as here, got" in failed.stderr
+
+
+def test_a_worker_for_the_scheduler(run, cluster, tmp_path):
+    worker = next(iter(cluster.workers.values())).worker_address
+    way = ["--scheduler", worker]
+    failed = run("predict", "m.safetensors", "x.npy", "-o", tmp_path / "y.npy", *way, code=2)
+    assert "expected the address of a Dask scheduler" in failed.stderr
+
+
+def test_results_wider_than_rows_are_smaller_tiles(run, cluster, folder, tmp_path, monkeypatch):
+    wide = tmp_path / "wide.safetensors"
+    xpnn.Network([xpnn.Dense(np.ones((3, 30)))]).save(wide)
+    sizes, result = [], _cluster._result
+
+    def counted(client, future):
+        y = result(client, future)
+        sizes.append(y.nbytes)
+        return y
+
+    monkeypatch.setattr(_cluster, "_result", counted)
+    monkeypatch.setattr(_cluster, "_TILE", 8 * 30 * BATCH)
+    way = ["--scheduler", cluster.scheduler_address, "--batch-size", BATCH]
+    run("predict", wide, "x.npy", "-o", tmp_path / "y.npy", *way)
+    assert max(sizes) <= 8 * 30 * BATCH

@@ -16,6 +16,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from xpnn._files.csv_rows import text_of
+from xpnn._files.folders import replacing_folder
+from xpnn._files.model_file import replacing
 from xpnn._files.pieces import Ranges, rows_of
 from xpnn._files.rows import read_rows
 from xpnn._files.written_rows import write_rows
@@ -452,3 +454,44 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path):
         half()
     np.testing.assert_array_equal(np.load(path), VALUES)
     assert [p.name for p in tmp_path.iterdir()] == ["y.npy"]
+
+
+@pytest.mark.parametrize("signalled", [".old", "rows.zarr"])
+def test_a_signal_between_renames_loses_nothing(tmp_path, monkeypatch, signalled):
+    place, rename = tmp_path / "rows.zarr", Path.rename
+    place.mkdir()
+    (place / "before").touch()
+
+    def interrupted(path, target):
+        rename(path, target)
+        if str(target).endswith(signalled):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing_folder(place) as part:
+        (part / "after").touch()
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.zarr"]
+    assert [p.name for p in place.iterdir()] == ["before" if signalled == ".old" else "after"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_came_meanwhile_is_not_replaced(tmp_path, monkeypatch, links):
+    path = tmp_path / "out.npy"
+
+    def no_links(*_):
+        raise PermissionError
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    others = pytest.raises(FileExistsError)
+    with others, replacing(path, force=False) as file:
+        file.write(b"mine")
+        path.write_bytes(b"theirs")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"theirs"]
+    with replacing(path) as file:
+        file.write(b"mine")
+    assert path.read_bytes() == b"mine"
+    with replacing(tmp_path / "new.npy", force=False) as file:
+        file.write(b"new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new.npy", "out.npy"]

@@ -115,3 +115,17 @@ def test_options_beyond_the_range_of_the_dtype(form, value, torch):
     x, f = np.asarray([-2, -1, 3], "float32"), getattr(xpnn, form)
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(f(torch.asarray(x), **value), f(x, xp=np, **value))
+
+
+def test_functions_of_ones_own_for_any_number_of_rows(torch):
+    square = xpnn.Function(lambda x: x * x, elementwise=True)
+    network = xpnn.Network([square, xpnn.Dense(np.ones((6, 2), "float32"))])
+
+    class Held(torch.nn.Module):
+        def forward(self, x):
+            return network(x)
+
+    rows = ({0: torch.export.Dim("rows")},)
+    exported = torch.export.export(Held(), (torch.from_numpy(X[:3]),), dynamic_shapes=rows)
+    y = exported.module()(torch.from_numpy(X))
+    np.testing.assert_allclose(y.numpy(), network(X), rtol=1e-5)

@@ -146,6 +146,11 @@ def device_of(x: Array) -> Device | None:
     return library(x).device_of(x)
 
 
+def device_beside(x: Array) -> Device | None:
+    """Return the device for a constant in one operation with `x`; None where it may be anywhere."""
+    return library(x).beside(x)
+
+
 def key_of(device: Device | None) -> Any:
     """Return what stands for a device among the keys of a dictionary: CuPy's own cannot."""
     return device if type(device).__hash__ is not None else str(device)

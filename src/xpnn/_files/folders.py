@@ -12,10 +12,11 @@ from xpnn._files.model_file import sync
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, *, force: bool = True) -> Iterator[Path]:
     """Give a folder that takes the place of `path` when the block ends well, and vanishes if not.
 
-    A symbolic link stays: what it points to is replaced. PermissionError if nobody may write to that.
+    A symbolic link stays: what it points to is replaced. PermissionError if nobody may write to that;
+    OSError if there is something and it is not to be replaced, by `force`.
     """
     place = Path(os.path.realpath(path))
     if place.exists() and not (place.stat().st_mode & 0o222 and os.access(place, os.W_OK)):
@@ -29,16 +30,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for file in files:
                 sync(Path(folder, file))
             sync(Path(folder))
-        if place.exists():
+        if force and place.exists():
             part.chmod(place.stat().st_mode & 0o777)
             place.rename(old)
-        try:
-            part.rename(place)
-        except BaseException:
-            if old.exists():
-                old.rename(place)
-            raise
+        part.rename(place)
         sync(place.parent)
     finally:
+        # Wherever it was left, by a signal between two renames, too: what was there is not lost.
+        if old.exists() and not place.exists():
+            old.rename(place)
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)

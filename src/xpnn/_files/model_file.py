@@ -44,12 +44,13 @@ class Model(NamedTuple):
 
 
 @contextmanager
-def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
+def replacing(path: str | PathLike[str], *, force: bool = True) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of `path` when the block ends well, and vanishes if not.
 
     A symbolic link stays: the file that it points to is replaced. What is replaced keeps its mode,
     and its owner and access lists as far as this process may set them; other hard links to it keep
-    the old content. PermissionError if nobody may write to it, or it is no file.
+    the old content. PermissionError if nobody may write to it, or it is no file; FileExistsError if
+    there is something and it is not to be replaced, by `force`, though it came a moment ago.
     """
     place = Path(os.path.realpath(path))
     old = _replaceable(path)
@@ -66,11 +67,28 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         if old is not None:
             _take_after(part, place, old)
-        part.replace(place)
+        if force:
+            part.replace(place)
+        else:
+            _take_free(part, place)
         sync(place.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _take_free(part: Path, place: Path) -> None:
+    """Give a file its name; FileExistsError if another has it."""
+    try:
+        place.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if place.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        part.replace(place)
+    else:
+        part.unlink()
 
 
 def _replaceable(path: str | PathLike[str]) -> os.stat_result | None:

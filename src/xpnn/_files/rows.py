@@ -51,10 +51,14 @@ def read_rows(
 
 
 def stamp(path: Path) -> str:
-    """Return a digest of what the system says of a file, or of the files of a folder, to know it by."""
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    facts = [(file.name, file.stat().st_size, int(file.stat().st_mtime)) for file in files]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+    """Return a digest of what the system says of a file, or of all files below a folder, to know it by."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    known = hashlib.sha256()
+    for file in files:
+        found = file.stat()
+        fact = (file.relative_to(path).as_posix(), found.st_size, found.st_mtime_ns)
+        known.update(repr(fact).encode())
+    return known.hexdigest()
 
 
 def _kind_of(found: Source) -> str:

@@ -71,7 +71,7 @@ def write_rows(
 
     check_free()
     try:
-        with replaced(path) as place, write_to(place, names) as write:
+        with replaced(path, force=force) as place, write_to(place, names) as write:
             yield write
             check_free()  # someone else may have written it meanwhile
     except OSError as error:

@@ -56,6 +56,10 @@ class ReproducibleLibrary(Library):
         """Return the device of the memory."""
         return self._below.device_of(_raw(x))
 
+    def beside(self, x: Array) -> Device | None:
+        """Return the device for a constant beside the memory."""
+        return self._below.beside(_raw(x))
+
     def place_of(self, x: Array) -> str:
         """Return where the memory lies, for people."""
         return self._below.place_of(_raw(x))

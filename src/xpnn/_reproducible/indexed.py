@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, computing_float, dtype_name
-from xpnn._arrays.library import device_of
+from xpnn._arrays.library import device_beside
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._reproducible.arithmetic.conversions import choose
 from xpnn._reproducible.array import ReproducibleArray
@@ -205,7 +205,7 @@ def _operands_of_one_dtype(xp: Namespace, name: str, a: Any, b: Any) -> list[Rep
     if not arrays:
         raise XpnnTypeError(f"{xp.__name__}.{name}: expected an array, got {a!r} and {b!r}")
     dtype = xp.boundary.dtype_named(common_dtype({dtype_name(x.dtype) for x in arrays}))
-    device = device_of(arrays[0])
+    device = device_beside(arrays[0])
     return [
         xp.astype(xp.boundary.wrap(x), dtype, copy=False)
         if xp.boundary.is_array(x)

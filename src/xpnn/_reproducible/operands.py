@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from xpnn._arrays.arguments import Count, Option
 from xpnn._arrays.axes import as_index, slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, PRECISIONS, dtype_name, promote, python_number
-from xpnn._arrays.library import device_of
+from xpnn._arrays.library import device_beside
 from xpnn._arrays.types import Namespace
 from xpnn._reproducible.array import ReproducibleArray
 from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
@@ -58,7 +58,7 @@ def of_one_dtype(xp: Namespace, name: str, args: Sequence[Any]) -> list[Reproduc
     check_operands(xp, name, args, operands=args)
     dtype = arrays[0].dtype if len(names) == 1 else xp.boundary.dtype_named(promote(names))
     rest = iter(arrays)
-    device = device_of(arrays[0])
+    device = device_beside(arrays[0])
     result = []
     with xp.boundary.wide(*arrays):
         for a in args:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnn._arrays.dtypes import FLOATS, computing_float, dtype_name, python_number
-from xpnn._arrays.library import device_of
+from xpnn._arrays.library import device_beside
 from xpnn._arrays.types import Device, DType, Namespace
 from xpnn._reproducible.arithmetic.conversions import choose
 from xpnn._reproducible.operands import (
@@ -99,7 +99,7 @@ def _of_the_library(
     if "bfloat16" in names:
         common = beside = xp.boundary.dtype_named(common_dtype(names))
     if beside is not None:
-        device = device_of(arrays[0])
+        device = device_beside(arrays[0])
         with xp.boundary.wide(*arrays):
             operands = [_as_array(xp, a, beside, device) for a in operands]
     if common is not None:

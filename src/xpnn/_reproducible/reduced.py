@@ -7,7 +7,7 @@ from typing import Any
 from xpnn._arrays.arguments import Count, Number, Option
 from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, python_number
-from xpnn._arrays.library import device_of
+from xpnn._arrays.library import device_beside
 from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._reproducible.operands import are_integers, call, check_arrays, check_operands, natively
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -118,7 +118,7 @@ def cumulative_sum(
         y = call(xp, "cumulative_sum", x, axes=slices.axes)
     if include_initial:
         shape = tuple(1 if i == axis % y.ndim else n for i, n in enumerate(y.shape))
-        first = xp.zeros(shape, dtype=y.dtype, device=device_of(y))
+        first = xp.zeros(shape, dtype=y.dtype, device=device_beside(y))
         y = xp.concat([first, y], axis=axis)
     return y
 
@@ -236,7 +236,7 @@ def _first(xp: Namespace, x: Any, axis: int | None, keepdims: bool, largest: boo
     found = (a == best) | (a != a)
     shape = [1] * a.ndim
     n = shape[axis] = a.shape[axis]
-    index = own.reshape(own.arange(n, device=device_of(a)), tuple(shape))
+    index = own.reshape(own.arange(n, device=device_beside(a)), tuple(shape))
     y = own.min(own.where(found, index, n), axis=axis, keepdims=keepdims)
     return xp.boundary.result(y, (x,))
 

@@ -5,9 +5,11 @@ import contextlib
 import functools
 import itertools
 import logging
+import math
 import sys
+import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import xpnn
 from xpnn._files.extras import needing
 from xpnn._files.pieces import Input, Numbers, Rows
 from xpnn._files.rows import read_rows, stamp
+from xpnn._network.layers.layer import outputs_of
 from xpnn._network.network import Network
 from xpnn.cli import _receipt
 from xpnn.cli._job import Job
@@ -37,17 +40,8 @@ class Work:
     """What a worker holds once for all tiles: the network, and where the rows are."""
 
     def __init__(
-        self,
-        version: str,
-        job: Job,
-        network: Network,
-        batch_size: int,
-        seen: tuple[Input, str] | None,
+        self, job: Job, network: Network, batch_size: int, seen: tuple[Input, str] | None
     ) -> None:
-        if version != xpnn.__version__:
-            raise XpnnError(
-                f"expected xpnn {version} on the workers, as here, got {xpnn.__version__}; install the same"
-            )
         self._job, self._network, self._batch_size, self._seen = job, network, batch_size, seen
 
     def __getstate__(self) -> dict[str, Any]:
@@ -65,7 +59,7 @@ class Work:
         if self._seen is None:
             return None
         wanted, seen = self._seen
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, XpnnError):  # which this worker may not read
             return read_rows(*wanted) if stamp(wanted.path) == seen else None
         return None
 
@@ -90,7 +84,8 @@ def computed(
     """
     wanted, ranges = job.described(network), rows.ranges
     sends = keep or ranges is None or wanted is None
-    many = max(1, _TILE // (8 * rows.width * batch_size))
+    results = math.prod(outputs_of(network.layers) or (1,))
+    many = max(1, _TILE // (8 * max(rows.width, results) * batch_size))
     waiting = deque[tuple[Tile, Any]]()
 
     def in_pieces(pieces: Iterator[Numbers]) -> Iterator[Tile]:
@@ -126,16 +121,19 @@ def computed(
 
     with _client(job) as client:
         seen = None
-        if wanted is not None and not sends:
+        if wanted is not None and ranges is not None:
             wanted = wanted._replace(path=wanted.path.absolute())
             seen = wanted, stamp(wanted.path)
-        work = client.submit(Work, xpnn.__version__, job, network, batch_size, seen, pure=False)
+        _check_workers(client)
+        work = client.submit(Work, job, network, batch_size, None if sends else seen, pure=False)
         for tile in tiles():
             waiting.append(submit(tile))
             while len(waiting) >= _AHEAD * max(1, _threads(client)):
                 yield from result(*waiting.popleft())
         while waiting:
             yield from result(*waiting.popleft())
+    if seen is not None and stamp(seen[0].path) != seen[1]:
+        raise XpnnError(f"{rows.source}: changed while it was read; run this again")
 
 
 def ran_on(job: Job) -> dict[str, str]:
@@ -153,7 +151,10 @@ def _client(job: Job) -> Iterator[Any]:
     with _unlogged(), config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
         try:
             asyncio.run(asyncio.wait_for(_answer(job.scheduler), _PATIENCE))
-            client = distributed.Client(job.scheduler, timeout=_PATIENCE, set_as_default=False)
+            with warnings.catch_warnings(
+                action="ignore"
+            ):  # of versions that differ in the last digit
+                client = distributed.Client(job.scheduler, timeout=_PATIENCE, set_as_default=False)
         except Exception as error:  # noqa: BLE001 -- no address, nobody there, or something else
             raise XpnnError(
                 f"--scheduler {job.scheduler}: expected the address of a Dask scheduler, such as "
@@ -185,8 +186,23 @@ async def _answer(address: str | None) -> None:
     """Return when a scheduler answers: a client would wait for ever for something else to do so."""
     distributed = needing("distributed", "dask")
     options = distributed.Security().get_connection_args("client")
-    comm = await distributed.core.connect(address, **options)
-    comm.abort()
+    async with distributed.core.rpc(address, connection_args=options) as there:
+        found = await there.identity()
+    if found.get("type") != "Scheduler":
+        raise XpnnError(f"a {found.get('type')} does")
+
+
+def _check_workers(client: Any) -> None:
+    """Raise XpnnError unless the workers have this version: one that has none could not even say so."""
+    _wait(client, lambda: client.wait_for_workers(1, timeout=_PATIENCE))
+    # A function of Python's own, which every worker has.
+    found = client.run(eval, "__import__('xpnn').__version__", on_error="return")
+    for address, version in found.items():
+        if version != xpnn.__version__:
+            raise XpnnError(
+                f"expected xpnn {xpnn.__version__} on the workers, as here, got {version} on {address}; "
+                "install it there"
+            )
 
 
 def _threads(client: Any) -> int:
@@ -194,19 +210,35 @@ def _threads(client: Any) -> int:
 
 
 def _result(client: Any, future: Any) -> Any:
-    """Wait for the result of a task; say so where there is nobody to compute it."""
+    """Wait for the result of a task, and get it."""
+    distributed = needing("distributed", "dask")
+    with client.as_current():
+        _wait(client, lambda: distributed.wait(future, timeout=_PATIENCE))
+    try:
+        return future.result()
+    except (XpnnError, OSError):  # what a worker said, or that nobody is there any more
+        raise
+    except Exception as error:  # noqa: BLE001 -- what a worker raised, or what became of it
+        if client.status != "running" or isinstance(error, asyncio.CancelledError):
+            raise OSError(str(error)) from None
+        raise XpnnError(
+            "a tile of rows failed on the cluster (if memory is short, a smaller --batch-size "
+            f"helps): {type(error).__name__}: {error}"
+        ) from None
+
+
+def _wait(client: Any, wait: Callable[[], Any]) -> None:
+    """Wait as long as it takes; say so where there is nobody to compute."""
     said = False
     while True:
         try:
-            return future.result(timeout=_PATIENCE)
-        except XpnnError:
-            raise
-        except Exception as error:  # noqa: BLE001 -- what a worker raised, or what became of it
-            if future.done() or not isinstance(error, TimeoutError):
-                raise XpnnError(
-                    "a tile of rows failed on the cluster (if memory is short, a smaller --batch-size "
-                    f"helps): {type(error).__name__}: {error}"
-                ) from None
+            wait()
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError as error:
+            raise OSError(str(error)) from None
+        else:
+            return
         if not said and not _threads(client):
             _say("the scheduler has no workers yet; start some with: dask worker ADDRESS")
             said = True

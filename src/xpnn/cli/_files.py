@@ -3,6 +3,8 @@
 import itertools
 import os
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from xpnn._files.model_file import replacing
@@ -12,10 +14,28 @@ from xpnn.errors import XpnnValueError
 
 def write(path: Path, text: str, *, force: bool) -> None:
     """Write a file of text."""
+    with writing(path, force=force) as write_text:
+        write_text(text)
+
+
+@contextmanager
+def writing(path: Path, *, force: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that writes a file of text, which is there when the block ends well."""
     check_free(path, force=force)
-    try:
-        with replacing(path) as file:
+
+    def written(text: str) -> None:
+        with _said(path):
             file.write(text.encode())
+            file.flush()
+
+    with _said(path), replacing(path, force=force) as file:
+        yield written
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise XpnnValueError(f"{path}: cannot be written: {error.strerror or error}") from None
 

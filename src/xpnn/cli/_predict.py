@@ -39,29 +39,29 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     """Write the results, and the receipt; say their digest if reproducible."""
     out, receipt = target.out, target.receipt
     _files.check_apart({"OUT": out, "--receipt": receipt}, job.files)
-    if receipt is not None:
-        _files.check_free(receipt, force=target.force)
     network = job.network()
     rows = job.rows(network)
     record, unknown = _receipt.Record(), 0
     quiet, keep = is_standard(out), receipt is not None
     pairs = results(job, network, rows, batch_size, quiet=quiet, keep=keep)
-    with _sink(job, target, network) as write, contextlib.closing(pairs):
+    beside = (
+        contextlib.nullcontext() if receipt is None else _files.writing(receipt, force=target.force)
+    )
+    with beside as write_receipt, _sink(job, target, network) as write, contextlib.closing(pairs):
         for x, y in pairs:
             write(y)
             if job.kind == "classes":
                 unknown += int((y.reshape(len(y), -1) < 0).any(axis=-1).sum())
             if job.reproducible:
                 record.update(x, y)
+        if write_receipt is not None:  # so that there is neither without the other
+            write_receipt(json.dumps(summary(job, record), indent=2) + "\n")
     aside = sys.stderr if is_standard(out) else sys.stdout
     if unknown:
         words = f"xpnn: rows without a class, as their output is NaN: {unknown:,}"
         print(words, file=sys.stderr)
     if job.reproducible:
         print(f"sha256 {record.output.hexdigest()}", file=aside)
-    if receipt is not None:
-        content = json.dumps(summary(job, record), indent=2) + "\n"
-        _files.write(receipt, content, force=target.force)
 
 
 def summary(job: Job, record: _receipt.Record) -> dict[str, Any]:

@@ -45,6 +45,10 @@ class Jax(Standard):
         # An array that lies on several devices answers with its sharding.
         return meshes.whole(device, tuple(x.shape)) if hasattr(device, "device_set") else device
 
+    def beside(self, x: Array) -> Device | None:
+        """Return the device; None for an array that nobody put anywhere, whose constants are moved as it is."""
+        return None if self.is_known(x) and not x.committed else self.device_of(x)
+
     def place_of(self, x: Array) -> str:
         """Return the device, or how an array is sharded."""
         device = getattr(x, "device", None)

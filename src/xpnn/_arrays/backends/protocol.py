@@ -148,6 +148,10 @@ class Library:
         """Return the device of an array, or what else says where those go that are to be with it; None for anywhere."""
         return getattr(x, "device", None)
 
+    def beside(self, x: Array) -> Device | None:
+        """Return the device for a constant in one operation with an array; None where it may be anywhere."""
+        return self.device_of(x)
+
     def place_of(self, x: Array) -> str:
         """Return where an array lies, for people."""
         return str(self.device_of(x))
