@@ -125,8 +125,9 @@ def test_the_test_of_imports_can_fail():
 def module_names():
     """Every module but those of the command, and those of libraries that are not here."""
     adapters = ROOT / "src" / "xpnn" / "_arrays" / "backends"
-    missing = {adapters / f"{name}.py" for name in ("jax", "mlx", "torch") if not find_spec(name)}
-    missing |= {adapters / "dtensor.py"} if not find_spec("torch") else set()
+    needs = {"dtensor": "torch", "meshes": "jax"}
+    needs |= {name: name for name in ("dask", "jax", "mlx", "torch")}
+    missing = {adapters / f"{file}.py" for file, name in needs.items() if not find_spec(name)}
     readers = ROOT / "src" / "xpnn" / "_convert"
     missing |= {readers / f"{file}.py" for file, extra in EXTRAS.items() if not find_spec(extra)}
     if not find_spec("sklearn"):
@@ -197,6 +198,8 @@ def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys):
         )  # now that SciPy is there, which shall not see it
     if "torch.onnx.export" in block:
         pytest.importorskip("onnxscript")
+    if "xpnn.sklearn" in block:
+        pytest.importorskip("sklearn")
     if ".onnx" in block or ".keras" in block:
         pytest.importorskip("onnx" if ".onnx" in block else "h5py")
     test_code_of_pages_runs(block, None, None, tmp_path, monkeypatch, capsys)

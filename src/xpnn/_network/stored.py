@@ -4,7 +4,7 @@ from os import PathLike
 from pathlib import Path
 
 from xpnn._arrays.transfer import to_numpy
-from xpnn._convert.extras import ADVICE, READERS
+from xpnn._convert.extras import READERS
 from xpnn._files.model_file import Model, content_of, write
 from xpnn._network.layers.layer import from_fields
 from xpnn._network.network import Network
@@ -40,7 +40,7 @@ def _model_of(network: Network, metadata: dict[str, str]) -> Model:
 def save(network: Network, path: str | PathLike[str], metadata: dict[str, str]) -> None:
     """Write a network to a model file; ValueError, and nothing written, if `load` would refuse it."""
     ending = Path(path).suffix.lower()
-    if ending in READERS or ending in ADVICE:
+    if ending in READERS:
         raise XpnnValueError(
             f"save: expected a name that ends in .safetensors, as xpnn's own files do, got {path}, a name "
             "of another format; network.to_onnx(path) writes ONNX, xpnn convert what else there is"
