@@ -187,8 +187,11 @@ EXAMPLES = {
 @pytest.mark.libraries
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("block", EXAMPLES.values(), ids=EXAMPLES)
-def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys):
-    """Each block alone, where its libraries are."""
+def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys, pytestconfig):
+    """Each block alone, where its libraries are; of a framework's session, those that are about it."""
+    asked = pytestconfig.getoption("framework")
+    if asked and not any(name in block for name in asked):
+        pytest.skip(f"nothing of {', '.join(asked)}")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     for line in re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE):
         pytest.importorskip(line)
@@ -202,7 +205,15 @@ def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys):
         pytest.importorskip("sklearn")
     if ".onnx" in block or ".keras" in block:
         pytest.importorskip("onnx" if ".onnx" in block else "h5py")
-    test_code_of_pages_runs(block, None, None, tmp_path, monkeypatch, capsys)
+    jax = importlib.import_module("jax") if re.search(r"\bjax\b", block) else None
+    wide = jax and jax.config.jax_enable_x64
+    try:
+        if jax:  # as it is in a program of its own
+            jax.config.update("jax_enable_x64", False)
+        test_code_of_pages_runs(block, None, None, tmp_path, monkeypatch, capsys)
+    finally:
+        if jax:
+            jax.config.update("jax_enable_x64", wide)
 
 
 def test_readme_has_code_and_the_test_command():

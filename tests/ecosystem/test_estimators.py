@@ -18,6 +18,18 @@ sklearn = pytest.importorskip("sklearn")
 
 from xpnn.sklearn import NetworkClassifier, NetworkRegressor
 
+
+@pytest.fixture(autouse=True)
+def whole_standard():
+    """scikit-learn indexes by booleans, which xpnn's own tests of array-api-strict do without."""
+    strict = sys.modules.get("array_api_strict")
+    if strict is None:
+        yield
+        return
+    with strict.ArrayAPIStrictFlags(boolean_indexing=True, data_dependent_shapes=True):
+        yield
+
+
 LIBRARIES = ["array_api_strict", "jax.numpy", "torch"]
 
 

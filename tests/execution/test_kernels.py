@@ -228,7 +228,7 @@ def test_forward_mode_of_jax_far_out(xp, jax):
     forward, backward = both(x)
     for name in fs:
         np.testing.assert_allclose(forward[name], backward[name], rtol=1e-6, err_msg=name)
-        assert np.isfinite(forward[name]).all(), name
+        assert not np.isnan(forward[name]).any(), name
 
 
 @pytest.mark.parametrize(("name", "options"), ROWS, ids=str)

@@ -44,8 +44,10 @@ def expected():
 
 
 def hold(results, right):
-    for y, one in zip(results, right, strict=True):
-        np.testing.assert_array_equal(y, one, strict=True)
+    """The same bits in the reproducible way; the others add as the threads share out the work."""
+    for y, one, call in zip(results, right, CALLS[-len(right) :], strict=True):
+        tolerance = 0 if call.way == "reproducible" else 1e-4
+        np.testing.assert_allclose(y, one, rtol=tolerance, atol=tolerance / 100, strict=True)
 
 
 def test_pickles_carry_no_more_than_the_arrays(torch):
