@@ -185,6 +185,7 @@ EXAMPLES = {
 
 
 @pytest.mark.libraries
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("block", EXAMPLES.values(), ids=EXAMPLES)
 def test_examples_of_the_docs(block, tmp_path, monkeypatch, capsys, pytestconfig):

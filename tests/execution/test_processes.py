@@ -159,9 +159,7 @@ def test_fork(make):
     """After threads of xpnn's own have started."""
     right, context = expected(), multiprocessing.get_context("fork")
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # that threads are there, which is the test
+        warnings.simplefilter("ignore")  # that threads are there, JAX's, too: which is the test
         if make == "pool":
             with context.Pool(2) as pool:
                 results = pool.map(run, CALLS)
