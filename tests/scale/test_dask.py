@@ -30,6 +30,7 @@ LAYOUTS = {
     "both": lambda a: (a.rechunk((7, 3)), slice(None)),
     "unknown": lambda a: (a.rechunk((7, -1))[da.from_array(SOME, chunks=7)], SOME),
     "none": lambda a: (a[:0], slice(0)),
+    "empty chunks": lambda a: (a.rechunk(((0, 7, 0, 23), (0, a.shape[1]))), slice(None)),
 }
 """How an array of 30 rows is cut, and which rows of it are there."""
 
@@ -68,7 +69,8 @@ FORMS = [*ACTIVATIONS, *(form for case in CASES.values() for form in case.forms)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("form", FORMS)
 def test_activations(form, layout, way):
-    if form in {"softmax", "log_softmax"} and (layout, way) == ("none", "as written"):
+    empty = layout in {"none", "empty chunks"}
+    if empty and way == "as written" and form in {"softmax", "log_softmax"}:
         pytest.skip("Dask has no largest of no entries")
     x, values = in_layout(layout, X)
     xp, of_numpy = WAYS[way]
@@ -104,6 +106,40 @@ def test_along_an_axis(function, layout, axis, mask):
             over, under = WAYS[way]
             expected = f(values, where=of_numpy, xp=under)
             check(f(x, where=where, xp=over), expected, same=way == "reproducible")
+
+
+@pytest.mark.parametrize("way", ["fast", "reproducible"])
+@pytest.mark.parametrize("axis", AXES, ids=map(str, AXES))
+@pytest.mark.parametrize("function", ["softmax", "log_softmax", "logsumexp"])
+def test_slices_of_one_entry(function, axis, way):
+    """Beside an empty chunk, and beside others that are longer."""
+    f, (xp, of_numpy) = getattr(xpnn, function), WAYS[way]
+    values, mask = X[:5, :1], X[:5] > 0
+    x = da.from_array(values, chunks=((2, 0, 3), (0, 1)))
+    check(f(x, axis=axis, xp=xp), f(values, axis=axis, xp=of_numpy), same=way == "reproducible")
+    wide, some = da.from_array(X[:5], chunks=(2, 3)), da.from_array(mask[:, :1], chunks=(5, 1))
+    expected = f(X[:5], axis=axis, where=mask[:, :1], xp=of_numpy)
+    check(f(wide, axis=axis, where=some, xp=xp), expected, same=way == "reproducible")
+
+
+DTYPES = ["float16", "float32", "float64", "int8", "uint16", "int64"]
+
+
+@pytest.mark.parametrize("way", ["fast", "reproducible"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtypes(dtype, way):
+    values = np.clip(X, -5, 5).astype(dtype) if dtype != "uint16" else np.abs(X).astype(dtype)
+    x, (xp, of_numpy) = da.from_array(values, chunks=(7, 3)), WAYS[way]
+    network = network_of()
+    for f in (xpnn.gelu, xpnn.softmax, xpnn.logsumexp, network, network.classify):
+        expected = np.asarray(f(values, xp=of_numpy))
+        first, again = f(x, xp=xp), f(x, xp=xp)
+        assert first.name == again.name
+        for y in (first, again):
+            assert y.dtype == expected.dtype
+            tolerance = 0 if way == "reproducible" else 10 * np.finfo(network(values).dtype).eps
+            tolerance = 2e-3 if way == "fast" and dtype == "float16" else tolerance
+            np.testing.assert_allclose(y.compute(), expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("keepdims", [False, True])

@@ -37,6 +37,11 @@ class Dask(Standard):
         """Whether it is known of every chunk how long it is, and that it is not empty."""
         return all(n > 0 for chunks in x.chunks for n in chunks)
 
+    def _in_one_piece(self, x: Array) -> Array:
+        """Return an array that has one chunk along each axis of length 1, beside which none is empty."""
+        one = [i for i, n in enumerate(x.shape) if n == 1]
+        return x.rechunk(dict.fromkeys(one, 1)) if self.is_cut(x, one) else x
+
     def by_chunks(
         self,
         f: Function,
@@ -51,12 +56,12 @@ class Dask(Standard):
 
         Chunks along an axis that is to be whole are put together in the task that needs them.
         """
+        given = tuple((self._in_one_piece(a), axes) for a, axes in given)
         cut = {
-            axis for a, axes in given for n, axis in zip(a.numblocks, axes, strict=True) if n > 1
-        }
-        cut &= set(whole)
-        lengths = {
-            axis: n for a, axes in given for n, axis in zip(a.shape, axes, strict=True) if n != 1
+            axis: n
+            for a, axes in given
+            for axis, n, count in zip(axes, a.shape, a.numblocks, strict=True)
+            if count > 1 and axis in whole
         }
         trial: list[Any] = [_trial(a, axes, whole if exact else ()) for a, axes in given]
         pairs: list[Any] = []
@@ -66,7 +71,7 @@ class Dask(Standard):
         if shared is not None:
             trial, pairs = [shared, *trial], [_once(shared), None, *pairs]
         tried = f(*trial)
-        of_chunks = partial(_blockwise, result=result, lengths={i: lengths[i] for i in cut})
+        of_chunks = partial(_blockwise, result=result, lengths=cut)
         if not isinstance(tried, tuple):
             return of_chunks(f, tried, pairs, name=key)
         # Tuples are no arrays: one task makes them, and others take them apart.
@@ -78,7 +83,7 @@ class Dask(Standard):
         )
 
 
-def _names(x: Array, axes: Axes, cut: set[int]) -> tuple[int, ...]:
+def _names(x: Array, axes: Axes, cut: Collection[int]) -> tuple[int, ...]:
     """Return the axes, beyond `FAR` those whose chunks a task puts together: apart, if of length 1."""
     pairs = zip(axes, x.shape, strict=True)
     return tuple(axis if axis not in cut else axis + FAR * (1 + (n == 1)) for axis, n in pairs)
