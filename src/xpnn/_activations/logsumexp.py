@@ -105,8 +105,8 @@ def logsumexp(
     plan = _planner.find(x, xp, *kind) if alone else None
     if plan is not None:
         return plan(x, None)
-    arrays, signs = {"where": where, "b": b}, {"return_sign": True} if return_sign else {}
-    y = by_chunks(logsumexp, x, xp, arrays, axis=axis, keepdims=keepdims, **signs)
+    options = {"axis": axis, "keepdims": keepdims, "return_sign": return_sign}
+    y = by_chunks(logsumexp, x, xp, {"where": where, "b": b}, **options)
     if y is not None:
         return y
     ready = prepare("logsumexp", xp, where, x=x, b=b)
@@ -114,7 +114,7 @@ def logsumexp(
         ready = ready._replace(arrays=[ready.arrays[0], ready.arrays[-1]])
         slices = slices_of("logsumexp", axis, tuple(x.shape))
         if slices.single is None:
-            return compute(ready, _of_slices, slices=slices, keepdims=keepdims)
+            return compute(ready, _of_slices, axes=slices.axes, keepdims=keepdims)
         if where is not None:
             return compute(ready, _logsumexp, axis=slices.single, keepdims=keepdims)
         options = {"axis": slices.single, "keepdims": keepdims}
@@ -122,7 +122,7 @@ def logsumexp(
     shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
     slices = slices_of("logsumexp", axis, shape)
     y = compute(
-        ready, _of_weighted_slices, slices=slices, keepdims=keepdims, return_sign=return_sign
+        ready, _of_weighted_slices, axes=slices.axes, keepdims=keepdims, return_sign=return_sign
     )
     return y if return_sign else y[0]
 
@@ -147,9 +147,9 @@ _planner = Planner("logsumexp", _logsumexp)
 
 
 def _of_slices(
-    x: Array, mask: Array | None, *, slices: Slices, keepdims: bool, xp: Namespace
+    x: Array, mask: Array | None, *, axes: tuple[int, ...], keepdims: bool, xp: Namespace
 ) -> Array:
-    slices = slices._replace(shape=tuple(x.shape))
+    slices = Slices(tuple(x.shape), axes)
     flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
     y = _logsumexp(flat, mask, axis=-1, keepdims=False, xp=xp)
     return xp.reshape(y, slices.kept) if keepdims else y
@@ -170,13 +170,13 @@ def _of_weighted_slices(
     b: Array | None,
     mask: Array | None,
     *,
-    slices: Slices,
+    axes: tuple[int, ...],
     keepdims: bool,
     return_sign: bool,
     xp: Namespace,
 ) -> tuple[Array, ...]:
     b = xp.ones_like(x) if b is None else b
-    slices = slices._replace(shape=_common_shape(x.shape, b.shape))
+    slices = Slices(_common_shape(x.shape, b.shape), axes)
     given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
     flat = (None if a is None else slices.flatten(a, xp) for a in given)
     results = _weighted(*flat, return_sign=return_sign, xp=xp)

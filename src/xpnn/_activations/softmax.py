@@ -52,7 +52,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         ready = prepare(name, xp, where, x=x)
         slices = slices_of(name, axis, tuple(x.shape))
         if slices.single is None:
-            return compute(ready, of_slices, slices=slices)
+            return compute(ready, of_slices, axes=slices.axes)
         if where is not None:
             return compute(ready, run, axis=slices.single)
         return planner.plan(x, xp, *kind, arguments=ready, axis=slices.single)(x, None)
@@ -68,8 +68,8 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
     def run(x: Array, mask: Array | None, *, axis: int, xp: Namespace) -> Array:
         return x if x.shape[axis] == 0 else formula(x, axis=axis, where=mask, xp=xp)
 
-    def of_slices(x: Array, mask: Array | None, *, slices: Slices, xp: Namespace) -> Array:
-        slices = slices._replace(shape=tuple(x.shape))
+    def of_slices(x: Array, mask: Array | None, *, axes: tuple[int, ...], xp: Namespace) -> Array:
+        slices = Slices(tuple(x.shape), axes)
         flat, mask = (None if a is None else slices.flatten(a, xp) for a in (x, mask))
         return slices.restore(run(flat, mask, axis=-1, xp=xp), xp)
 

@@ -55,7 +55,9 @@ def by_chunks(
     """
     name = function.__name__
     own = library(x, "x", name)
-    if own.raw.in_chunks and own.raw is not own:
+    if not own.raw.in_chunks:
+        return None
+    if own.raw is not own:
         of_raw = {called: a if a is None else own.to_raw(a) for called, a in arrays.items()}
         y = by_chunks(function, own.to_raw(x), own.xp, of_raw, **options)
         return tuple(map(own.enter, y)) if isinstance(y, tuple) else own.enter(y)

@@ -49,8 +49,8 @@ class Computation(NamedTuple):
         Arrays beside x are parted as that is, unless it is `of_rows`: then each process has them whole.
         """
         options = dict(self.options)
-        axes = options["slices"].axes if "slices" in options else (options.get("axis"),)
-        axes = (-1,) if of_rows else tuple(axis for axis in axes if axis is not None)
+        one = (options["axis"],) if "axis" in options else ()
+        axes = (-1,) if of_rows else options.get("axes", one)
         function, library, (x, *_) = arguments[:3]
         return of_parts(function, library, plan, axes, x, alike=not of_rows)
 
