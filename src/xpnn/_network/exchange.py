@@ -7,19 +7,14 @@ from typing import Any, Self
 from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
 from xpnn._network.checks import Class
+from xpnn._network.frozen import Frozen
 from xpnn._network.layers.dense import dense_layers
-from xpnn._network.layers.layer import Layers
 from xpnn._network.objects import Objects
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
-class Exchange(Objects):
+class Exchange(Frozen, Objects):
     """What a network has for others."""
-
-    layers: Layers
-    classes: tuple[Class, ...] | None
-    inputs: tuple[str, ...] | None
-    outputs: tuple[str, ...] | None
 
     @classmethod
     def from_weights(

@@ -26,14 +26,13 @@ from xpnn._network.checks import Class, Names, check_input, check_layers, check_
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
 from xpnn._network.exchange import Exchange
-from xpnn._network.frozen import Frozen
 from xpnn._network.interpreters import values
 from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
 from xpnn._network.layers.layer import Layer, Layers, first_array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
 
-class Network(Frozen, Exchange):
+class Network(Exchange):
     """Layers one after the other: the output of each is the input of the next.
 
     Parameters
@@ -81,11 +80,6 @@ class Network(Frozen, Exchange):
            [0.55     ]])
     """
 
-    layers: tuple[Layer, ...]
-    classes: tuple[Class, ...] | None
-    inputs: tuple[str, ...] | None
-    outputs: tuple[str, ...] | None
-    _placed: bool
     _float_names: set[str] | None
     _copies: dict[Any, Layers]
     """Layers, by where they were brought to."""
