@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _marks import between
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "security.md"
@@ -450,11 +451,8 @@ def main() -> int:
             print(f"{kind}: {one['peak']} MiB of {MEBIBYTES}")
         failed = failed or bool(one["wrong"]) or one["peak"] > MEBIBYTES
     if given.write and not failed:
-        page = PAGE.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        PAGE.write_text(
-            before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1], encoding="utf-8"
-        )
+        page = between(PAGE.read_text(encoding="utf-8"), BEGIN, END, text)
+        PAGE.write_text(page, encoding="utf-8")
     return int(failed)
 
 

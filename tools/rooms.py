@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from _marks import between
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xpnn"
 PAGE = ROOT / "CONTRIBUTING.md"
@@ -98,9 +100,7 @@ def drawn() -> str:
 
 def written(page: str) -> str:
     """The page with the map as it is now."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{drawn()}\n{END}{after}"
+    return between(page, BEGIN, END, drawn())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from _marks import between
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "project" / "support.md"
 BEGIN, END = "<!-- versions: tools/support.py -->\n", "<!-- end of versions -->\n"
@@ -47,9 +49,7 @@ def versions() -> str:
 
 def written(page: str) -> str:
     """The page with the versions as they are now."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{versions()}\n{END}{after}"
+    return between(page, BEGIN, END, versions())
 
 
 if __name__ == "__main__":
