@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import golden_cases
 import numpy as np
 import pytest
+from interrupted import as_process, interrupt, sparse
 from labels import label
 
 import xpnn
@@ -302,36 +303,12 @@ def test_a_closed_stream_is_an_error(closed, words):
     assert done.stderr.count("\n") == 1
 
 
-def sparse(path, rows):
-    """A .npy file of zeros that takes no room on the disk."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 784)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + rows * 784)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing(number, tmp_path):
     sparse(tmp_path / "x.npy", 3_000_000)
-    # A shell starts its background jobs, and so all that they start, with SIGINT ignored.
-    code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', 'y.npy'];"
-        "from xpnn.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        for _ in range(600):
-            if list(tmp_path.glob(".xpnn-*.part")):
-                break
-            time.sleep(0.05)
-        assert running.poll() is None
-        running.send_signal(number)
-        _, errors = running.communicate(timeout=60)
-    assert running.returncode != 0
-    assert "Traceback" not in errors
-    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+    predict = as_process("predict", "digits", "x.npy", "-o", "y.npy")
+    interrupt(predict, tmp_path, number, lambda part: part.exists())
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from interrupted import as_process, interrupt, sparse
 from safetensors.numpy import save_file
 
 import xpnn
@@ -204,32 +204,13 @@ def test_errors_of_workers_are_one_line(run, cluster, tmp_path):
 
 def test_an_interrupted_run_leaves_nothing_and_runs_again(cluster, tmp_path):
     rows = 120_000
-    header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 784)}
-    with (tmp_path / "x.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + rows * 784)
-    command = [
-        *("xpnn", "predict", "digits", "x.npy", "-o", "y.npy", "--batch-size", "4096"),
+    sparse(tmp_path / "x.npy", rows)
+    predict = as_process(
+        *("predict", "digits", "x.npy", "-o", "y.npy", "--batch-size", "4096"),
         *("--scheduler", cluster.scheduler_address),
-    ]
-    # A shell starts its background jobs, and so all that they start, with SIGINT ignored.
-    code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        f"sys.argv = {command}; from xpnn.cli import main; main()"
     )
-    python = [sys.executable, "-c", code]
-    with subprocess.Popen(python, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        for _ in range(6000):
-            if any(part.stat().st_size for part in tmp_path.glob(".xpnn-*.part")):
-                break
-            time.sleep(0.01)
-        assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
-    assert running.returncode != 0
-    assert "Traceback" not in errors
-    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
-    done = subprocess.run(python, cwd=tmp_path, capture_output=True, text=True, check=False)
+    interrupt(predict, tmp_path, signal.SIGINT, lambda part: part.stat().st_size > 0)
+    done = subprocess.run(predict, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     y = np.load(tmp_path / "y.npy", mmap_mode="r")
     np.testing.assert_array_equal(y, np.broadcast_to(y[0], (rows, 10)))

@@ -5,11 +5,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted import as_process, interrupt, sparse
 
 import xpnn
 from xpnn import models
@@ -486,7 +486,6 @@ LIMITED = (
     "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
 )
-INTERRUPTED = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
 COMMAND = (
     "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', '{out}', '--logits'];"
     "from xpnn.cli import main; main()"
@@ -510,23 +509,10 @@ def test_a_full_disk_leaves_nothing(out, tmp_path):
     [("y.parquet", signal.SIGINT), ("y.zarr", signal.SIGINT), ("y.zarr", signal.SIGTERM)],
 )
 def test_an_interrupted_run_leaves_nothing(out, number, tmp_path):
-    header = {"descr": "|u1", "fortran_order": False, "shape": (2_000_000, 784)}
-    with (tmp_path / "x.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + 2_000_000 * 784)
-    command = [sys.executable, "-c", INTERRUPTED + COMMAND.format(out=out)]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        for _ in range(600):
-            parts = list(tmp_path.glob(".xpnn-*.part"))
-            if parts and (out != "y.zarr" or (parts[0] / "c").exists()):
-                break
-            time.sleep(0.05)
-        assert running.poll() is None
-        running.send_signal(number)
-        _, errors = running.communicate(timeout=60)
-    assert running.returncode != 0
-    assert "Traceback" not in errors
-    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+    sparse(tmp_path / "x.npy", 2_000_000)
+    predict = as_process("predict", "digits", "x.npy", "-o", out, "--logits")
+    begun = lambda part: out != "y.zarr" or (part / "c").exists()
+    interrupt(predict, tmp_path, number, begun)
 
 
 def peak(folder, rows):
