@@ -19,6 +19,7 @@ from xpnn._activations.table import ACTIVATIONS
 
 pytestmark = pytest.mark.libraries
 da = pytest.importorskip("dask.array")
+dask = pytest.importorskip("dask")
 tokenize = pytest.importorskip("dask.base").tokenize
 
 X = (np.random.default_rng(0).normal(size=(30, 8)) * 5).astype("float32")
@@ -313,7 +314,6 @@ def test_tokens_are_those_of_the_numbers():
 
 
 def test_delayed_functions_take_networks():
-    dask = pytest.importorskip("dask")
     network = network_of()
     y = dask.delayed(lambda n, x: n(x))(network, X).compute(scheduler="sync")
     np.testing.assert_array_equal(y, network(X))
@@ -329,10 +329,12 @@ def test_delayed_functions_take_networks():
         (lambda _, x: xpnn.softmax(x, where=x), TypeError, "expected where to be a boolean array"),
         (lambda _, x: xpnn.softmax(x, where=X > 0), TypeError, "arrays of one library"),
         (lambda _, x: xpnn.softmax(x, where=(x > 0)[:, :5]), ValueError, r"where to broadcast.*\(30, 8\)"),
+        (lambda _, x: xpnn.logsumexp(x, axis=1, b=x[:3]), ValueError, r"b to broadcast with x of shape \(30, 8\)"),
+        (lambda n, x: n(dask.delayed(x)), TypeError, r"got dask.delayed.*jax.numpy.asarray"),
         (lambda _, x: xpnn.softmax(x, axis=2), ValueError, "axis between -2 and 1"),
         (lambda _, x: xpnn.sigmoid(x > 0), TypeError, "real floating or integer"),
     ],
-    ids=["width", "unknown width", "complex", "namespace", "mask", "library", "shape", "axis", "bool"],
+    ids=["width", "unknown width", "complex", "namespace", "mask", "library", "shape", "weights", "delayed", "axis", "bool"],
 )  # fmt: skip
 def test_errors_come_before_anything_is_computed(call, error, message):
     with pytest.raises(error, match=message):

@@ -7,13 +7,12 @@ import math
 
 from xpnn._activations.softmax import first_largest, masked, sum_of_others
 from xpnn._arrays.axes import Axis, Slices, plain_axis, slices_of
-from xpnn._arrays.library import device_of, prepare
+from xpnn._arrays.library import common_shape, device_of, prepare
 from xpnn._arrays.sums import sum_along
 from xpnn._arrays.types import Array, Namespace
 from xpnn._execution.chunks import by_chunks
 from xpnn._execution.computation import compute
 from xpnn._execution.functions import Planner
-from xpnn.errors import XpnnValueError
 
 __all__ = ["logsumexp"]
 
@@ -119,7 +118,7 @@ def logsumexp(
             return compute(ready, _logsumexp, axis=slices.single, keepdims=keepdims)
         options = {"axis": slices.single, "keepdims": keepdims}
         return _planner.plan(x, xp, *kind, arguments=ready, **options)(x, None)
-    shape = tuple(x.shape) if b is None else _common_shape(x.shape, b.shape)
+    shape = tuple(x.shape) if b is None else common_shape("logsumexp", x.shape, "b", b.shape)
     slices = slices_of("logsumexp", axis, shape)
     y = compute(
         ready, _of_weighted_slices, axes=slices.axes, keepdims=keepdims, return_sign=return_sign
@@ -155,16 +154,6 @@ def _of_slices(
     return xp.reshape(y, slices.kept) if keepdims else y
 
 
-def _common_shape(x: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    ndim = max(len(x), len(b))
-    padded = [(1,) * (ndim - len(s)) + tuple(s) for s in (x, b)]
-    if any(n != m and 1 not in (n, m) for n, m in zip(*padded, strict=True)):
-        raise XpnnValueError(
-            f"logsumexp: expected b to broadcast with x of shape {tuple(x)}, got shape {tuple(b)}"
-        )
-    return tuple(m if n == 1 else n for n, m in zip(*padded, strict=True))
-
-
 def _of_weighted_slices(
     x: Array,
     b: Array | None,
@@ -176,7 +165,7 @@ def _of_weighted_slices(
     xp: Namespace,
 ) -> tuple[Array, ...]:
     b = xp.ones_like(x) if b is None else b
-    slices = Slices(_common_shape(x.shape, b.shape), axes)
+    slices = Slices(common_shape("logsumexp", x.shape, "b", b.shape), axes)
     given = (None if a is None else xp.broadcast_to(a, slices.shape) for a in (x, b, mask))
     flat = (None if a is None else slices.flatten(a, xp) for a in given)
     results = _weighted(*flat, return_sign=return_sign, xp=xp)

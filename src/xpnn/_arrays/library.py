@@ -76,7 +76,7 @@ def _find_library(x: Array, called: str, function: str) -> Library:
         xp = array_api_compat.array_namespace(x)
     except TypeError:
         arrays = f"numpy.asarray({called}), torch.asarray({called}) or jax.numpy.asarray({called})"
-        mends = f"network.table({called})" if hasattr(x, "columns") else arrays
+        mends = f"network.table({called})" if hasattr(type(x), "columns") else arrays
         raise XpnnTypeError(
             f"{function}: expected {called} to be an array of NumPy, PyTorch, JAX or another Array "
             f"API library, got {type(x).__module__}.{kind}; pass {mends}"
@@ -240,6 +240,20 @@ def broadcast_to(
         return a
     check_broadcast(function, called, a, shape)
     return xp.broadcast_to(a, shape)
+
+
+def common_shape(
+    function: str, x: tuple[int, ...], called: str, a: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the shape that x and another array have together, as far as lengths are known; or ValueError."""
+    ndim = max(len(x), len(a))
+    padded = [(1,) * (ndim - len(s)) + tuple(s) for s in (x, a)]
+    sizes = list(zip(*padded, strict=True))
+    if any(n != m and 1 not in (n, m) and n == n and m == m for n, m in sizes):
+        raise XpnnValueError(
+            f"{function}: expected {called} to broadcast with x of shape {tuple(x)}, got shape {tuple(a)}"
+        )
+    return tuple(m if n == 1 else n for n, m in sizes)
 
 
 def check_broadcast(function: str, called: str, a: Array, shape: tuple[int, ...]) -> None:

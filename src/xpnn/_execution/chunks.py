@@ -6,8 +6,14 @@ from types import MappingProxyType
 from typing import Any
 
 from xpnn._arrays.axes import slices_of
-from xpnn._arrays.backends.protocol import Axes, Library
-from xpnn._arrays.library import check_broadcast, common_library, library, library_of_namespace
+from xpnn._arrays.backends.protocol import Library
+from xpnn._arrays.library import (
+    check_broadcast,
+    common_library,
+    common_shape,
+    library,
+    library_of_namespace,
+)
 from xpnn._arrays.types import Array, Namespace
 from xpnn.errors import XpnnValueError
 
@@ -68,17 +74,18 @@ def by_chunks(
     common_library(name, xp, {"x": x, **others})
     if "where" in others:
         check_broadcast(name, "where", others["where"], tuple(x.shape))
-    most = max((x, *others.values()), key=lambda a: a.ndim)
-    along: Axes = ()
-    if "axis" in options:
-        along = slices_of(name, options["axis"], tuple(most.shape)).axes
-    given = [(a, tuple(range(most.ndim - a.ndim, most.ndim))) for a in (x, *others.values())]
+    shape = tuple(x.shape)
+    for called, a in others.items():
+        shape = common_shape(name, shape, called, a.shape)
+    along = slices_of(name, options["axis"], shape).axes if "axis" in options else ()
+    ndim = len(shape)
+    given = [(a, tuple(range(ndim - a.ndim, ndim))) for a in (x, *others.values())]
     cut = any(
         found.is_cut(a, [i for i, axis in enumerate(own) if axis in along]) for a, own in given
     )
     if cut and xp is None and all(found.is_full(a) for a, _ in given):
         return None  # the library's own functions need no task that holds all the chunks
-    result = list(range(most.ndim))
+    result = list(range(ndim))
     if "keepdims" in options:
         kept = [i if i not in along else -1 - i for i in result]  # of length 1, so new
         result = kept if options["keepdims"] else [i for i in kept if i >= 0]

@@ -57,6 +57,8 @@ def kind_of(x: Array, xp: Namespace | None) -> tuple[Any, ...]:
     if type(device).__hash__ is None:
         device = key_of(device)
     shape = getattr(x, "shape", ())
+    if not isinstance(shape, tuple):  # what is no array is an error elsewhere
+        shape = ()
     # A namespace by its name, as torch.compile cannot compare modules; what has none is no namespace.
     name = getattr(xp, "__name__", (xp,))
     return (getattr(x, "dtype", None), len(shape), shape[-1:], device, name)
