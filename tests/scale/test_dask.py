@@ -282,6 +282,30 @@ def test_lazy_with_one_task_a_chunk_and_one_network():
     assert len(computed) == 5
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_chunks_of_the_backend(layout, way, backend):
+    """Chunks on a GPU are CuPy's, and so are those of the result."""
+    if backend.name not in {"numpy", "cupy"}:
+        pytest.skip("Dask puts no chunks of it together")
+    if way == "as written" and layout in {"none", "empty chunks"}:
+        pytest.skip("Dask has no largest of no entries")
+    (x, values), network = in_layout(layout, X), network_of()
+    x, (over, under) = x.map_blocks(backend.xp.asarray), WAYS[way]
+    for f in (
+        network,
+        network.log_proba,
+        network.classify,
+        functools.partial(xpnn.softmax, axis=1),
+        functools.partial(xpnn.logsumexp, axis=1, keepdims=True),
+    ):
+        y, expected = f(x, xp=over), f(values, xp=under)
+        assert type(y._meta) is type(x._meta)
+        rtol = 0 if way == "reproducible" else 2e-5
+        got = backend.numpy(y.compute(), shape=expected.shape, dtype=expected.dtype.name)
+        np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol / 10)
+
+
 def test_tokens_are_those_of_the_numbers():
     network = network_of()
     assert tokenize(network) == tokenize(network_of())

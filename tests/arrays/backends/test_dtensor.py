@@ -18,12 +18,18 @@ from xpnn._activations.table import ACTIVATIONS
 X = (np.random.default_rng(0).normal(size=(7, 6)) * 2).astype("float32")
 NETWORK = functools.partial(random_network, (6, 5, 4), "mish", "softmax")
 CHECKS = []
+OF_TWO = []
 
 
-def check(f):
+def check(f, checks=CHECKS):
     """Run it in each process; it is given torch, what parts an array along axes, and the rank."""
-    CHECKS.append(f)
+    checks.append(f)
     return f
+
+
+def check_of_two(f):
+    """Run it where there are two processes."""
+    return check(f, OF_TWO)
 
 
 def ways(torch):
@@ -36,7 +42,7 @@ def ways(torch):
 def hold(y, expected, rtol, x):
     """Hold a DTensor to an array: as sharded as x."""
     assert y.placements == x.placements, (y.placements, x.placements)
-    got = y.full_tensor().detach().numpy()
+    got = y.full_tensor().detach().cpu().numpy()
     assert got.dtype == expected.dtype
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol / 10)
 
@@ -72,7 +78,7 @@ def sums_along_other_axes(torch, part, rank):
     # The first of two axes leaves: the second is the first of the result.
     y = xpnn.logsumexp(part(samples, 1), axis=0)
     assert y.placements[0].dim == 0
-    np.testing.assert_allclose(y.full_tensor(), xpnn.logsumexp(samples, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(y.full_tensor().cpu(), xpnn.logsumexp(samples, axis=0), rtol=1e-5)
 
 
 @check
@@ -143,13 +149,13 @@ def compiled(torch, part, rank):
         hold(function(x), network(X, **on_numpy), rtol, x)
 
 
-@check
+@check_of_two
 def a_module_with_parameters_in_both(torch, part, rank):
     module = torch.distributed.tensor.distribute_module(NETWORK().to_torch(), part.mesh)
     hold(module(part(X, 0)), NETWORK()(X), 1e-5, part(X, 0))
 
 
-@check
+@check_of_two
 def what_is_refused_says_what_mends_it(torch, part, rank):
     network, partial = NETWORK(), torch.distributed.tensor.Partial()
     summed = torch.distributed.tensor.DTensor.from_local(torch.asarray(X), part.mesh, [partial])
@@ -173,7 +179,7 @@ def what_is_refused_says_what_mends_it(torch, part, rank):
         xpnn.linear(part(X, 0), part(X[:6], 0))
 
 
-@check
+@check_of_two
 def gradients_of_both_are_averaged(torch, part, rank):
     rows, labels = torch.asarray(X[:6]), torch.arange(6) % 4
 
@@ -197,7 +203,7 @@ def gradients_of_both_are_averaged(torch, part, rank):
         assert not np.array_equal(network.layers[0].weight, NETWORK().layers[0].weight)
 
 
-@check
+@check_of_two
 def parameters_of_which_each_has_a_part(torch, part, rank):
     module = NETWORK().to_torch()
     torch.distributed.fsdp.fully_shard(module, mesh=part.mesh)
@@ -206,18 +212,18 @@ def parameters_of_which_each_has_a_part(torch, part, rank):
     np.testing.assert_array_equal(back(X), NETWORK()(X))
 
 
-def run(rank, store):
-    """Run all checks in one of two processes; 1 if one fails."""
+def run(rank, store, processes=2, device="cpu"):
+    """Run all checks in one of the processes; 1 if one fails."""
     import torch
     from torch import distributed
     from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo",
+        "nccl" if device == "cuda" else "gloo",
         init_method=store,
         rank=rank,
-        world_size=2,
+        world_size=processes,
         timeout=dt.timedelta(seconds=60),
     )
 
@@ -225,9 +231,9 @@ def run(rank, store):
         placement = Replicate() if axis is None else Shard(axis)
         return distribute_tensor(torch.asarray(a), part.mesh, [placement])
 
-    part.mesh = distributed.init_device_mesh("cpu", (2,))
+    part.mesh = distributed.init_device_mesh(device, (processes,))
     failed = 0
-    for one in CHECKS:
+    for one in CHECKS + (OF_TWO if processes == 2 else []):
         try:
             one(torch, part, rank)
         except BaseException:  # noqa: BLE001 -- the other process goes on
@@ -238,36 +244,48 @@ def run(rank, store):
     return failed
 
 
-@pytest.mark.slow
-def test_two_processes(torch, tmp_path, request):
-    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
-        pytest.skip("torch without gloo")
-    code = "import sys; sys.path[:0] = {path!r}; import test_dtensor; sys.exit(test_dtensor.run({rank}, {store!r}))"
-    path, store = [str(request.path.parent), *sys.path], (tmp_path / "store").as_uri()
+def hold_processes(request, store, processes, device):
+    """Run the checks in that many processes."""
+    path, code = (
+        [str(request.path.parent), *sys.path],
+        ("import sys; sys.path[:0] = {!r}; import test_dtensor; sys.exit(test_dtensor.run(*{!r}))"),
+    )
     with contextlib.ExitStack() as running:
-        both = [
+        started = [
             running.enter_context(
                 subprocess.Popen(
                     [
-                        sys.executable,
-                        "-W",
-                        "ignore",
-                        "-c",
-                        code.format(path=path, rank=rank, store=store),
+                        *(sys.executable, "-W", "ignore", "-c"),
+                        code.format(path, (rank, store.as_uri(), processes, device)),
                     ],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     text=True,
                 )
             )
-            for rank in (0, 1)
+            for rank in range(processes)
         ]
         try:
-            said = [process.communicate(timeout=240)[0] for process in both]
+            said = [process.communicate(timeout=240)[0] for process in started]
         finally:
-            for process in both:
+            for process in started:
                 process.kill()
-    assert [process.returncode for process in both] == [0, 0], "\n".join(said)
+    assert [process.returncode for process in started] == [0] * processes, "\n".join(said)
+
+
+@pytest.mark.slow
+def test_two_processes(torch, tmp_path, request):
+    if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
+        pytest.skip("torch without gloo")
+    hold_processes(request, tmp_path / "store", 2, "cpu")
+
+
+@pytest.mark.slow
+def test_one_gpu(backend, tmp_path, request):
+    """Rows that lie on a mesh of one GPU, by NCCL."""
+    if backend.name != "torch" or not backend.is_gpu:
+        pytest.skip("two processes on the CPU show as much")
+    hold_processes(request, tmp_path / "store", 1, "cuda")
 
 
 def test_data_parallel(torch):
