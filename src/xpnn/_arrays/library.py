@@ -37,6 +37,11 @@ def library(x: Array, called: str = "x", function: str = "xpnn") -> Library:
     return found
 
 
+def is_array(x: object) -> bool:
+    """Whether it is an array of a library that array-api-compat knows, or of one that follows the standard."""
+    return bool(array_api_compat.is_array_api_obj(x))
+
+
 def remember(found: Library, *types: type) -> Library:
     """Keep a library, the one of its namespace and of types, and the names of its dtypes."""
     _namespaces.append((found.xp, found))

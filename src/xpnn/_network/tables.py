@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xpnn._arrays.library import common_library, own_library
+from xpnn._arrays.library import common_library, is_array, own_library
 from xpnn._arrays.types import Array
 from xpnn._files.columns import places
 from xpnn._network.layers.layer import Layers, taken_by
@@ -59,7 +59,7 @@ def _names(table: Any) -> list[Any]:
 
 def _checked(column: Any, name: str) -> Array:
     """Return a column as an array of real numbers."""
-    if not hasattr(column, "__array_namespace__") and not hasattr(column, "detach"):
+    if not is_array(column):
         column = own_library().xp.asarray(column)
     kind = str(getattr(column.dtype, "kind", column.dtype))
     if kind in {"O", "b", "U", "S", "M", "m", "c", "V"} or kind.endswith("bool"):

@@ -94,7 +94,7 @@ def networks_in_every_way(torch, part, rank):
             for pair, both in zip(network.layer_outputs(x, **on_torch), each, strict=True):
                 for y, expected in zip(pair, both, strict=True):
                     hold(y, expected, 10 * rtol, x)
-            stays = network.to(torch)
+            stays = network.to(torch, device=part.mesh.device_type)
             hold(stays(x, **on_torch), network(X, **on_numpy), rtol, x)
         hold(xpnn.error_bound(network, x), xpnn.error_bound(network, X), 1e-9, x)
         hold(network.classify(x, certain=True)[1], network.classify(X, certain=True)[1], 0, x)
@@ -123,7 +123,7 @@ def fewer_rows_than_processes(torch, part, rank):
 def linear(torch, part, rank):
     weight = np.random.default_rng(1).normal(size=(6, 6)).astype("float32")
     for on_torch, on_numpy, rtol in ways(torch):
-        for given in (torch.asarray(weight), part(weight, None)):
+        for given in (torch.asarray(weight).to(part.mesh.device_type), part(weight, None)):
             x = part(X, 0)
             hold(
                 xpnn.linear(x, given, **on_torch), xpnn.linear(X, weight, **on_numpy), 10 * rtol, x
@@ -291,7 +291,8 @@ def test_one_gpu(backend, tmp_path, request):
 def test_data_parallel(torch):
     """On the CPU it passes through."""
     module = torch.nn.DataParallel(NETWORK().to_torch())
-    np.testing.assert_allclose(module(torch.asarray(X)).detach(), NETWORK()(X), rtol=1e-5)
+    y = module(torch.asarray(X)).detach().cpu()
+    np.testing.assert_allclose(y, NETWORK()(X), rtol=1e-5)
     back = xpnn.Network.from_torch(module)
     np.testing.assert_array_equal(back(X), NETWORK()(X))
 

@@ -283,6 +283,15 @@ def _derivative_has_all_digits(x: Array, **_: object) -> bool:
     return x.dtype is torch.float32 or _takes_values_alone(x)
 
 
+def _sixth_has_all_digits(x: Array) -> bool:
+    """Whether what torch multiplies by is 1/6 in x's dtype: on a GPU it is that of float32."""
+    return bool(x.is_cpu or x.dtype is torch.float32)
+
+
+def _hard_sigmoid_has_all_digits(x: Array) -> bool:
+    return _derivative_has_all_digits(x) and _sixth_has_all_digits(x)
+
+
 def _mended(
     function: Function,
     lowest: float,
@@ -385,8 +394,10 @@ def _kernels() -> dict[str, Kernel]:
         "relu": Kernel(torch.relu),
         "relu6": Kernel(functional.relu6),
         "leaky_relu": Kernel(functional.leaky_relu),
-        "hard_sigmoid": Kernel(functional.hardsigmoid, _derivative_has_all_digits),
-        "hard_swish": Kernel(_mended(functional.hardswish, -3.0, _hard_swish)),
+        "hard_sigmoid": Kernel(functional.hardsigmoid, _hard_sigmoid_has_all_digits),
+        "hard_swish": Kernel(
+            _mended(functional.hardswish, -3.0, _hard_swish), _sixth_has_all_digits
+        ),
         "hard_tanh": Kernel(functional.hardtanh),
         "sigmoid": Kernel(torch.sigmoid),
         "log_sigmoid": Kernel(functional.logsigmoid),
