@@ -37,6 +37,14 @@ FRAMEWORKS = {
 }
 
 
+# What XLA compiled for one process serves the others, those that tests start, and later sessions.
+COMPILED = tempfile.TemporaryDirectory(prefix="xpnn-compiled-")
+XLA = {
+    "JAX_COMPILATION_CACHE_DIR": COMPILED.name,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+
+
 def install(session: nox.Session, *packages: str) -> None:
     """Install xpnn with its tests, and what else a session needs, in the tested versions."""
     # Where byte code may not be written, each process would compile PyTorch and JAX anew.
@@ -47,13 +55,7 @@ def install(session: nox.Session, *packages: str) -> None:
 def run(session: nox.Session, *arguments: str) -> None:
     """Run the tests, on as many processes as there are processors."""
     command = ["python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", "--durations", "40"]
-    # What XLA compiled for one process serves the others, and those that tests start.
-    with tempfile.TemporaryDirectory() as folder:
-        compiled = {
-            "JAX_COMPILATION_CACHE_DIR": folder,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        session.run(*command, *arguments, *session.posargs, env=compiled, external=True)
+    session.run(*command, *arguments, *session.posargs, env=XLA, external=True)
 
 
 @nox.session(name="tests-numpy")
@@ -110,7 +112,7 @@ def tests_all(session: nox.Session) -> None:
     backends = [f"--xp-backend={name}" for name in EVERY[1:]]
     run(session, "--backends-only", "--every-library", *backends)
     if not session.posargs:
-        session.run("python", "-m", "tests.matrix", "--minutes", "3")
+        session.run("python", "-m", "tests.matrix", "--minutes", "3", env=XLA)
 
 
 @nox.session(default=False)
@@ -130,7 +132,10 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(name="tests-min")
 def tests_min(session: nox.Session) -> None:
-    """The least supported versions, as pyproject.toml has them; torch's is the tested one."""
+    """The least supported versions, as pyproject.toml has them; torch's is the tested one.
+
+    Of the cases of a test about a third, always the same: `-- --one-of 1` runs all.
+    """
     extras = PROJECT["project"]["optional-dependencies"]
     least = [*PROJECT["project"]["dependencies"], *extras["cli"], *extras["jax"]]
     tests = nox.project.dependency_groups(PROJECT, "test")
@@ -141,7 +146,8 @@ def tests_min(session: nox.Session) -> None:
     # Neither the plugin's runs of pytest nor the tools are about these versions.
     others = ["tests/testing/test_plugin.py", "tests/test_benchmarks.py", "tests/test_matrix.py"]
     left_out = [f"--ignore={name}" for name in others]
-    run(session, "--xp-backend", "numpy", "--xp-backend", "jax", "-m", "not slow", *left_out)
+    backends = ["--xp-backend", "numpy", "--xp-backend", "jax"]
+    run(session, *backends, "-m", "not slow", "--one-of", "3", *left_out)
 
 
 @nox.session

@@ -6,6 +6,7 @@ Without the option the tests run on whatever is installed.
 
 import importlib
 import os
+import zlib
 from typing import Any, NamedTuple
 
 # Many small tests on one machine: no library needs more than one thread, nor a GPU's whole memory.
@@ -91,6 +92,13 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="leave out tests that neither take a backend nor skip where a library is missing",
     )
     parser.addoption(
+        "--one-of",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of each test function its first case, and of the others about one of N, always the same",
+    )
+    parser.addoption(
         "--every-library",
         action="store_true",
         help="a library that a test would be skipped for the lack of is missing: an error",
@@ -117,9 +125,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("backends_only"):
-        takes = {item: _takes_libraries(item) for item in items}
-        config.hook.pytest_deselected(items=[item for item in items if not takes[item]])
-        items[:] = [item for item in items if takes[item]]
+        _keep(config, items, [_takes_libraries(item) for item in items])
+    one_of, seen = config.getoption("one_of"), set()
+    if one_of > 1:
+        kept = []
+        for item in items:
+            function = item.nodeid.partition("[")[0]
+            # By a checksum of its name, as cases that come one after the other have much in common.
+            kept.append(function not in seen or not zlib.crc32(item.nodeid.encode()) % one_of)
+            seen.add(function)
+        _keep(config, items, kept)
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], kept: list[bool]) -> None:
+    config.hook.pytest_deselected(
+        items=[i for i, keep in zip(items, kept, strict=True) if not keep]
+    )
+    items[:] = [i for i, keep in zip(items, kept, strict=True) if keep]
 
 
 def _takes_libraries(item: pytest.Item) -> bool:
