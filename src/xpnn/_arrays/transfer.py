@@ -85,25 +85,29 @@ def constant(table: Callable[[], tuple[float, ...]], xp: Namespace, like: Array)
 _numbers = itertools.count()
 
 
-def constant_copies(attribute: str) -> dict[str, Callable[..., Array]]:
-    """Return functions of (owner, attribute, xp, device) that copy an array of NumPy's, by dtype.
+Copies = dict[str | None, Callable[[Namespace, Device | None], Array]]
+
+
+def constant_copies(name: str, a: np.ndarray[Any, Any]) -> Copies:
+    """Return functions of (xp, device) that copy an array of NumPy's, by dtype; None for its own.
 
     A compiler that records all that Python does calls them instead, of which it would keep no values.
     It knows the constant by the function's name: no other may have that name, and what it calls twice
     must give the same array.
     """
-    number = next(_numbers)
-    return {dtype: _constant_copy(f"{attribute}_{number}_{dtype}", dtype) for dtype in FLOATS}
+    number, own = next(_numbers), dtype_name(a.dtype)
+    copies: Copies = {to: _constant_copy(f"{name}_{number}_{to}", a, to) for to in FLOATS}
+    return {**copies, None: copies[own]} if own in copies else copies
 
 
-def _constant_copy(name: str, dtype: str) -> Callable[..., Array]:
+def _constant_copy(name: str, a: np.ndarray[Any, Any], dtype: str) -> Callable[..., Array]:
     made: dict[str, Array] = {}
 
-    def copy(owner: Any, attribute: str, xp: Namespace, device: Device | None) -> Array:
+    def copy(xp: Namespace, device: Device | None) -> Array:
         key = str(device)
         if key not in made:
             found = library_of_namespace(xp)
-            made[key] = from_numpy(found, getattr(owner, attribute), dtype, device)
+            made[key] = from_numpy(found, a, dtype, device)
             found.mark_constant(made[key])
         return made[key]
 

@@ -83,7 +83,7 @@ def _in_float16(layers: list[Layer]) -> list[Layer]:
     arrays = [a for layer in layers for a in layer.arrays.values()]
     with np.errstate(over="ignore"):
         fits = all(np.array_equal(a, a.astype("float16").astype(a.dtype)) for a in arrays)
-    return [layer.moved(lambda a, _: a.astype("float16")) for layer in layers] if fits else layers
+    return [layer.moved(lambda a: a.astype("float16")) for layer in layers] if fits else layers
 
 
 def _keep(values: dict[str, Value], name: str, value: Value) -> None:

@@ -1,13 +1,12 @@
 """Where a network's weights are, and how they get to where its input is."""
 
-from collections.abc import Callable
 from typing import Any
 
 from xpnn._arrays.backends.protocol import Library
 from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import library
-from xpnn._arrays.transfer import is_numpy, move
+from xpnn._arrays.transfer import Copies, move
 from xpnn._arrays.types import Array
 from xpnn._network.layers.layer import Layers
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -21,13 +20,13 @@ def layer_dtypes(layers: Layers) -> set[str]:
 def moved(layers: Layers, found: Library, device: Any, dtype: str | None) -> Layers:
     """Copy weights and biases to a library, device and dtype; None leaves the dtype."""
 
-    def move_one(a: Array, constant: Callable[..., Array]) -> Array:
-        to = dtype or dtype_name(a.dtype)
-        if is_numpy(a) and is_recorded():
-            return found.enter(constant(to, found.raw.xp, device))
-        return move(a, found, device, to)
+    def move_one(a: Array) -> Array:
+        return move(a, found, device, dtype or dtype_name(a.dtype))
 
-    return tuple([layer.moved(move_one) for layer in layers])
+    def constant(copies: Copies) -> Array:
+        return found.enter(copies[dtype](found.raw.xp, device))
+
+    return tuple([layer.moved(move_one, constant if is_recorded() else None) for layer in layers])
 
 
 def check_place(function: str, x: Array, found: Library, weight: Array) -> None:

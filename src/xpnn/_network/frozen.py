@@ -3,9 +3,8 @@
 from dataclasses import FrozenInstanceError
 from typing import Any, NoReturn
 
-from xpnn._arrays.transfer import is_numpy
 from xpnn._network.checks import Class, Names
-from xpnn._network.layers.layer import Layers, first_array
+from xpnn._network.layers.layer import Layers
 
 
 class Frozen:
@@ -19,6 +18,7 @@ class Frozen:
     inputs: tuple[str, ...] | None
     outputs: tuple[str, ...] | None
     _placed: bool
+    _of_numpy: bool | None
 
     @property
     def _names(self) -> Names:
@@ -36,6 +36,6 @@ class Frozen:
             from xpnn._arrays.backends.dask import normalized
 
             token = normalized(type(self), self._names, self._placed, self.layers)
-            if is_numpy(first_array(self.layers)):  # which nobody can write to
+            if self._of_numpy:  # which nobody can write to
                 object.__setattr__(self, "_token", token)
         return token

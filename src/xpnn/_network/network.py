@@ -81,6 +81,8 @@ class Network(Exchange):
     """
 
     _float_names: set[str] | None
+    _of_numpy: bool | None
+    """Whether weights are NumPy's; None where there are none."""
     _copies: dict[Any, Layers]
     """Layers, by where they were brought to."""
     _plans: PlanCache[passes.Pass]
@@ -106,6 +108,8 @@ class Network(Exchange):
         for field_name, given in zip(("classes", "inputs", "outputs"), names, strict=True):
             object.__setattr__(self, field_name, given)
         object.__setattr__(self, "_placed", placed)
+        first = first_array(layers)
+        object.__setattr__(self, "_of_numpy", None if first is None else is_numpy(first))
         object.__setattr__(self, "_float_names", None)
         object.__setattr__(self, "_copies", {})
         object.__setattr__(self, "_plans", PlanCache())
@@ -125,8 +129,7 @@ class Network(Exchange):
     @property
     def follows(self) -> bool:
         """Whether the weights are copied to wherever the input is."""
-        first = first_array(self.layers)
-        return first is None or (not self._placed and is_numpy(first))
+        return self._of_numpy is None or (self._of_numpy and not self._placed)
 
     @property
     def parameters(self) -> int:

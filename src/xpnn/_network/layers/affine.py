@@ -89,7 +89,7 @@ class Affine(Activated):
     @property
     def takes(self) -> Shape | None:
         """The number of columns; None of an activation alone, which takes any."""
-        return None if self.first is None else tuple(self.first.shape)
+        return self.first_shape
 
     def gives(self, sample: Shape | None, /) -> Shape | None:
         """Return the number of columns: of an activation alone, that of the sample."""

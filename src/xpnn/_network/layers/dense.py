@@ -85,22 +85,26 @@ class Dense(Activated):
         return interpreter.activate(a, self.activate)
 
     @property
+    def _widths(self) -> Shape:
+        return tuple(self.first_shape or ())
+
+    @property
     def takes(self) -> Shape:
         """The number of inputs."""
-        return (self.weight.shape[0],)
+        return self._widths[:1]
 
     def gives(self, _: Shape | None, /) -> Shape:
         """Return the number of outputs."""
-        return (self.weight.shape[1],)
+        return self._widths[1:]
 
     def check_input(self, function: str, x: Array) -> None:
         """Raise ValueError with both shapes unless x has the width that the weight takes."""
-        check_width(function, x, self.weight)
+        check_width(function, x, self._widths)
 
     @property
     def words(self) -> list[str]:
         """The widths, whether there is a bias, the activation, whether they were rounded."""
-        n, m = self.weight.shape
+        n, m = self._widths
         bias = [] if self.bias is None else ["bias"]
         rounded = [] if self.rounded is None else [f"rounded to {self.rounded}"]
         return [f"{n} -> {m}", *bias, self.activation, *rounded]

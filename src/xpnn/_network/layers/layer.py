@@ -11,7 +11,7 @@ from xpnn._arrays.backends.protocol import Node
 from xpnn._arrays.backends.tracing import is_recorded
 from xpnn._arrays.dtypes import FLOATS, dtype_name
 from xpnn._arrays.library import common_library, library
-from xpnn._arrays.transfer import constant_copies, frozen, is_numpy
+from xpnn._arrays.transfer import Copies, constant_copies, frozen, is_numpy
 from xpnn._arrays.types import Array
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -80,9 +80,11 @@ class Layer:
     """The activation that the layer ends in."""
     first: Array | None
     """The first array: where it is, are the others; None if there is none."""
+    first_shape: Shape | None
+    """Its shape, for which torch.compile need not look at an array of NumPy."""
     _parts: tuple[tuple[Any, ...], tuple[Any, ...]]
     """The children and the options, as JAX and torch take the layer apart."""
-    _copies: dict[str, dict[str, Callable[..., Array]]]
+    _copies: dict[str, Copies]
 
     def __init_subclass__(cls, *, stored: bool = True) -> None:
         super().__init_subclass__()
@@ -112,8 +114,7 @@ class Layer:
 
         That of its first array, unless a kind of layer says otherwise.
         """
-        first: Array = self.first
-        return tuple(first.shape)
+        return self.first_shape
 
     def gives(self, _: Shape | None, /) -> Shape | None:
         """Return the shape of what comes of a sample, that which it takes; None where nobody knows."""
@@ -236,9 +237,11 @@ class Layer:
         object.__setattr__(self, "_parts", (children, options))
         first = [first_array(c) if isinstance(c, tuple) else c for c in children]
         object.__setattr__(self, "first", next((a for a in first if a is not None), None))
-        own = [n for n, a in zip(self._children, children, strict=True) if is_numpy(a)]
-        if own and not is_recorded():
-            object.__setattr__(self, "_copies", {name: constant_copies(name) for name in own})
+        shape = getattr(self.first, "shape", None)  # a placeholder of JAX or torch has none
+        object.__setattr__(self, "first_shape", None if shape is None else tuple(shape))
+        own = {n: a for n, a in zip(self._children, children, strict=True) if is_numpy(a)}
+        copies = {} if is_recorded() else {n: constant_copies(n, a) for n, a in own.items()}
+        object.__setattr__(self, "_copies", copies)
         pytree.update()
 
     @classmethod
@@ -266,21 +269,22 @@ class Layer:
         ]
         return normalized(self.structure, places, list(map(digest, arrays)))
 
-    def moved(self, move: Callable[[Array, Callable[..., Array]], Array]) -> Self:
-        """Return the layer of other arrays: of each `move(array, constant)`.
+    def moved(
+        self, move: Callable[[Array], Array], constant: Callable[[Copies], Array] | None = None
+    ) -> Self:
+        """Return the layer of other arrays: of each `move(array)`.
 
-        `constant(dtype, xp, device)` makes a constant of a NumPy array while torch.compile is at work.
+        While torch.compile is at work, of each that is NumPy's `constant(copies)` of `constant_copies`.
         """
 
         def new(name: str) -> Any:
+            # An array of NumPy that torch.compile sees becomes a tensor of it, with guards.
+            if constant is not None and name in self._copies:
+                return constant(self._copies[name])
             child = getattr(self, name)
             if isinstance(child, tuple):
-                return tuple(layer.moved(move) for layer in child)
-            if child is None:
-                return None
-            return move(
-                child, lambda to, xp, device: self._copies[name][to](self, name, xp, device)
-            )
+                return tuple(layer.moved(move, constant) for layer in child)
+            return None if child is None else move(child)
 
         children = tuple([new(name) for name in self._children])
         return self._unchecked(self._flatten()[1], children)

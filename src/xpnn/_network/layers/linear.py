@@ -21,16 +21,16 @@ def check_weight(function: str, weight: Array, bias: Array | None) -> tuple[int,
     return weight.shape[0], weight.shape[1]
 
 
-def check_width(function: str, x: Array, weight: Array) -> None:
-    """Raise ValueError with both shapes unless the last axis of x has the width weight takes."""
+def check_width(function: str, x: Array, shape: tuple[int, ...]) -> None:
+    """Raise ValueError with both shapes unless the last axis of x has the width a weight of a shape takes."""
     # A width is None while it is not known, as a formula is traced.
-    if len(x.shape) == 0 or x.shape[-1] not in {None, weight.shape[0]}:
-        width, shape = weight.shape[0], tuple(weight.shape)
+    width, outputs = shape
+    if len(x.shape) == 0 or x.shape[-1] not in {None, width}:
         transposed = " (weight is (in, out); torch.nn.Linear holds its transpose, use weight.T)"
         raise XpnnValueError(
             f"{function}: expected x of shape (..., {width}) for weight of shape {shape}, "
             f"got shape {tuple(x.shape)}"
-            + (transposed if x.shape and x.shape[-1] == weight.shape[1] else "")
+            + (transposed if x.shape and x.shape[-1] == outputs else "")
         )
 
 
@@ -72,7 +72,7 @@ def linear(
     """
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
     check_weight("linear", weight, bias)
-    check_width("linear", x, weight)
+    check_width("linear", x, tuple(weight.shape))
     y = _by_chunks(x, weight, bias, xp)
     return y if y is not None else compute(ready, product, kernel="linear")
 
