@@ -112,7 +112,7 @@ def tests_all(session: nox.Session) -> None:
     backends = [f"--xp-backend={name}" for name in EVERY[1:]]
     run(session, "--backends-only", "--every-library", *backends)
     if not session.posargs:
-        session.run("python", "-m", "tests.matrix", "--minutes", "3", env=XLA)
+        session.run("python", "-m", "tests.matrix", "--minutes", "2", env=XLA)
 
 
 @nox.session(default=False)

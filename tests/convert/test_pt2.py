@@ -500,6 +500,7 @@ def places(thing, path=()):
         yield from places(thing[key], (*path, key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["rows.pt2", "batch_norm.core.pt2", "columns.pt2"])
 @pytest.mark.parametrize("text", [MODEL, WEIGHTS])
 def test_anything_may_be_of_another_kind(file, text, tmp_path):
