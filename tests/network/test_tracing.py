@@ -366,8 +366,7 @@ def test_what_a_trace_of_torch_makes_is_not_remembered(trace, way, torch, monkey
     x = torch.from_numpy(ROWS)
     expected = NETWORK(ROWS, xp=xpnn.reproducible(np))
     # As in a new process: neither the check nor a table of constants is there yet.
-    if setting != "no jit":  # which takes ten seconds for the check
-        monkeypatch.setattr(rxp.engine, "_checked", set())
+    monkeypatch.setattr(rxp.engine, "_checked", set())
     monkeypatch.setattr(transfer, "_constants", {})
     network = xpnn.Network(NETWORK.layers)
 
@@ -436,7 +435,8 @@ def test_settings_of_jax(way, setting, jax, monkeypatch):
 
     before = [to_numpy(a) for a in values()]
     # As in a new process: neither the check nor a table of constants is there yet.
-    monkeypatch.setattr(rxp.engine, "_checked", set())
+    if setting != "no jit":  # which takes ten seconds for the check
+        monkeypatch.setattr(rxp.engine, "_checked", set())
     monkeypatch.setattr(transfer, "_constants", {})
     with SETTINGS[setting](jax):
         after = [to_numpy(a) for a in values()]
