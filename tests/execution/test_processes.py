@@ -115,6 +115,7 @@ def compiles():
 
 right, number, stop = expected(), threads.count(), threading.Event()
 assert number > 1
+compiles()  # a thread must not import while a process is copied: Python's own lock would stay held
 working = [threading.Thread(target=keeps, args=[f]) for f in (*CALLS[:1], CALLS[12], compiles)]
 for thread in working:
     thread.start()

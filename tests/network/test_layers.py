@@ -295,7 +295,9 @@ def test_under_torch_compile_and_grad(kind, torch):
     network = layered(kind, "float32")
     x = torch.asarray(samples(kind, rows(3, "float32")))
     compiled = torch.compile(network, backend="eager", fullgraph=True)
-    with torch.inference_mode():  # in which torch makes other tensors of NumPy's arrays than outside
+    with (
+        torch.inference_mode()
+    ):  # in which torch makes other tensors of NumPy's arrays than outside
         y = compiled(x)
     torch.testing.assert_close(y, network(x))
     assert not any(a.flags.writeable for la in network.layers for a in la.arrays.values())
@@ -368,7 +370,7 @@ def test_a_last_layer_that_is_no_product_is_explained(of):
 def without(layer, name):
     """The layer, one of its vectors changed for what changes nothing: 0 where that is added, 1 elsewhere."""
 
-    def move(a, _):
+    def move(a):
         neutral = np.zeros_like if name.endswith(("bias", "shift")) else np.ones_like
         return neutral(a) if a is layer.arrays[name] else a
 
