@@ -435,8 +435,7 @@ def test_settings_of_jax(way, setting, jax, monkeypatch):
 
     before = [to_numpy(a) for a in values()]
     # As in a new process: neither the check nor a table of constants is there yet.
-    if setting != "no jit":  # which takes ten seconds for the check
-        monkeypatch.setattr(rxp.engine, "_checked", set())
+    monkeypatch.setattr(rxp.engine, "_checked", set())
     monkeypatch.setattr(transfer, "_constants", {})
     with SETTINGS[setting](jax):
         after = [to_numpy(a) for a in values()]

@@ -71,8 +71,7 @@ def linear(
     array([0.3, 0.7, 1.1])
     """
     ready = prepare("linear", xp, x=x, weight=weight, bias=bias)
-    check_weight("linear", weight, bias)
-    check_width("linear", x, tuple(weight.shape))
+    check_width("linear", x, check_weight("linear", weight, bias))
     y = _by_chunks(x, weight, bias, xp)
     return y if y is not None else compute(ready, product, kernel="linear")
 
