@@ -1,5 +1,6 @@
 """The command: what it prints and writes, and one line for every mistake."""
 
+import itertools
 import json
 import os
 import signal
@@ -291,6 +292,61 @@ def test_a_closed_pipe_ends_quietly():
     assert done.stderr == ""
 
 
+def shell(line):
+    return subprocess.run(line, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+
+
+VERDICTS = {
+    "--help": 0,
+    "--version": 0,
+    "predict": 0,
+    "predict digits x.npy --reproducible -o z.npy": 0,
+    "verify other.json digits x.npy": 1,
+    "verify r.json digits x.npy": 0,
+    "parity --backend numpy --rows 3": 0,
+    "parity --backend numpy --rows 3 --json": 0,
+    "info": 0,
+    "backends": 0,
+    "convert digits c.safetensors --rows 3": 0,
+}
+"""Each command that prints words, and its exit status."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "reader"),
+    [
+        *itertools.product(VERDICTS, ["true"]),
+        *itertools.product(list(VERDICTS)[-3:], ["head -n 1"]),
+    ],
+)
+def test_a_reader_who_leaves_changes_no_verdict(command, reader, receipt):
+    content = json.loads(receipt.read_text())
+    content["output"]["sha256"] = "0" * 64
+    Path("other.json").write_text(json.dumps(content))
+    xpnn = f"'{sys.executable}' -m xpnn {command}"
+    done = shell(f"exec 3>&1; {{ {xpnn}; echo $? >&3; }} | {reader} > /dev/null")
+    assert (int(done.stdout), done.stderr) == (VERDICTS[command], "")
+    assert Path("c.safetensors").exists() == command.startswith("convert")
+    assert Path("z.npy").exists() == ("z.npy" in command)
+
+
+def test_no_receipt_of_rows_that_nobody_took(tmp_path):
+    command = f"predict --batch-size 1 --proba --reproducible --receipt '{tmp_path}/r.json'"
+    done = shell(f"'{sys.executable}' -m xpnn {command} | head -n 1")
+    assert "got one who left" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["--version", "info", "predict", "predict --proba"])
+def test_a_full_standard_output_is_named(command):
+    done = shell(f"'{sys.executable}' -m xpnn {command} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "xpnn: standard output: cannot be written: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     ("closed", "words"),
     [("- <&-", "standard input: expected"), (">&-", "expected a standard output")],
@@ -489,13 +545,6 @@ def test_pipes_in_and_out(kind, into, from_, tmp_path):
         time.sleep(0.05)
     got = np.load(tmp_path / "y") if kind == "npy" else np.loadtxt(tmp_path / "y", dtype=int)
     np.testing.assert_array_equal(got, desired)
-
-
-@pytest.mark.parametrize("command", ["predict", "info", "predict --help"])
-def test_nobody_reads(command):
-    command = f"'{sys.executable}' -m xpnn.cli {command} | true"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
-    assert done.stderr == ""
 
 
 # Rows that are not numbers

@@ -7,14 +7,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
 
 import xpnn
 from xpnn.cli import _completion, _help
-from xpnn.cli._text import one_line
+from xpnn.cli._text import Words, drop, one_line
 from xpnn.errors import XpnnError
 
 app = typer.Typer(
@@ -99,13 +99,14 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # ? for a character that it has not
             stream.reconfigure(errors="replace")
+    sys.stdout = cast("TextIO", Words(sys.stdout))
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()
         sys.exit(status)
-    except BrokenPipeError:  # of --help and --version
-        _drop_output()
-        sys.exit(0)
+    except XpnnError as error:  # of --help and --version, that nothing takes
+        _say(str(error))
+        sys.exit(2)
     except typer.Abort:
         sys.exit(128 + signal.SIGINT)
     except _UsageError as error:
@@ -134,21 +135,13 @@ def _one_line() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has had enough
-        _drop_output()
+    except BrokenPipeError:  # whoever reads the rows has had enough
+        drop(sys.stdout)
         raise typer.Exit(0) from None
     except (XpnnError, OSError, MemoryError, UnicodeError) as error:
         _say(str(error) or type(error).__name__)
-        _drop_output()
+        drop(sys.stdout)
         raise typer.Exit(2) from None
-
-
-def _drop_output() -> None:
-    """Send what could not be written to nowhere, or Python tries once more at the end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(value: bool) -> None:

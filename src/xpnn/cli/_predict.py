@@ -49,7 +49,7 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     )
     with beside as write_receipt, _sink(job, target, network) as write, contextlib.closing(pairs):
         for x, y in pairs:
-            write(y)
+            _write(write, y, receipt)
             if job.kind == "classes":
                 unknown += int((y.reshape(len(y), -1) < 0).any(axis=-1).sum())
             if job.reproducible:
@@ -62,6 +62,17 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
         print(words, file=sys.stderr)
     if job.reproducible:
         print(f"sha256 {record.output.hexdigest()}", file=aside)
+
+
+def _write(write: Callable[[Numbers], None], y: Numbers, receipt: Path | None) -> None:
+    try:
+        write(y)
+    except BrokenPipeError:
+        if receipt is None:
+            raise
+        raise XpnnValueError(
+            f"expected a reader of all rows for a receipt of them, got one who left; {receipt} was not written"
+        ) from None
 
 
 def summary(job: Job, record: _receipt.Record) -> dict[str, Any]:
@@ -119,8 +130,12 @@ def _computed_here(
     job: Job, network: Network, rows: Rows, batch_size: int, *, keep: bool
 ) -> Iterator[tuple[Numbers | None, Numbers]]:
     run = job.runner(network)
-    for x in rows.pieces(batch_size):
-        yield x if keep else None, run(x)
+    try:
+        for x in rows.pieces(batch_size):
+            yield x if keep else None, run(x)
+    except OSError as error:  # or it would be taken for one of writing
+        reason = error.strerror or error
+        raise XpnnValueError(f"{rows.source}: cannot be read: {reason}") from None
 
 
 @contextlib.contextmanager
