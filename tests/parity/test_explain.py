@@ -110,11 +110,35 @@ def test_nan_in_the_input_is_said_and_is_no_fault():
     found = xpnn.explain(network, x, network(x))
     assert found.passed
     assert found.notes == ("x has NaN at 1 place: row 5, column 2",)
-    x[:] = np.inf
+    x[:] = np.nan
+    assert xpnn.explain(network, x, network(x)).passed
+
+
+NOTHING = "no row can be held to anything, so that nothing is known to be right"
+
+
+def test_what_can_be_held_to_nothing_does_not_pass():
+    network, x = faults.network("small")
+    x = np.full_like(x, np.inf)
     found = xpnn.explain(network, x, network(x))
-    assert found.passed
+    assert not found.passed
+    assert found.faults == (NOTHING,)
     assert "none of 100 rows" in found.reference
     assert "x has infinity at 600 places: all 100 rows, all 6 columns" in repr(found)
+
+
+def test_numbers_where_the_input_is_nan_are_a_fault(backend):
+    network, x = faults.network("small")
+    x = x.copy()
+    right = network(x)
+    x[5, 2] = np.nan
+    found = xpnn.explain(network, x, right)
+    assert found.faults == ("y is a number at 3 places where x is NaN: row 5, all 3 columns",)
+    assert found.cause.startswith("NaN was filled in, or lost")
+    x[:] = np.nan
+    assert not xpnn.explain(network, backend.asarray(x), backend.asarray(right)).passed
+    with pytest.raises(ValueError, match=r"explain: expected at least one row, got x of shape"):
+        xpnn.explain(network, x[:0], right[:0])
 
 
 def test_softmax_that_overflows_is_named():
@@ -147,10 +171,10 @@ def test_networks_that_blow_up(dtype, scale, output):
         x = rng.normal(size=(5, 4)).astype(dtype)
         y = network(x)
         found = xpnn.explain(network, x, y)
-        assert found.passed
+        assert found.faults == (() if found.comparison.held else (NOTHING,))
         assert found.to_dict()["notes"] == list(found.notes)
         wrong = xpnn.explain(network, x, np.full_like(y, 0.123))
-        assert wrong.passed or wrong.cause
+        assert wrong.cause or (wrong.passed and wrong.comparison.held)  # a bound may allow anything
 
 
 def test_what_is_not_known_of_weights_is_said():

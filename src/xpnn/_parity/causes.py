@@ -49,6 +49,8 @@ def likely(standard: Standard, y: Values, comparison: Comparison, lead: tuple[in
         )  # fmt: skip
         if comparison.infinite:
             return _infinite(case, known, comparison)
+        if comparison.lost and not wrong:
+            return "NaN was filled in, or lost in a maximum or minimum that passes over it"
         if not rows:
             return "unknown"
         found = _looks(case) or _explained(case)

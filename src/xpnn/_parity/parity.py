@@ -137,7 +137,8 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
         With `passed`, the numbers, and in words what is wrong and a likely cause: NaN and infinity and
         where they are, low precision, another activation, swapped or missing layers and biases, a
         scaled input, dropout left on, and many more, or 'unknown'. `notes` say of which rows nothing
-        can be said. It has `to_dict()`, and prints as text.
+        can be said; results of which nothing can be said in any row do not pass, nor does a number where
+        `x` is NaN. It has `to_dict()`, and prints as text.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
     TypeError
         If `x` or `y` is no real array, or `y` is not floating.
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or there is no row.
 
     Examples
     --------
@@ -169,6 +170,8 @@ def explain(network: Network, x: Array, y: Array, /, *, of: str = "output") -> E
             f"explain: expected y of shape {expected} for x of shape {tuple(x.shape)}, got shape "
             f"{tuple(y.shape)}"
         )
+    if not math.prod(lead):
+        raise XpnnValueError(f"explain: expected at least one row, got x of shape {tuple(x.shape)}")
     reference = Reference.make(network, values, of)
     standard = Standard.make(reference, dtype)
     y = to_numpy(y).reshape(-1, expected[-1])

@@ -137,6 +137,10 @@ class Comparison(NamedTuple):
     """The rows that are outside the bound, or further off than is expected of any row."""
     beyond: int
     """How many rows are inside the bound and further off than is expected of any row."""
+    lost: str
+    """Where it is not NaN although the input is, in words; empty: nowhere."""
+    held: int
+    """Rows that are held to anything, of all rows."""
 
     @property
     def faults(self) -> list[str]:
@@ -144,6 +148,10 @@ class Comparison(NamedTuple):
         faults = []
         if self.infinite:
             faults.append(self.infinite)
+        if self.lost:
+            faults.append(self.lost)
+        if not self.held:
+            faults.append("no row can be held to anything, so that nothing is known to be right")
         if self.beyond:
             faults.append(
                 f"{self.beyond:,} rows inside the bound with errors more than {_ANY_ROW:.0f} times those "
@@ -229,7 +237,27 @@ class Standard(NamedTuple):
             not_finite("y", y, known[:, None], ", where exact values are finite"),
             xp.nonzero(known & ~(inside & near))[0].tolist(),
             int(xp.sum(known & inside & ~near)),
+            _lost(y, self.missing),
+            int(xp.sum(known | xp.any(self.missing, axis=-1))),
         )
+
+    @property
+    def missing(self) -> Values:
+        """Where a result is NaN because the input is; an infinity beside it may make anything of that."""
+        xp, x = host().xp, self.reference.x
+        if x.dtype.kind != "f":
+            return xp.zeros(self.expected.shape, dtype=xp.bool)
+        rows = xp.any(xp.isnan(x), axis=-1) & ~xp.any(xp.isinf(x), axis=-1)
+        return rows[:, None] & xp.isnan(self.enclosure.centre)
+
+
+def _lost(y: Values, missing: Values) -> str:
+    xp = host().xp
+    rows, columns = xp.nonzero(missing & ~xp.isnan(y))
+    if not len(rows):
+        return ""
+    where = f"{listed('row', rows, len(y))}, {listed('column', columns, y.shape[1])}"
+    return f"y is a number at {len(rows):,} place{'s' * (len(rows) > 1)} where x is NaN: {where}"
 
 
 def not_finite(name: str, values: Values, where: Values | bool = True, why: str = "") -> str:
