@@ -1,5 +1,6 @@
 """The command: what it prints and writes, and one line for every mistake."""
 
+import io
 import itertools
 import json
 import os
@@ -24,10 +25,13 @@ from xpnn._arrays.digest import digest
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 
+from rich.console import Console
 from typer.testing import CliRunner
 
 from xpnn.cli._app import app
+from xpnn.cli._job import Job
 from xpnn.cli._receipt import Blocks
+from xpnn.cli._show import show
 
 X, LABELS = models.sample("digits")
 
@@ -794,6 +798,17 @@ def test_help_loses_nothing(columns, run, monkeypatch):
     for word in ("--reproducible", "--no-header", "--batch-size", ".safetensors", "standard"):
         assert word in text
     assert "…" not in text
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_digits_are_seen_without_colours(no_color):
+    written = io.StringIO()
+    console = Console(
+        file=written, force_terminal=True, color_system="truecolor", no_color=no_color, width=80
+    )
+    show(Job("digits", None, None, None, "numpy", None, None), console, 8192)
+    assert ("▀" in written.getvalue()) is not no_color
+    assert ("%" * 3 in written.getvalue()) is no_color
 
 
 @pytest.mark.slow

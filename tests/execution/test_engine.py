@@ -382,6 +382,17 @@ def test_programs_wait_for_each_number_of_rows_once():
     )
 
 
+def test_programs_wait_for_any_number_of_axes():
+    rng = np.random.default_rng(0)
+    network = xpnn.Network.from_weights([rng.normal(size=s) for s in ((12, 8), (8, 3))])
+    arrays = [rng.normal(size=shape) for shape in ((12,), (1, 12), (2, 1, 12), (5, 12))]
+    expected = [network(x) for x in arrays]
+    (small,) = network._small.values()
+    for x, y in zip(arrays, expected, strict=True):
+        assert small(x).shape == y.shape
+        assert small(x).tobytes() == network(x).tobytes() == y.tobytes()
+
+
 def test_threads_share_small_programs():
     network = golden_cases.network((9, 7, 4), "float64")
     xs = [np.full((2, 9), value) for value in (0.5, 2.0, -1.0, 0.0)]

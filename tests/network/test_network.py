@@ -12,6 +12,7 @@ import pytest
 from labels import label
 
 import xpnn
+from xpnn._activations.table import ACTIVATIONS, RECORDS
 from xpnn._arrays.library import key_of
 from xpnn._arrays.transfer import to_numpy
 from xpnn._execution.plans import kind_of
@@ -91,11 +92,18 @@ def test_several_sigmoids_are_labels_of_their_own(backend):
     assert [[int(classes[i, j]) for j in range(3)] for i in range(2)] == [[1] * 3, [0] * 3]
 
 
-@pytest.mark.parametrize("method", ["classify", "log_proba"])
-@pytest.mark.parametrize("output", ["identity", "tanh", "relu"])
+@pytest.mark.parametrize("method", ["classify", "log_proba", "logits"])
+@pytest.mark.parametrize("output", ACTIVATIONS)
 def test_regression_has_no_classes(method, output):
-    with pytest.raises(ValueError, match=rf"network.{method}: .* got {output}: .* regression"):
-        getattr(one_layer(output), method)(np.ones(2))
+    has_them = [name for name, one in RECORDS.items() if one.log_probability]
+    has_them += ["identity"] * (method == "logits")
+    call = getattr(one_layer(output), method)
+    if output in has_them:
+        assert call(np.ones(2)).dtype == (int if method == "classify" else float)
+        return
+    named = f"{', '.join(has_them[:-1])} or {has_them[-1]}, got {output}: .* regression"
+    with pytest.raises(ValueError, match=rf"network.{method}: .* of {named}"):
+        call(np.ones(2))
 
 
 def test_logits_of_identity_and_of_others(backend):

@@ -421,3 +421,14 @@ def test_a_jump_of_softplus_anywhere(threshold):
     bound = xpnn.error_bound(network, x)
     assert np.all(np.isfinite(bound))
     assert bound[0, 0] >= max(-threshold, 0)
+
+
+@pytest.mark.parametrize("function", ["error_bound", "expected_error", "parity", "explain"])
+@pytest.mark.parametrize("given", ["digits", None, [], np.ones((2, 2))])
+def test_what_is_no_network_is_an_error(function, given):
+    x = np.ones((1, 2))
+    arguments = [given, x, x] if function == "explain" else [given, x]
+    with pytest.raises(
+        TypeError, match=f"^{function}: expected a Network, as xpnn.load returns, got"
+    ):
+        getattr(xpnn, function)(*arguments)

@@ -141,7 +141,7 @@ def celu(x: Array, /, *, alpha: float = 1.0, xp: Namespace = None) -> Array:
     x : array
         Real floating or integer array of any shape.
     alpha : float, optional
-        Minus the value at -inf, greater than 0. Default 1.
+        Any number but 0. Greater than 0 it is minus the value at -inf; below 0 that is -inf. Default 1.
     xp : namespace, optional
         The array namespace to compute with; by default the one of `x`.
 

@@ -40,7 +40,7 @@ def identity(x: Array, /, *, xp: Namespace = None) -> Array:
     Returns
     -------
     array
-        `x` unchanged, not copied, where it is floating already.
+        Same shape and values, floating: `x` itself or a copy of it.
 
     Notes
     -----

@@ -36,6 +36,10 @@ class Small:
         self._dtype: Any = None
         self._waiting: dict[tuple[int, ...], deque[_Waiting]] = {}
 
+    def knows(self, x: Values) -> bool:
+        """Whether it is for arrays of this type and dtype."""
+        return type(x) is self._type and x.dtype is self._dtype
+
     def __call__(self, x: Values) -> Values | None:
         """Return the result for x, None where no program waits for its shape."""
         if type(x) is not self._type or x.dtype is not self._dtype:

@@ -4,10 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from xpnn._activations.activation import Activation
+from xpnn._activations.table import RECORDS
 from xpnn._arrays.axes import Slices, as_index
 from xpnn._arrays.dtypes import dtype_name
 from xpnn._arrays.library import common_library
 from xpnn._arrays.types import Array
+from xpnn._network.interpreters.values import gives_logits
 from xpnn._network.layers.layer import (
     Layers,
     Shape,
@@ -55,6 +58,18 @@ def laid_out(function: str, layers: Layers, x: Array) -> Array:
     shape = tuple(x.shape)
     with found.guard(dtype_name(x.dtype)):
         return Slices(shape, tuple(range(len(shape)))[-axes:]).flatten(x, found.xp)
+
+
+def check_ending(function: str, last: Activation, *, logits: bool = False) -> None:
+    """Raise XpnnValueError unless an output layer gives probabilities, or has logits."""
+    if gives_logits(last) if logits else last.log_probability is not None:
+        return
+    names = [name for name, one in RECORDS.items() if one.log_probability]
+    names += ["identity"] * logits
+    raise XpnnValueError(
+        f"{function}: expected an output layer of {', '.join(names[:-1])} or {names[-1]}, got {last.name}: "
+        "this network is a regression; call network(x)"
+    )
 
 
 def check_classes(classes: Sequence[Class], layers: Layers) -> tuple[Class, ...]:

@@ -22,14 +22,22 @@ from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._engine.small import Small
 from xpnn._execution.plans import PlanCache, kind_of
 from xpnn._network import passes
-from xpnn._network.checks import Class, Names, check_input, check_layers, check_names, laid_out
+from xpnn._network.checks import (
+    Class,
+    Names,
+    check_ending,
+    check_input,
+    check_layers,
+    check_names,
+    laid_out,
+)
 from xpnn._network.copies import check_place, layer_dtypes, moved
 from xpnn._network.description import description
 from xpnn._network.exchange import Exchange
 from xpnn._network.interpreters import values
-from xpnn._network.interpreters.values import Forward, Part, Plain, gives_logits
+from xpnn._network.interpreters.values import Forward, Part, Plain
 from xpnn._network.layers.layer import Layer, Layers, first_array
-from xpnn.errors import XpnnTypeError, XpnnValueError
+from xpnn.errors import XpnnTypeError
 
 
 class Network(Exchange):
@@ -197,21 +205,19 @@ class Network(Exchange):
         return rows_of(table, self.layers, self.inputs)
 
     def logits(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
-        """Return what the output layer's sigmoid or softmax would be taken of, or an identity output.
+        """Return what the output layer's activation would be taken of; see `__call__`.
 
-        ValueError for other activations; see `__call__`.
+        ValueError unless that is softmax, sigmoid, the logarithm of one, or identity.
         """
-        if not gives_logits(self.layers[-1].activate):
-            raise self._no_classes("logits")
+        check_ending("network.logits", self.layers[-1].activate, logits=True)
         return self._rows(x, xp, "network.logits", values.logits)
 
     def log_proba(self, x: Array, /, *, xp: Namespace | None = None) -> Array:
         """Return the logarithm of the probabilities, finite where they underflow; see `__call__`.
 
-        ValueError unless the output layer is softmax or sigmoid.
+        ValueError unless the output layer is softmax, sigmoid or the logarithm of one.
         """
-        if self.layers[-1].activate.log_probability is None:
-            raise self._no_classes("log_proba")
+        check_ending("network.log_proba", self.layers[-1].activate)
         return self._rows(x, xp, "network.log_proba", values.log_proba)
 
     def classify(
@@ -239,12 +245,12 @@ class Network(Exchange):
         Raises
         ------
         ValueError
-            If the output layer is neither softmax nor sigmoid: regression has no classes.
+            If the output layer is neither softmax nor sigmoid nor the logarithm of one: regression has
+            no classes.
         TypeError, ValueError
             As `__call__` does.
         """
-        if self.layers[-1].activate.log_probability is None:
-            raise self._no_classes("classify")
+        check_ending("network.classify", self.layers[-1].activate)
         classes = self._rows(x, xp, "network.classify", values.classes)
         if not certain:
             return classes
@@ -369,12 +375,6 @@ class Network(Exchange):
 
         save(self, path, dict(metadata or {}))
 
-    def _no_classes(self, method: str) -> XpnnValueError:
-        return XpnnValueError(
-            f"network.{method}: expected an output layer of softmax or sigmoid, which give "
-            f"probabilities, got {self.output}: this network is a regression; call network(x)"
-        )
-
     def _rows(self, x: Array, xp: Namespace | None, function: str, part: Part) -> Array:
         small = self._small.get(part)
         y = small(x) if small is not None and xp is None else None
@@ -400,6 +400,9 @@ class Network(Exchange):
             if lasting and not (found.raw.compiles and forward.computing == "float64"):
                 self._plans.keep(type(x), (part, *kind_of(x, xp)), plan)
                 if isinstance(plan, passes.InTiles):
+                    known = self._small.get(part)
+                    if known is not None and known.knows(x):  # of another number of axes
+                        plan.small = known
                     self._small[part] = plan.small
         return plan(x)
 

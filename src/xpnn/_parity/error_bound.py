@@ -6,6 +6,14 @@ from xpnn._network.analysis import analysed
 from xpnn._network.interpreters.bounds import Pass, enclose
 from xpnn._network.interpreters.expectation import expect
 from xpnn._network.network import Network
+from xpnn.errors import XpnnTypeError
+
+
+def check_network(function: str, network: object) -> None:
+    """Raise XpnnTypeError for what is no network, such as the name of one."""
+    if not isinstance(network, Network):
+        got = f"{type(network).__name__} {network!r:.80}"
+        raise XpnnTypeError(f"{function}: expected a Network, as xpnn.load returns, got {got}")
 
 
 def error_bound(
@@ -76,6 +84,7 @@ def error_bound(
     >>> bool(half[0, 0] > 1e-4)
     True
     """
+    check_network("error_bound", network)
     name = floating_name("error_bound", dtype)
     return analysed(network, x, xp, "error_bound", _bound, dtype=name, of=of)
 
@@ -128,6 +137,7 @@ def expected_error(
     >>> bool(np.all(ratio > 10))
     True
     """
+    check_network("expected_error", network)
     name = floating_name("expected_error", dtype)
     return analysed(network, x, xp, "expected_error", _expected, dtype=name, of=of)
 

@@ -27,6 +27,7 @@ from xpnn._network.copies import layer_dtypes
 from xpnn._network.layers.layer import Shape, as_samples, outputs_of
 from xpnn._network.network import Network
 from xpnn._parity.causes import likely
+from xpnn._parity.error_bound import check_network
 from xpnn._parity.layers import first_unsound
 from xpnn._parity.report import Explanation, Report, Result
 from xpnn._parity.standard import Reference, Standard, guarded, host, listed, not_finite
@@ -202,7 +203,8 @@ def _notes(network: Network, standard: Standard, y: Values) -> tuple[str, ...]:
 
 
 def _given(function: str, network: Network, x: Array) -> tuple[Values, str]:
-    """Check x; return it as NumPy's, and the dtype that network(x) has."""
+    """Check network and x; return x as NumPy's, and the dtype that network(x) has."""
+    check_network(function, network)
     found = common_library(function, None, {"x": x})
     names = float_names(function, {"x": x}) | layer_dtypes(network.layers)
     check_input(function, network.layers, x)

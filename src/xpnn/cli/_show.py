@@ -54,7 +54,7 @@ def _drawing(pixels: Numbers, console: Console) -> Text:
     for upper, lower in zip(image[::2].tolist(), image[1::2].tolist(), strict=True):
         text = Text()
         for a, b in zip(upper, lower, strict=True):
-            if console.color_system is None or console.options.ascii_only:
+            if console.color_system is None or console.no_color or console.options.ascii_only:
                 text.append(_SHADES[(a + b) * (len(_SHADES) - 1) // 510])
             else:
                 text.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
