@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -119,7 +120,8 @@ def test_parquet_is_read_as_a_table_is(files, group, n, tmp_path):
     ("columns", "dtype"),
     [
         ({"a": np.arange(3, dtype="u1"), "b": np.arange(3, dtype="i2")}, "int16"),
-        ({"a": np.arange(3, dtype="f2"), "b": np.arange(3)}, "float16"),
+        ({"a": np.arange(3, dtype="f2"), "b": np.arange(3)}, "float32"),
+        ({"a": np.arange(3, dtype="f2"), "b": np.arange(3, dtype="u1")}, "float16"),
         ({"a": np.arange(3, dtype="f4"), "b": np.arange(3)}, "float32"),
         ({"a": np.arange(3, dtype="f4"), "b": pa.array([1, None, 3])}, "float64"),
         ({"a": pa.array([1, None, 3])}, "float64"),
@@ -253,9 +255,26 @@ def test_a_network_of_one_column_takes_it_by_its_name(run):
     assert run("predict", "one.safetensors", "x.csv").stdout == "10.0\n14.0\n"
 
 
+def test_integers_beside_half_floats_and_names_with_dots(run):
+    network = xpnn.Network([xpnn.Dense(np.eye(2))], inputs=["a", "c.d"])
+    network.save("two.safetensors")
+    inner = pa.array([{"d": 100}, {"d": 200}])
+    for first in (True, False):
+        columns = {"a": pa.array(np.ones(2, "float16")), "c.d": pa.array([70_000, None])}
+        columns = {"c": inner, **columns} if first else {**columns, "c": inner}
+        saved(Path("x.parquet"), pa.table(columns))
+        run("predict", "two.safetensors", "x.parquet", "-o", "y.npy", "--force")
+        np.testing.assert_array_equal(np.load("y.npy"), [[1, 70_000], [np.nan] * 2])
+
+
 def test_folders_that_are_none(run, tmp_path):
-    for name in ("none", "deep", "mixed", "not.zarr"):
+    for name in ("none", "deep", "mixed", "not.zarr", "other", "pipe"):
         (tmp_path / name).mkdir()
+    for name in ("other", "pipe"):
+        saved(tmp_path / name / "1.parquet", TABLE.select(NAMES))
+        (tmp_path / name / "_SUCCESS").touch()
+    saved(tmp_path / "other" / "2.pq", TABLE.select(NAMES))
+    os.mkfifo(tmp_path / "pipe" / "2.parquet")
     (tmp_path / "deep" / "year=1").mkdir()
     saved(tmp_path / "mixed" / "1.parquet", TABLE.select(NAMES))
     saved(tmp_path / "mixed" / "2.parquet", TABLE.select(NAMES[::-1]))
@@ -263,7 +282,9 @@ def test_folders_that_are_none(run, tmp_path):
     network_of().save("unnamed.safetensors")
     for name, words in {
         "none": "expected files named .parquet in this folder, got none",
-        "deep": "expected Parquet files, got a folder: year=1",
+        "deep": "expected files named .parquet alone, got a folder: year=1",
+        "other": "expected files named .parquet alone, got a file: 2.pq; what is no data",
+        "pipe": "expected files named .parquet alone, got no file: 2.parquet",
         "mixed": "the columns of the files before",
         "not.zarr": "expected a Zarr store",
         "file.zarr": "expected a Zarr store",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import xpnn
+from xpnn._arrays.dtypes import dtype_name
 
 COLUMNS = {"low": [1, 2, 3], "name": ["a", "b", "c"], "high": [0.5, 1.5, 2.5]}
 EXPECTED = [[0.5, 1], [1.5, 2], [2.5, 3]]
@@ -39,6 +40,18 @@ def test_what_is_missing_is_nan():
     pandas = pytest.importorskip("pandas")
     rows = network().table(pandas.DataFrame({"low": [1, None], "high": [1.0, 2.0]}))
     np.testing.assert_array_equal(rows, [[1, 1], [2, np.nan]])
+
+
+def test_integers_beside_float16_stay_finite(backend):
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip("no float16")
+    network = xpnn.Network([xpnn.Dense(np.ones((2, 1)))], inputs=["a", "b"])
+    half = backend.xp.asarray([1.5], dtype=backend.xp.float16, device=backend.device)
+    for dtype, value, expected in (("int32", 70_000, "float32"), ("int8", 7, "float16")):
+        count = backend.xp.asarray([value], dtype=getattr(backend.xp, dtype), device=backend.device)
+        rows = network.table({"a": half, "b": count})
+        assert dtype_name(rows.dtype) == expected
+        assert [float(v) for v in rows[0]] == [1.5, value]
 
 
 def test_one_sample():

@@ -113,6 +113,7 @@ def logsumexp(
         ready = ready._replace(arrays=[ready.arrays[0], ready.arrays[-1]])
         slices = slices_of("logsumexp", axis, tuple(x.shape))
         if slices.single is None:
+            ready = ready.gathered(slices.axes, len(slices.shape))
             return compute(ready, _of_slices, axes=slices.axes, keepdims=keepdims)
         if where is not None:
             return compute(ready, _logsumexp, axis=slices.single, keepdims=keepdims)
@@ -120,6 +121,8 @@ def logsumexp(
         return _planner.plan(x, xp, *kind, arguments=ready, **options)(x, None)
     shape = tuple(x.shape) if b is None else common_shape("logsumexp", x.shape, "b", b.shape)
     slices = slices_of("logsumexp", axis, shape)
+    if slices.single is None:
+        ready = ready.gathered(slices.axes, len(slices.shape))
     y = compute(
         ready, _of_weighted_slices, axes=slices.axes, keepdims=keepdims, return_sign=return_sign
     )

@@ -52,6 +52,7 @@ def _along_axis(formula: Callable[..., Array]) -> Callable[..., Array]:
         ready = prepare(name, xp, where, x=x)
         slices = slices_of(name, axis, tuple(x.shape))
         if slices.single is None:
+            ready = ready.gathered(slices.axes, len(slices.shape))
             return compute(ready, of_slices, axes=slices.axes)
         if where is not None:
             return compute(ready, run, axis=slices.single)

@@ -189,6 +189,16 @@ class Arguments(NamedTuple):
     plain: bool
     """Whether the formula is to run as it is written."""
 
+    def gathered(self, axes: tuple[int, ...], ndim: int) -> "Arguments":
+        """Return these with arrays that are whole along axes of so many, as axes that become one must be."""
+        from_end = tuple(i - ndim for i in axes)
+        raw = self.library.raw
+        each = (
+            a if a is None else raw.gathered(a, tuple(i for i in from_end if -i <= a.ndim))
+            for a in self.arrays
+        )
+        return self._replace(arrays=list(each))
+
 
 def promoted(function: str, found: Library, names: set[str], like: Array) -> str:
     """Return the name of what floating dtypes promote to; the default of the library for none."""

@@ -1,6 +1,6 @@
 """Columns of tables, found by their names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from xpnn.errors import XpnnValueError
 
@@ -20,6 +20,15 @@ def places(where: str, wanted: Sequence[str], names: Sequence[str]) -> list[int]
                 f"columns {_listed(wanted)}, got {_listed(names)}"
             )
     return [names.index(name) for name in wanted]
+
+
+def holding(dtype: str, names: Iterable[str]) -> str:
+    """Return the dtype of rows whose columns of floats have this one, beside all the columns' own dtypes.
+
+    Integers follow them, but not into infinity.
+    """
+    beyond = any("int" in name and not name.endswith("int8") for name in names)
+    return "float32" if dtype == "float16" and beyond else dtype
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,10 +10,10 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from xpnn._files.columns import places
+from xpnn._files.columns import holding, places
 from xpnn._files.extras import needing
 from xpnn._files.pieces import Gathered, Input, Names, Numbers, Ranges, Rows, grouped
-from xpnn._files.streams import Source
+from xpnn._files.streams import Source, is_stream
 from xpnn.errors import XpnnValueError
 
 _BUFFER = 2**20
@@ -71,14 +71,17 @@ def read_parquet(found: Source, wanted: Input) -> Rows:
 
 def files_of(folder: Path) -> list[Path]:
     """Return the Parquet files of a folder in the order of their names, 2 before 10."""
-    paths = [path for path in folder.iterdir() if path.name[0] not in "._"]
+    paths = sorted((p for p in folder.iterdir() if p.name[0] not in "._"), key=_in_order)
     for path in paths:
-        if path.is_dir():
-            raise XpnnValueError(f"{folder}: expected Parquet files, got a folder: {path.name}")
-    paths = [path for path in paths if path.suffix.lower() == ".parquet"]
+        if path.suffix.lower() != ".parquet" or path.is_dir() or is_stream(path):
+            kind = "a folder" if path.is_dir() else "a file" if path.is_file() else "no file"
+            raise XpnnValueError(
+                f"{folder}: expected files named .parquet alone, got {kind}: {path.name}; what is no data "
+                "may begin with . or _"
+            )
     if not paths:
         raise XpnnValueError(f"{folder}: expected files named .parquet in this folder, got none")
-    return sorted(paths, key=_in_order)
+    return paths
 
 
 def _in_order(path: Path) -> list[tuple[int, str]]:
@@ -109,7 +112,9 @@ def _taken(schema: Any, wanted: Input, path: Path, before: list[str]) -> list[st
 
 def _dtypes(file: Any, names: list[str]) -> Iterator[np.dtype[Any]]:
     """Give the dtypes of columns: of integers of which one is missing, that of NaN."""
-    places = {column.path: place for place, column in enumerate(file.schema)}
+    # A column of numbers has one name; the fields of others have several, joined by dots.
+    columns = enumerate(map(file.schema.column, range(len(file.schema))))
+    places = {c.name: place for place, c in columns if c.path == c.name}
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     for name in names:
         dtype = np.dtype(file.schema_arrow.field(name).type.to_pandas_dtype())
@@ -131,7 +136,8 @@ def _numbers(batch: Any, name: str, dtype: np.dtype[Any], path: Path) -> Numbers
 def _common(columns: list[list[np.dtype[Any]]]) -> np.dtype[Any]:
     """Return the dtype of rows: that of the columns of floats, where there are any."""
     dtypes = [np.result_type(*files) for files in columns]
-    return np.result_type(*([d for d in dtypes if d.kind == "f"] or dtypes))
+    common = np.result_type(*([d for d in dtypes if d.kind == "f"] or dtypes))
+    return np.dtype(holding(common.name, (d.name for d in dtypes)))
 
 
 @contextmanager

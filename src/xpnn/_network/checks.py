@@ -57,6 +57,7 @@ def laid_out(function: str, layers: Layers, x: Array) -> Array:
     check_input(function, layers, x)
     shape = tuple(x.shape)
     with found.guard(dtype_name(x.dtype)):
+        x = found.raw.gathered(x, tuple(range(-axes, 0)))
         return Slices(shape, tuple(range(len(shape)))[-axes:]).flatten(x, found.xp)
 
 

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.library import common_library, is_array, own_library
 from xpnn._arrays.types import Array
-from xpnn._files.columns import places
+from xpnn._files.columns import holding, places
 from xpnn._network.layers.layer import Layers, taken_by
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -35,7 +36,8 @@ def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array
     if ends == 2:
         return columns[0]
     floats = [c for c in columns if found.xp.isdtype(c.dtype, "real floating")]
-    dtype = found.xp.result_type(*(floats or columns))
+    common = dtype_name(found.xp.result_type(*(floats or columns)))
+    dtype = dtype_named(found.xp, holding(common, (dtype_name(c.dtype) for c in columns)))
     return found.xp.stack([found.xp.astype(c, dtype) for c in columns], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""The command `xpnn`: predict, info, backends."""
+"""The command `xpnn`: predict, verify, parity, info, convert, backends."""
 
 import sys
 

@@ -227,7 +227,11 @@ class Jax(Standard):
 
     def opaque(self, f: Function) -> Function:
         """Make one step of f: without 64-bit types its derivatives would run outside, in binary32."""
-        return f if jax.config.jax_enable_x64 else self._with_derivatives_of(f, f)
+        return f if jax.config.jax_enable_x64 else meshes.entered(self._with_derivatives_of(f, f))
+
+    def gathered(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """Return x whole along axes of an explicit mesh."""
+        return meshes.gathered(x, axes) if isinstance(x, jax.Array) else x
 
     def map_tiles(self, f: Function, x: Array, size: int) -> Array:
         """Compute tile by tile in a loop of XLA's, on the CPU."""

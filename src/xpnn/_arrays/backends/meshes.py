@@ -44,6 +44,30 @@ def in_any(f: Function, spec_of: Function) -> Function:
     return function
 
 
+def entered(f: Function) -> Function:
+    """Make a function that runs f, operation by operation, in the explicit mesh of its arguments."""
+
+    def function(*given: Any) -> Any:
+        for a in jax.tree.leaves(given):
+            if not isinstance(a, jax.core.Tracer) and _is_explicit(a.sharding):
+                with jax.set_mesh(a.sharding.mesh):
+                    return f(*given)
+        return f(*given)
+
+    return function
+
+
+def gathered(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return x whole along axes, where an explicit mesh has spread it: its parts cannot become one axis."""
+    sharding = (jax.typeof(x) if isinstance(x, jax.core.Tracer) else x).sharding
+    if not _is_explicit(sharding):
+        return x
+    spec = [*sharding.spec, *[None] * (x.ndim - len(sharding.spec))]
+    for axis in axes:
+        spec[axis] = None
+    return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec(*spec)))
+
+
 def words(sharding: Any) -> str:
     """Return what a sharding is, for people."""
     if isinstance(sharding, NamedSharding):

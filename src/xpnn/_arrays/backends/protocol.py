@@ -247,6 +247,10 @@ class Library:
         """Return the dtype to compute a function in, whose arguments ask for `dtype`."""
         return dtype
 
+    def gathered(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """Return x whole along axes, counted from the end: each device has all of them."""
+        return x
+
     def around(self, f: Function) -> Function:
         """Return f, written for arrays of this library, for what callers may give."""
         return f
