@@ -439,6 +439,7 @@ def test_calibrated_and_beside_others(wine):
     from sklearn.ensemble import VotingClassifier
     from sklearn.frozen import FrozenEstimator
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
 
     table, y, _, model = wine
     ours = NetworkClassifier(xpnn.Network.from_sklearn(model))
@@ -447,6 +448,9 @@ def test_calibrated_and_beside_others(wine):
     both = [("network", FrozenEstimator(ours)), ("other", LogisticRegression(max_iter=10**4))]
     voted = VotingClassifier(both, voting="soft").fit(table, y)
     assert voted.score(table, y) > 0.95
+    with pytest.raises(ValueError, match=r"or if scikit-learn numbered them give it FrozenEstimator"):
+        cross_val_predict(ours, table, y, method="predict_proba")
+    assert cross_val_predict(both[0][1], table, y, method="predict_proba").shape == (len(y), 3)
     numbered = NetworkClassifier(ours.network, classes=[1, 2, 0])
     voted = VotingClassifier([("network", numbered), both[1]]).fit(table, data("wine")[1])
     assert voted.score(table, data("wine")[1]) > 0.3

@@ -209,10 +209,11 @@ def promoted(function: str, found: Library, names: set[str], like: Array) -> str
 
 
 def in_native_order(x: Array) -> Array:
-    """Return a NumPy array in this machine's byte order, in which results are; others as they are."""
-    if not isinstance(x, np.ndarray) or x.dtype.isnative:
+    """Return an array of NumPy's, or of chunks of NumPy's, in this machine's byte order, in which results are."""
+    dtype = getattr(x, "dtype", None)
+    if not isinstance(dtype, np.dtype) or dtype.isnative:
         return x
-    return x.astype(x.dtype.newbyteorder("="))
+    return x.astype(dtype.newbyteorder("="))
 
 
 def prepare(

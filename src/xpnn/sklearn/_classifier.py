@@ -154,9 +154,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         given = to_numpy(y).tolist()
         unknown = set(given).difference(self._labels.tolist())
         if unknown:
+            frozen = ""
+            if unknown <= set(range(len(self._labels))):
+                frozen = f", or if scikit-learn numbered them give it FrozenEstimator({name}(...))"
             raise XpnnValueError(
                 f"{name}: expected targets among the classes {self.classes_.tolist()}, got "
-                f"{sorted(unknown, key=str)[:5]}; give the network's own with classes=[...]"
+                f"{sorted(unknown, key=str)[:5]}; give the network's own with classes=[...]{frozen}"
             )
 
     def predict(self, X: Any) -> Array:
