@@ -448,7 +448,9 @@ def test_calibrated_and_beside_others(wine):
     both = [("network", FrozenEstimator(ours)), ("other", LogisticRegression(max_iter=10**4))]
     voted = VotingClassifier(both, voting="soft").fit(table, y)
     assert voted.score(table, y) > 0.95
-    with pytest.raises(ValueError, match=r"or if scikit-learn numbered them give it FrozenEstimator"):
+    with pytest.raises(
+        ValueError, match=r"or if scikit-learn numbered them give it FrozenEstimator"
+    ):
         cross_val_predict(ours, table, y, method="predict_proba")
     assert cross_val_predict(both[0][1], table, y, method="predict_proba").shape == (len(y), 3)
     numbered = NetworkClassifier(ours.network, classes=[1, 2, 0])

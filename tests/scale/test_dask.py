@@ -338,6 +338,24 @@ def test_tokens_are_those_of_the_numbers():
     )
 
 
+def test_frames_in_partitions_stay_lazy():
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    network = xpnn.Network([xpnn.Dense(np.float32([[1], [-1]]))], inputs=["high", "low"])
+    columns = {"low": [1, 2, 70_000], "name": ["a", "b", "c"], "high": np.float32([0.5, 1.5, 2.5])}
+    table = pd.DataFrame(columns)
+    frame = dd.from_pandas(table, npartitions=2)
+    rows = network.table(frame)
+    assert isinstance(rows, da.Array)
+    expected = network.table(table)
+    assert rows.dtype == expected.dtype == np.float32
+    np.testing.assert_array_equal(rows.compute(), expected)
+    np.testing.assert_array_equal(network(rows).compute(), network(expected))
+    with pytest.raises(TypeError, match="expected numbers in the column 'high'"):
+        network.table(frame.assign(high=frame.name))
+    with pytest.raises(ValueError, match="'high' is missing"):
+        network.table(frame[["low"]])
+
+
 def test_delayed_functions_take_networks():
     network = network_of()
     y = dask.delayed(lambda n, x: n(x))(network, X).compute(scheduler="sync")

@@ -45,7 +45,9 @@ def read_zarr(found: Source, wanted: Input) -> Rows:
     array, label = zarr.open(store=str(found.path), mode="r"), found.name
     if isinstance(array, zarr.Group):
         group, key = array, wanted.key
-        names = [key] if key and "/" in key and key in group else [n for n, _ in group.arrays()]
+        names = [n for n, _ in group.arrays()]
+        if key and "/" in key and isinstance(group.get(key), zarr.Array):
+            names = [key]
         label = f"{found.name}, {choose(sorted(names), key, found.path)}"
         array = group[key or names[0]]
     elif wanted.key is not None:

@@ -179,13 +179,13 @@ class Network(Exchange):
         Parameters
         ----------
         table : mapping or table
-            Columns by name, those of `inputs` and any others: a dict of arrays, a table of pandas, polars
-            or pyarrow. What is missing in a column is NaN.
+            Columns by name, those of `inputs` and any others: a dict of arrays, a table of pandas, polars,
+            pyarrow or Dask. What is missing in a column is NaN.
 
         Returns
         -------
         array, shape (rows, in)
-            Of the library of the columns, NumPy's for tables; in the floating dtype that they promote to.
+            Of the library of the columns, NumPy's or Dask's for tables; in the floating dtype that they promote to.
 
         Raises
         ------

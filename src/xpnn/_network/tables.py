@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnn._arrays.dtypes import dtype_name, dtype_named
 from xpnn._arrays.library import common_library, is_array, own_library
-from xpnn._arrays.types import Array
+from xpnn._arrays.types import Array, DType, Namespace
 from xpnn._files.columns import holding, places
 from xpnn._network.layers.layer import Layers, taken_by
 from xpnn.errors import XpnnTypeError, XpnnValueError
@@ -22,10 +22,13 @@ def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array
             "numbers themselves, in their order: network(table.to_numpy())"
         )
     places("network.table", inputs, _names(table))
-    columns = [_checked(table[name], name) for name in inputs]
+    in_partitions = hasattr(table, "to_dask_array")  # which stays lazy
+    columns = [_column(table[name], name, in_partitions) for name in inputs]
     found = common_library(
         "network.table", None, {repr(name): c for name, c in zip(inputs, columns, strict=True)}
     )
+    if in_partitions:  # of unknown lengths, which are no columns to stack
+        return table[list(inputs)].astype(dtype_name(_common(columns, found.xp))).to_dask_array()
     ends = 2 if len(inputs) == 1 and width != 1 else 1
     shapes = {tuple(c.shape) for c in columns}
     if len(shapes) > 1 or len(next(iter(shapes))) not in {ends, ends - 1}:
@@ -35,10 +38,15 @@ def rows_of(table: Any, layers: Layers, inputs: tuple[str, ...] | None) -> Array
         raise XpnnValueError(f"network.table: expected columns of one length each, got {shown}")
     if ends == 2:
         return columns[0]
-    floats = [c for c in columns if found.xp.isdtype(c.dtype, "real floating")]
-    common = dtype_name(found.xp.result_type(*(floats or columns)))
-    dtype = dtype_named(found.xp, holding(common, (dtype_name(c.dtype) for c in columns)))
+    dtype = _common(columns, found.xp)
     return found.xp.stack([found.xp.astype(c, dtype) for c in columns], axis=-1)
+
+
+def _common(columns: list[Array], xp: Namespace) -> DType:
+    """Return the dtype of rows: that of the columns of floats, where there are any."""
+    floats = [c for c in columns if xp.isdtype(c.dtype, "real floating")]
+    name = dtype_name(xp.result_type(*(floats or columns)))
+    return dtype_named(xp, holding(name, (dtype_name(c.dtype) for c in columns)))
 
 
 _NAMES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
@@ -59,14 +67,21 @@ def _names(table: Any) -> list[Any]:
     )
 
 
-def _checked(column: Any, name: str) -> Array:
+def _column(column: Any, name: str, in_partitions: bool) -> Array:
     """Return a column as an array of real numbers."""
-    if not is_array(column):
+    if in_partitions:
+        _check_kind(column.dtype, name)  # or it warns of others
+        column = column.to_dask_array()
+    elif not is_array(column):
         column = own_library().xp.asarray(column)
-    kind = str(getattr(column.dtype, "kind", column.dtype))
+    _check_kind(column.dtype, name)
+    return column
+
+
+def _check_kind(dtype: Any, name: str) -> None:
+    kind = str(getattr(dtype, "kind", dtype))
     if kind in {"O", "b", "U", "S", "M", "m", "c", "V"} or kind.endswith("bool"):
         raise XpnnTypeError(
-            f"network.table: expected numbers in the column {name!r}, got dtype {column.dtype}; convert "
+            f"network.table: expected numbers in the column {name!r}, got dtype {dtype}; convert "
             "it, and say what stands for what is missing"
         )
-    return column
