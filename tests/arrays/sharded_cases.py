@@ -145,6 +145,25 @@ def generate():
                 same(y, ACTIVATIONS[name](X, xp=NXP), name)
                 lies_as(y, x, name)
 
+        @case(f"over several axes, {kind}", WAY == "fast" or kind == "Explicit")
+        def _(kind=kind):
+            layouts, functions = {X.shape: ((4,), P(None, "rows"))}, [xpnn.softmax, xpnn.logsumexp]
+            if WAY == "fast":  # the others take long to compile
+                layouts[4, 2, 8] = (2, 2), P(None, "rows", "features")
+                functions.append(xpnn.log_softmax)
+            for shape, (devices, spec) in layouts.items():
+                x = shard(X.reshape(shape), a_mesh(kind, *devices), spec)
+                for f in functions:
+                    expected = f(X.reshape(shape), axis=(0, 1), xp=NXP)
+                    same(f(x, axis=(0, 1), xp=XP), expected, f.__name__)
+                    if WAY != "reproducible":
+                        same(jax.jit(lambda x, f=f: f(x, axis=(0, 1), xp=XP))(x), expected)
+            got = xpnn.logsumexp(x, axis=-1, b=-abs(x), return_sign=True, xp=XP)
+            values, b = X.reshape(shape), -abs(X.reshape(shape))
+            expected = xpnn.logsumexp(values, axis=-1, b=b, return_sign=True, xp=NXP)
+            for y, z in zip(got, expected, strict=True):
+                same(y, z)
+
         @case(f"softmax, log_softmax, logsumexp, {kind}")
         def _(kind=kind):
             x = shard(X, a_mesh(kind, 4), P("rows", None))
