@@ -184,7 +184,8 @@ class CommandHelp(SphinxDirective):
         for name in ["", *group.list_commands(context)]:
             words = f"xpnn {name}".strip()
             command = group.get_command(context, name) if name else group
-            text = command.get_help(type(context)(command, info_name=words, max_content_width=88))
+            options = {"info_name": name or "xpnn", "parent": context if name else None}
+            text = command.get_help(type(context)(command, max_content_width=88, **options))
             section = nodes.section("", nodes.title(text=words), ids=[words.replace(" ", "-")])
             section += nodes.literal_block(text, text, language="none")
             sections.append(section)

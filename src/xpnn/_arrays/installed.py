@@ -19,6 +19,7 @@ class Backend(NamedTuple):
     version: str | None
     """None if it is not installed, or does not load."""
     devices: tuple[str, ...]
+    """Names of its devices here."""
     dtypes: tuple[str, ...]
     """The floating dtypes that xpnn computes with there."""
     install: str

@@ -277,6 +277,7 @@ class Objects:
 
         Examples
         --------
+        >>> import xpnn
         >>> from sklearn.linear_model import LinearRegression  # doctest: +SKIP
         >>> xpnn.Network.from_sklearn(LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0]))  # doctest: +SKIP
         Network of 1 layer, 2 parameters, float64, numpy weights that follow the input

@@ -13,9 +13,11 @@ class Result(NamedTuple):
     """How one backend did, on one device, in one dtype, in one way."""
 
     backend: str
+    """Its name, as in `backends()`."""
     device: str | None
     """None: the default of a backend that has no names for them."""
     dtype: str
+    """Name of the dtype that was computed in."""
     way: str
     """fast or reproducible."""
     seconds: float
@@ -25,6 +27,7 @@ class Result(NamedTuple):
     digest: str | None
     """SHA-256 of all values; None in the fast way."""
     comparison: Comparison
+    """How far off it is."""
     faults: tuple[str, ...]
     """What is wrong, in words; nothing if all is well."""
 
@@ -97,11 +100,13 @@ class Report(NamedTuple):
     of: str
     """output, logits or log_proba."""
     rows: int
+    """How many rows were computed."""
     reference: str
     """What the exact values are, and of which rows."""
     certain: dict[str, int] | None
     """By dtype, how many rows have a class that rounding cannot change; None without classes."""
     results: tuple[Result, ...]
+    """One for each backend, device, dtype and way."""
     left_out: tuple[str, ...]
     """What was not there, in words."""
 
@@ -202,8 +207,11 @@ class Explanation(NamedTuple):
     """What `explain` found of an array of results."""
 
     dtype: str
+    """Name of the dtype of the results."""
     reference: str
+    """What the exact values are, and of which rows."""
     comparison: Comparison
+    """How far off the results are."""
     faults: tuple[str, ...]
     """What is wrong, in words; nothing if all is well."""
     cause: str | None

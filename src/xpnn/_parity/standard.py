@@ -115,6 +115,7 @@ class Comparison(NamedTuple):
     """How far a result is from the exact one."""
 
     dtype: str
+    """Name of the dtype of the result."""
     ulps: float
     """Largest error, in units in the last place of the exact value."""
     of_bound: float
