@@ -12,20 +12,30 @@ from xpnn.errors import XpnnValueError
 
 
 class Backend(NamedTuple):
-    """An array library, as this machine has it."""
+    """An array library, as this machine has it.
+
+    Attributes
+    ----------
+    name : str
+        numpy, torch, jax, cupy or array-api-strict.
+    version : str or None
+        None if it is not installed, or does not load.
+    devices : tuple of str
+        Names of its devices here.
+    dtypes : tuple of str
+        The floating dtypes that xpnn computes with there.
+    install : str
+        The command that installs it.
+    why : str or None
+        Why it cannot be used here: not installed, does not load, no device; None if it can.
+    """
 
     name: str
-    """numpy, torch, jax, cupy or array-api-strict."""
     version: str | None
-    """None if it is not installed, or does not load."""
     devices: tuple[str, ...]
-    """Names of its devices here."""
     dtypes: tuple[str, ...]
-    """The floating dtypes that xpnn computes with there."""
     install: str
-    """The command that installs it."""
     why: str | None = None
-    """Why it cannot be used here: not installed, does not load, no device; None if it can."""
 
 
 Backend.__module__ = "xpnn"  # for pickles, which name where a class stands
