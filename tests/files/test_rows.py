@@ -301,6 +301,10 @@ def test_what_is_no_number_is_an_error_and_no_header(cell, where, tmp_path):
         ("a;b\n1;2\n", "line 2: .* commas go between numbers"),
         ("1\t2\n", "commas go between numbers"),
         ("1,2\n3,NA\n", "got 'NA'; a number that is missing is written nan"),
+        (
+            "1,2\n3,-1e400\n",
+            "got '-1e400', which is larger than binary64 holds; infinity is written inf",
+        ),
         ('1,2\n"3,4\n5,6\n', "readable .csv"),
         ("1,2\n3,4\n".encode("utf-16"), "readable .csv"),
         ("1,2\n3,4\n".encode("utf-16-le"), "line 1: expected numbers"),

@@ -238,8 +238,12 @@ def test_to_bad(torch):
         book().to(np, dtype="int32")
     with pytest.raises(ValueError, match="torch has no device 'cuda:7' here; it has cpu"):
         book().to(torch, device="cuda:7")
-    with pytest.raises(TypeError, match="expected like to be an array"):
+    with pytest.raises(
+        TypeError, match="expected an array, or a namespace .*, got the text 'torch'"
+    ):
         book().to("torch")
+    with pytest.raises(TypeError, match="expected like to be an array"):
+        book().to(None)
 
 
 def test_float64_without_x64_is_an_error(jax):

@@ -145,6 +145,11 @@ def destination(like: Any, device: Any) -> tuple[Library, Device | None]:
     """Return the library and device of an array, or of a namespace and a device or its name."""
     if isinstance(like, ModuleType) or hasattr(like, "__array_namespace_info__"):
         found, where = library_of_namespace(like), None
+    elif isinstance(like, str):
+        raise XpnnTypeError(
+            f"to: expected an array, or a namespace such as numpy, torch or jax.numpy, got the text {like!r}; "
+            "a device goes beside it, to(torch, device='cuda')"
+        )
     else:
         found, where = library(like, "like", "to"), device_of(like)
     return found, where if device is None else find_device(found, device)

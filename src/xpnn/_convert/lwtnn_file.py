@@ -76,7 +76,8 @@ def _sequential(given: dict[str, Any], output: object) -> dict[str, Any]:
 def _parts(given: dict[str, Any]) -> Parts:
     if "layers" not in given:
         raise XpnnValueError(
-            f"expected a network of lwtnn, with inputs, layers and outputs, got {', '.join(given)}"
+            f"expected a network of lwtnn, with inputs, layers and outputs, got "
+            f"{', '.join(given) or 'nothing'}"
         )
     names = [one["name"] for one in given["inputs"]]
     offset, scale = (

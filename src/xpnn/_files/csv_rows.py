@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import numpy as np
@@ -131,6 +131,9 @@ def _got(cell: str) -> str:
     if not text:
         return "got an empty cell"
     words = f"got {cell[:40]!r}"
+    with suppress(ValueError):
+        if text.isascii() and math.isinf(float(text)):
+            return f"{words}, which is larger than binary64 holds; infinity is written inf"
     if text.lower() in _MISSING:
         return f"{words}; a number that is missing is written nan"
     if any(c in text for c in ";\t|"):
