@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
 import xpnn
 from xpnn import models
 from xpnn._parity.case import rounded
+from xpnn.cli._app import app
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parity.md"
@@ -31,9 +33,10 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def command() -> str:
-    network, (x, _) = xpnn.load("digits"), models.sample("digits")
-    report = xpnn.parity(network, x, backends=[*BACKENDS, "array-api-strict"])
-    return f"```console\n$ xpnn parity\n{report!r}\n```"
+    chosen = [f"--backend={name}" for name in (*BACKENDS, "array-api-strict")]
+    shown = CliRunner().invoke(app, ["parity", *chosen]).stdout
+    lines = "\n".join(line.rstrip() for line in shown.splitlines())
+    return f"```console\n$ xpnn parity\n{lines}\n```"
 
 
 def tightness() -> str:
