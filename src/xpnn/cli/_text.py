@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from xpnn._files.written_rows import unwritten
+from xpnn.errors import XpnnValueError
 
 
 def one_line(text: str) -> str:
@@ -71,5 +72,5 @@ def drop(stream: TextIO) -> None:
     """Send what cannot be written to nowhere, or Python tries once more at the end."""
     try:
         stream.flush()
-    except OSError:
+    except (OSError, XpnnValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
