@@ -192,7 +192,7 @@ class Report(NamedTuple):
                 + "</tr>"
             )
 
-        bad = ' style="color: #b00020; font-weight: bold"'
+        bad = ' style="color: #d93a3a; font-weight: bold"'
         body = [row(r.cells, "td", "" if r.passed else bad) for r in self.results]
         lines = [f"<li>{html.escape(line)}</li>" for line in self.lines]
         return "\n".join(
