@@ -30,8 +30,8 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
   overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
-th, td {{ padding: 0.25rem 0.75rem; border-bottom: 1px solid #8888; text-align: left; }}
-th, td {{ font-variant-numeric: tabular-nums; white-space: nowrap; }}
+th, td {{ padding: 0.25rem 0.75rem; border-bottom: 1px solid #8888; text-align: left;
+  font-variant-numeric: tabular-nums; white-space: nowrap; }}
 img {{ max-width: 100%; }}
 </style>
 </head>
