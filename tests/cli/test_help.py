@@ -139,6 +139,9 @@ def test_shells_complete_commands_models_and_backends(name, tmp_path):
     )
     assert "digits" in completed(name, ["xpnn", "info", "di"], tmp_path)
     assert "numpy" in completed(name, ["xpnn", "predict", "--backend", "nu"], tmp_path)
+    assert "parquet" in completed(name, ["xpnn", "predict", "--format", "p"], tmp_path)
+    assert "bfloat16" in completed(name, ["xpnn", "parity", "--dtype", "b"], tmp_path)
+    assert "log_proba" in completed(name, ["xpnn", "parity", "--of", "log_"], tmp_path)
 
 
 def test_what_is_completed(tmp_path, monkeypatch):
@@ -150,6 +153,9 @@ def test_what_is_completed(tmp_path, monkeypatch):
     assert _completion.model("nothing") == []
     assert _completion.backend("num") == ["numpy"]
     assert set(_completion.backend("")) == {b.name for b in xpnn.backends() if b.version}
+    assert _completion.written("") == ["npy", "csv", "parquet", "zarr"]
+    assert _completion.dtype("float") == ["float16", "float32", "float64"]
+    assert _completion.of("log") == ["logits", "log_proba"]
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])

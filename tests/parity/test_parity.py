@@ -232,7 +232,7 @@ def calls_that(monkeypatch, change):
     """Have every call of a network go through change(call, network, x, xp)."""
     call = xpnn.Network.__call__
     monkeypatch.setitem(
-        parity._METHODS, "output", lambda network, x, *, xp: change(call, network, x, xp)
+        parity.METHODS, "output", lambda network, x, *, xp: change(call, network, x, xp)
     )
 
 

@@ -34,7 +34,7 @@ from xpnn._parity.standard import Reference, Standard, guarded, host, listed, no
 from xpnn._reproducible import reproducible
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
-_METHODS = {
+METHODS = {
     "output": Network.__call__,
     "logits": Network.logits,
     "log_proba": Network.log_proba,
@@ -269,7 +269,7 @@ def _first_of_each_kind(devices: Sequence[str]) -> list[str | None]:
 def _run(network: Network, standard: Standard, place: _Place) -> Iterator[Result]:
     """Compute in both ways, as who has this library does, and compare."""
     reference, dtype = standard.reference, standard.dtype
-    found, method = place.library, _METHODS[reference.of]
+    found, method = place.library, METHODS[reference.of]
     # float64 needs JAX's 64-bit types; all else is computed as the library stands.
     with found.guard(dtype) if dtype == "float64" else nullcontext():
         placed = network.to(found.xp, device=place.device, dtype=dtype)

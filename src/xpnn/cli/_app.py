@@ -184,6 +184,7 @@ def predict(
         typer.Option(
             "--format",
             help="npy, csv, parquet or zarr; default by OUT's name, csv on standard output.",
+            autocompletion=_completion.written,
         ),
     ] = None,
     part: Part = None,
@@ -301,10 +302,16 @@ def parity(
     ] = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help="float32, ...; may be given several times; default that of the result."),
+        typer.Option(
+            help="float32, ...; may be given several times; default that of the result.",
+            autocompletion=_completion.dtype,
+        ),
     ] = None,
     of: Annotated[
-        str, typer.Option(help="What to compare: output, logits or log_proba.")
+        str,
+        typer.Option(
+            help="What to compare: output, logits or log_proba.", autocompletion=_completion.of
+        ),
     ] = "output",
     rows: Annotated[int, typer.Option(min=1, help="Take the first rows only, so many.")] = 1000,
     as_json: Annotated[
