@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from golden_cases import LAYERED, layered, samples
 from networks import random_network
 
 import xpnn
@@ -298,6 +299,64 @@ def test_low_precision_passes(backend, low):
             xpnn.parity(network, x, **backend.alone, dtypes=[low])
         return
     report = xpnn.parity(network, x, **backend.alone, dtypes=[low])
+    assert report.passed, report
+
+
+def edges(dtype):
+    """Rows of 5 at the edges of a dtype: subnormal, the least normal and the largest numbers, zeros, NaN."""
+    limits, rng = np.finfo(dtype), np.random.default_rng(3)
+    least, most = float(limits.smallest_normal), float(limits.max)
+    sizes = [1, 30, 400, 1e-3, 3 * least, least, least / 3, least * 1e-4, 0, most / 50, most * 0.9]
+    x = rng.normal(size=(4 * len(sizes), 5)) * np.repeat(sizes, 4)[:, None]
+    x = np.clip(x, -most, most)
+    x[::7, 1], x[5, :], x[9, 2] = 0, np.nan, np.nan
+    return x.astype(dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LAYERED)
+def test_sound_results_pass_at_the_edges_of_a_dtype(backend, kind, dtype):
+    """Squares of small errors underflow, numbers are flushed, and rows overflow, in the middle, too."""
+    network = layered(kind, dtype)
+    with np.errstate(all="ignore"):
+        report = xpnn.parity(network, samples(kind, edges(dtype)), **backend.alone)
+    assert report.passed, report
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("kind", LAYERED)
+def test_single_layers_at_the_edges_of_a_dtype(kind, dtype):
+    """Of many of them a column has nothing to do with its neighbours, be they NaN."""
+    network = xpnn.Network(layered(kind, dtype).layers[:1])
+    with np.errstate(all="ignore"):
+        x = samples(kind, edges(dtype))
+        report = xpnn.parity(network, x, backends=["numpy"])
+        assert report.passed, report
+        found = xpnn.explain(network, x, network(x))
+    assert found.passed, found
+
+
+def test_columns_beside_nan_are_held():
+    network = xpnn.Network([xpnn.Affine(np.asarray([2.0, 3.0]))])
+    x = np.ones((50, 2))
+    x[:, 0] = np.nan
+    right = network(x)
+    assert xpnn.explain(network, x, right).passed
+    for value, fault in ((-7.0, "50 rows outside the bound"), (np.nan, "y has NaN at 50 places")):
+        y = right.copy()
+        y[:, 1] = value
+        found = xpnn.explain(network, x, y)
+        assert found.faults[0].startswith(fault)
+        assert found.comparison.held == 50
+
+
+@pytest.mark.parametrize(("low", "count"), [("bfloat16", 0), ("float16", 3), ("float32", 3)])
+def test_classes_that_rounding_of_the_input_may_change_are_not_certain(low, count, torch):
+    weight = np.asarray([[1.0, 1.004]], "float32")
+    network = xpnn.Network([xpnn.Dense(weight, None, "softmax")])
+    x = np.asarray([[1.0], [-1.0], [5.0]], "float32")
+    report = xpnn.parity(network, x, backends=["torch"], dtypes=[low])
+    assert report.certain == {low: count}
     assert report.passed, report
 
 

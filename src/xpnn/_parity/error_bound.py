@@ -109,7 +109,7 @@ def expected_error(
     -------
     array of float64, shape (..., out)
         For every output the expected root mean square of computed - exact. NaN or inf in rows that
-        hold NaN or infinity.
+        hold NaN or infinity; 0 or too small below 2**-500, as binary64 loses the squares of such.
 
     Raises
     ------

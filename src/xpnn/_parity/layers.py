@@ -6,8 +6,8 @@ from xpnn._network.interpreters.bounds import Bounds
 from xpnn._network.interpreters.expectation import Expectations
 from xpnn._network.layers.layer import Layers
 from xpnn._parity.standard import root_mean_square, too_large
-from xpnn._rounding.enclosure import Enclosure, Rounding
-from xpnn._rounding.expected import FACTOR, Expectation
+from xpnn._rounding.enclosure import Enclosure, Rounding, entered
+from xpnn._rounding.expected import FACTOR, LEAST, Expectation
 
 
 def first_unsound(
@@ -27,18 +27,20 @@ def first_unsound(
     xp : namespace
         Of NumPy.
     """
-    by = Bounds(Rounding.of(dtype, {dtype}, x, xp), xp)
-    model = Expectations(xp, PRECISIONS[dtype].unit, 0.0)
-    z = xp.astype(x, xp.float64)
+    rounding = Rounding.of(dtype, {dtype}, x, xp)
+    by = Bounds(rounding, xp)
+    precision = PRECISIONS[dtype]
+    model = Expectations(xp, precision.unit, precision.tiny)
+    z = x
     for i, (layer, given) in enumerate(zip(layers, outputs, strict=True)):
-        a = xp.astype(given[0], xp.float64)
-        bound = layer.preactivation(Enclosure.of(z, xp), by)
-        expected = layer.preactivation(Expectation(z, 0 * z), model)
+        bound = layer.preactivation(entered(z, rounding, xp), by)
+        z = xp.astype(z, xp.float64)
+        expected = layer.preactivation(Expectation(z, 0 * z).flushed(precision.tiny, xp), model)
+        a, z = given
         wrong = _outside(bound, a, xp) or _large(expected, a, dtype, xp)
         if wrong:
             return f"layer {i}, {layer.formula}: {wrong}"
-        z = xp.astype(given[1], xp.float64)
-        wrong = _outside(layer.activated(Enclosure.of(a, xp), by), z, xp)
+        wrong = _outside(layer.activated(entered(a, rounding, xp), by), z, xp)
         if wrong:
             return f"layer {i}, {layer.activate}: {wrong}"
     return ""
@@ -54,5 +56,6 @@ def _large(expected: Expectation, values: Array, dtype: str, xp: Namespace) -> s
     error = xp.abs(values - expected.centre)
     size = xp.sqrt(expected.variance)
     known = (size > 0) & xp.isfinite(error)
+    size = xp.maximum(size, LEAST + 0 * size)
     ratio = root_mean_square((error[known] / size[known]).tolist())
     return too_large(ratio, dtype) if ratio > FACTOR else ""

@@ -192,13 +192,14 @@ def _notes(network: Network, standard: Standard, y: Values) -> tuple[str, ...]:
             words = not_finite(f"layer {i}: the {name}", a.reshape(-1, a.shape[-1]))
             notes.append(words)
     fine = xp.isfinite(x) if x.dtype.kind == "f" else xp.ones(x.shape, dtype=xp.bool)
-    over = xp.all(fine, axis=-1) & ~xp.all(xp.isfinite(standard.enclosure.errors[1, ...]), axis=-1)
+    over = xp.all(fine, axis=-1)[:, None] & ~xp.isfinite(standard.enclosure.errors[1, ...])
     if bool(xp.any(over)):
-        rows = listed("row", xp.nonzero(over)[0], len(x))
+        rows, columns = xp.nonzero(over)
+        where = f"{listed('row', rows, len(y))}, {listed('column', columns, y.shape[1])}"
         notes.append(
-            f"values overflow, or may, in {standard.dtype} in {rows}: nothing is known there"
+            f"values overflow, or may, in {standard.dtype} in {where}: nothing is known there"
         )
-        notes.append(not_finite("y", y, over[:, None], ", where values overflow, or may"))
+        notes.append(not_finite("y", y, over, ", where values overflow, or may"))
     return tuple(note for note in notes if note)
 
 

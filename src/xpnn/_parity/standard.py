@@ -19,7 +19,7 @@ from xpnn._network.layers.layer import Layers
 from xpnn._network.network import Network
 from xpnn._rounding.enclosure import Enclosure
 from xpnn._rounding.exact import BITS, Number, context
-from xpnn._rounding.expected import FACTOR
+from xpnn._rounding.expected import FACTOR, LEAST
 from xpnn.errors import XpnnValueError
 
 _ANY_ROW = 16.0
@@ -199,7 +199,9 @@ class Standard(NamedTuple):
         enclosure = guarded(enclose, one, x)
         own = 2.0 if dtype == "float64" else 1.0  # the centre's errors are like those of y
         widest = guarded(lambda xp: expect(one, x, xp, _ANY_ROW).variance)
-        any_row = _ANY_ROW * (own * widest) ** 0.5
+        any_row = _ANY_ROW * guarded(
+            lambda xp: xp.maximum((own * widest) ** 0.5, LEAST + 0 * widest)
+        )
         return Standard(reference, dtype, enclosure, variance**0.5, any_row, classes, sure)
 
     def compare(self, y: Values, classes: Values | None) -> Comparison:
@@ -207,20 +209,22 @@ class Standard(NamedTuple):
         xp, sample = host().xp, self.reference.sample
         y = xp.astype(y, xp.float64)
         own, bound = self.enclosure.errors
-        known = xp.all(xp.isfinite(bound), axis=-1)
+        known = xp.isfinite(bound)
         distance = guarded(lambda xp: xp.abs(y - self.enclosure.centre))
         inside = distance <= own + bound
-        near = xp.all((distance <= self.any_row) | ~xp.isfinite(self.any_row), axis=-1)
+        near = (distance <= self.any_row) | ~xp.isfinite(self.any_row)
         ulps, points = 0.0, list[tuple[float, float, float]]()
         for i, values in zip(sample, self.reference.exact, strict=True):
             errors = [_distance(v, e) for v, e in zip(y[i].tolist(), values, strict=True)]
             inside[i] = errors <= bound[i]
-            if known[i]:
-                points += zip(errors, bound[i].tolist(), self.expected[i].tolist(), strict=True)
-                ulps = max(
-                    ulps, *(e / ulp(v, self.dtype) for e, v in zip(errors, values, strict=True))
-                )
-        inside = xp.all(inside, axis=-1)
+            numbers = zip(errors, bound[i].tolist(), self.expected[i].tolist(), strict=True)
+            for point, value, sure in zip(numbers, values, known[i].tolist(), strict=True):
+                if sure:
+                    points.append(point)
+                    ulps = max(ulps, point[0] / ulp(value, self.dtype))
+        inside = xp.all(inside | ~known, axis=-1)
+        near = xp.all(near | ~known, axis=-1)
+        held = xp.any(known, axis=-1)
         agreement, wrong = None, 0
         if classes is not None and self.classes is not None:
             same = classes == self.classes
@@ -229,17 +233,17 @@ class Standard(NamedTuple):
             self.dtype,
             ulps,
             max((_ratio(error, most) for error, most, _ in points), default=0.0),
-            root_mean_square([_ratio(error, size) for error, _, size in points]),
-            int(xp.sum(known & ~inside)),
-            int(xp.sum(~known)),
+            root_mean_square([error / max(size, LEAST) for error, _, size in points]),
+            int(xp.sum(~inside)),
+            int(xp.sum(~held)),
             agreement,
             wrong,
             points,
-            not_finite("y", y, known[:, None], ", where exact values are finite"),
-            xp.nonzero(known & ~(inside & near))[0].tolist(),
-            int(xp.sum(known & inside & ~near)),
+            not_finite("y", y, known, ", where exact values are finite"),
+            xp.nonzero(~(inside & near))[0].tolist(),
+            int(xp.sum(inside & ~near)),
             _lost(y, self.missing),
-            int(xp.sum(known | xp.any(self.missing, axis=-1))),
+            int(xp.sum(held | xp.any(self.missing, axis=-1))),
         )
 
     @property

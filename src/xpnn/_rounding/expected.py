@@ -17,6 +17,10 @@ Of terms that all have one sign it is sqrt(6) * 2**13 / n, so there n must be be
 """
 
 
+LEAST = 2.0**-500
+"""No smaller deviation is known: binary64 loses its square, and sums of such."""
+
+
 class Expectation(NamedTuple):
     """Values, and the variances of their errors."""
 

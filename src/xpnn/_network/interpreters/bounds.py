@@ -24,7 +24,6 @@ from xpnn._activations.activation import Activation
 from xpnn._activations.softmax import first_largest
 from xpnn._arrays import pytree
 from xpnn._arrays.backends.protocol import Library
-from xpnn._arrays.dtypes import computing_float
 from xpnn._arrays.library import device_of, library
 from xpnn._arrays.transfer import is_numpy
 from xpnn._arrays.types import Array, Device, Namespace
@@ -163,14 +162,19 @@ class Bounds(NamedTuple):
 
 def enclose(one: Pass, x: Array, xp: Namespace) -> Enclosure:
     """Enclose the result of a pass."""
+    return finished(*_unfinished(one, x, xp), xp)
+
+
+def _unfinished(one: Pass, x: Array, xp: Namespace) -> tuple[Enclosure, Rounding]:
+    """Enclose the result before it is rounded to fewer digits than it was computed in."""
     by = Rounding.of(one.dtype, one.weights, x, xp)
-    s = passed(one.layers, entered(x, by, xp), Bounds(by, xp), ending(one.layers, one.of))
-    return finished(s, by, xp)
+    ends = ending(one.layers, one.of)
+    return passed(one.layers, entered(x, by, xp), Bounds(by, xp), ends), by
 
 
 def certain(one: Pass, x: Array, xp: Namespace) -> Array:
     """Return where no sound pass can find another class."""
-    s = enclose(one._replace(dtype=computing_float(one.dtype), of="logits"), x, xp)
+    s, _ = _unfinished(one._replace(of="logits"), x, xp)  # classes are found before it is rounded
     lower, upper = s.interval(xp)
     if one.layers[-1].activate.record.of_rows:
         is_k = xp.arange(lower.shape[-1], device=device_of(x)) == first_largest(s.centre, xp)
