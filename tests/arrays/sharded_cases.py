@@ -305,6 +305,38 @@ def generate():
                 y = xpnn.softmax(x, where=other, xp=XP)
                 same(y, xpnn.softmax(X, where=X > 0, xp=NXP))
 
+    @case("arrays that a trace closes over")
+    def _():
+        x = shard(X, a_mesh("Explicit", 4), P("rows"))
+        where, b, mask = x > -1, abs(x), X > -1
+        y = jax.jit(lambda x: xpnn.softmax(x, where=where, xp=XP))(x)
+        same(y, xpnn.softmax(X, where=mask, xp=NXP))
+        lies_as(y, x)
+        total = jax.jit(lambda s: s.sum() + xpnn.logsumexp(x, where=where, axis=1, xp=XP))(x)
+        expected = xpnn.logsumexp(X, where=mask, axis=1, xp=NXP)
+        np.testing.assert_allclose(total, X.sum() + expected, rtol=1e-4)
+        with jax.set_mesh(x.sharding.mesh):
+            value, pull = jax.vjp(lambda x: xpnn.logsumexp(x, axis=1, b=b, xp=XP), x)
+            (slope,) = pull(jnp.ones_like(value))
+        same(value, xpnn.logsumexp(X, axis=1, b=abs(X), xp=NXP))
+        np.testing.assert_allclose(slope.sum(axis=1), 1.0, rtol=1e-5)
+
+    for kinds in (("Auto", "Explicit"), ("Explicit", "Auto")):
+
+        @case(f"a mesh of {' and '.join(kinds)} axes")
+        def _(kinds=kinds):
+            types = tuple(getattr(AxisType, kind) for kind in kinds)
+            mesh = jax.make_mesh((2, 2), ("rows", "features"), axis_types=types)
+            network = a_network()
+            for spec in (P("rows", "features"), P(None, "features")):
+                x = shard(X, mesh, spec)
+                for y in (network(x, xp=XP), jax.jit(lambda x: network(x, xp=XP))(x)):
+                    same(y, network(X, xp=NXP))
+                    lies_as(y, x)
+                y = xpnn.softmax(x, xp=XP)
+                same(y, xpnn.softmax(X, xp=NXP))
+                lies_as(y, x)
+
     @case("pmap")
     def _():
         network, x = a_network(), X.reshape(4, 2, 8)

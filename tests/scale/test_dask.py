@@ -31,9 +31,12 @@ LAYOUTS = {
     "both": lambda a: (a.rechunk((7, 3)), slice(None)),
     "unknown": lambda a: (a.rechunk((7, -1))[da.from_array(SOME, chunks=7)], SOME),
     "none": lambda a: (a[:0], slice(0)),
+    "none in chunks": lambda a: (da.concatenate([a[:0], a[:0]]), slice(0)),
     "empty chunks": lambda a: (a.rechunk(((0, 7, 0, 23), (0, a.shape[1]))), slice(None)),
 }
 """How an array of 30 rows is cut, and which rows of it are there."""
+
+EMPTY = {"none", "none in chunks", "empty chunks"}
 
 WAYS = {
     "fast": (None, None),
@@ -70,7 +73,7 @@ FORMS = [*ACTIVATIONS, *(form for case in CASES.values() for form in case.forms)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("form", FORMS)
 def test_activations(form, layout, way):
-    empty = layout in {"none", "empty chunks"}
+    empty = layout in EMPTY
     if empty and way == "as written" and form in {"softmax", "log_softmax"}:
         pytest.skip("Dask has no largest of no entries")
     x, values = in_layout(layout, X)
@@ -159,6 +162,8 @@ def test_logsumexp_with_weights_and_signs(layout, keepdims):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_linear(layout, way, bias):
+    if (layout, way) == ("none in chunks", "as written"):
+        pytest.skip("Dask's own product fails")
     x, values = in_layout(layout, X)
     rng = np.random.default_rng(1)
     arrays = [rng.normal(size=(8, 5)).astype("float32"), rng.normal(size=5).astype("float32")]
@@ -289,7 +294,7 @@ def test_chunks_of_the_backend(layout, way, backend):
     """Chunks on a GPU are CuPy's, and so are those of the result."""
     if backend.name not in {"numpy", "cupy"}:
         pytest.skip("Dask puts no chunks of it together")
-    if way == "as written" and (backend.is_gpu or layout in {"none", "empty chunks"}):
+    if way == "as written" and (backend.is_gpu or layout in EMPTY):
         pytest.skip("Dask has no largest of no entries, and no weights on a GPU")
     (x, values), network = in_layout(layout, X), network_of()
     x, (over, under) = x.map_blocks(backend.xp.asarray), WAYS[way]

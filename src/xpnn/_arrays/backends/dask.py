@@ -38,9 +38,9 @@ class Dask(Standard):
         return all(n > 0 for chunks in x.chunks for n in chunks)
 
     def _in_one_piece(self, x: Array) -> Array:
-        """Return an array that has one chunk along each axis of length 1, beside which none is empty."""
-        one = [i for i, n in enumerate(x.shape) if n == 1]
-        return x.rechunk(dict.fromkeys(one, 1)) if self.is_cut(x, one) else x
+        """Return an array that has one chunk along axes of length 1 and 0, of which Dask makes fewer itself."""
+        short = [i for i, n in enumerate(x.shape) if n in {0, 1}]
+        return x.rechunk(dict.fromkeys(short, -1)) if self.is_cut(x, short) else x
 
     def by_chunks(
         self,

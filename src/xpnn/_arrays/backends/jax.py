@@ -221,8 +221,8 @@ class Jax(Standard):
             return y, (y, *arrays)
 
         function.defvjp(forward, lambda saved, g: rule.backward(g, *saved))
-        value = jax.eval_shape
-        spec_of = lambda *a: value(rule.abstract_value, *a).sharding.spec
+        traced = jax.make_jaxpr(rule.abstract_value)
+        spec_of = lambda *arrays: traced(*arrays).out_avals[0].sharding.spec
         return meshes.in_any(jax.jit(lambda *arrays: function(*meshes.alike(*arrays))), spec_of)
 
     def opaque(self, f: Function) -> Function:

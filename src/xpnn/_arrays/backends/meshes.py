@@ -2,6 +2,7 @@
 
 import functools
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -48,11 +49,16 @@ def entered(f: Function) -> Function:
     """Make a function that runs f, operation by operation, in the explicit mesh of its arguments."""
 
     def function(*given: Any) -> Any:
-        for a in jax.tree.leaves(given):
-            if not isinstance(a, jax.core.Tracer) and _is_explicit(a.sharding):
-                with jax.set_mesh(a.sharding.mesh):
-                    return f(*given)
-        return f(*given)
+        leaves = jax.tree.leaves(given)
+        if any(isinstance(a, jax.core.Tracer) for a in leaves):
+            return f(*given)
+        explicit = next((a.sharding for a in leaves if _is_explicit(a.sharding)), None)
+        try:
+            mesh = nullcontext() if explicit is None else jax.set_mesh(explicit.mesh)
+        except ValueError:  # something else is traced, which compiles this as well
+            return f(*given)
+        with mesh:
+            return f(*given)
 
     return function
 
