@@ -109,6 +109,21 @@ def test_the_number_of_rows_is_no_number(jax):
         xpnn.Network.from_jax(lambda x: x / x.shape[0], np.ones((1, 3), "float32"))
 
 
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x + np.ones((5, 3), "float32"), "incompatible shapes"),
+        (lambda x: x if x[0, 0] > 0 else -x, "boolean conversion"),
+        (lambda x: np.asarray(x) + 1, "numpy.ndarray conversion"),
+        (lambda x: x.rows, "no attribute rows"),
+    ],
+)
+def test_functions_that_jax_cannot_trace_for_any_rows(function, words, jax):
+    expected = rf"from_jax: expected a function of any number of rows.*\(3,\), float32.*{words}"
+    with pytest.raises(xpnn.XpnnValueError, match=expected):
+        xpnn.Network.from_jax(function, np.ones((5, 3), "float32"))
+
+
 def test_what_is_refused(jax):
     convert, x = xpnn.Network.from_jax, np.ones((1, 2), "float32")
     with pytest.raises(xpnn.XpnnTypeError, match="from_jax: expected a function, got dict"):

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from golden_cases import LAYERED, layered
 from labels import label
 
 import xpnn
@@ -108,6 +109,25 @@ def test_network_is_a_jax_pytree(weights, jax):
     both = jax.vmap(lambda n: n(x))(several)
     np.testing.assert_allclose(both[0], network(x), rtol=RTOL)
     assert "Network" in repr(jax.tree.map(lambda _: None, network))
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in LAYERED if k not in {"activation", "flatten", "function"}]
+)
+def test_networks_that_are_stacked_are_mapped_over(kind, jax):
+    """As many rows as networks: arrays of two axes would be taken for one of each row."""
+    network = xpnn.Network(layered(kind, "float32").layers[:1]).to(jax.numpy)
+    stack = jax.tree.map(lambda a: jax.numpy.stack([a, 2 * a]), network)
+    x = jax.numpy.ones((2, 5))
+    for f in (stack, stack.layer_outputs, jax.jit(stack)):
+        with pytest.raises(
+            ValueError, match=r"layer 0: expected arrays of one network, got .* vmap"
+        ):
+            f(x)
+    with pytest.raises(ValueError, match="error_bound, layer 0: expected arrays of one network"):
+        xpnn.error_bound(stack, x)
+    both = jax.vmap(lambda network: network(x))(stack)
+    np.testing.assert_allclose(both[0], network(x), rtol=RTOL)
 
 
 def test_network_under_torch_compile(weights, torch):

@@ -228,7 +228,14 @@ def read(function: Callable[[Any], Any], example: Any, name: str = "from_jax") -
 
     def parts(graph: Graph) -> Parts:
         rows = jax.ShapeDtypeStruct((graph.rows, *shape[1:]), example.dtype)
-        closed = jax.make_jaxpr(function)(rows)
+        try:
+            closed = jax.make_jaxpr(function)(rows)
+        except (TypeError, ValueError, AttributeError) as error:
+            said = str(error).strip().partition("\n")[0]
+            raise XpnnValueError(
+                f"{name}: expected a function of any number of rows, which JAX can trace; with rows of shape "
+                f"{shape[1:]}, {dtype}, {graph.rows} of them, it says: {said}"
+            ) from error
         start = graph.input("x", shape[1:], dtype)
         results = _run(graph, closed.jaxpr, closed.consts, [start])
         if len(results) != 1:

@@ -43,6 +43,8 @@ def check_layers(layers: Layers) -> Layers:
 def check_input(function: str, layers: Layers, x: Array) -> None:
     """Raise ValueError with both shapes unless x is what the first layer that is particular takes."""
     for i, layer in enumerate(layers):
+        layer.check_unstacked(f"{function}, layer {i}")
+    for i, layer in enumerate(layers):
         layer.check_input(f"{function}, layer {i}", x)
         if layer.takes is not None or layer.gives((1,)) != (1,):
             return
@@ -61,6 +63,13 @@ def laid_out(function: str, layers: Layers, x: Array) -> Array:
         return Slices(shape, tuple(range(len(shape)))[-axes:]).flatten(x, found.xp)
 
 
+OF_LOGITS = (
+    "if these are logits, make a Network of the layers with dataclasses.replace(network.layers[-1], "
+    "activation='softmax')"
+)
+"""What a network needs for probabilities that ends before they are made, as PyTorch trains them."""
+
+
 def check_ending(function: str, last: Activation, *, logits: bool = False) -> None:
     """Raise XpnnValueError unless an output layer gives probabilities, or has logits."""
     if gives_logits(last) if logits else last.log_probability is not None:
@@ -69,7 +78,7 @@ def check_ending(function: str, last: Activation, *, logits: bool = False) -> No
     names += ["identity"] * logits
     raise XpnnValueError(
         f"{function}: expected an output layer of {', '.join(names[:-1])} or {names[-1]}, got {last.name}: "
-        "this network is a regression; call network(x)"
+        f"of a regression call network(x); {OF_LOGITS}"
     )
 
 

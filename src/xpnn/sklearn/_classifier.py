@@ -13,6 +13,7 @@ from xpnn._activations.softmax import softmax
 from xpnn._arrays.library import device_of
 from xpnn._arrays.transfer import is_numpy, to_numpy
 from xpnn._arrays.types import Array
+from xpnn._network.checks import OF_LOGITS
 from xpnn._network.network import Network
 from xpnn.errors import XpnnTypeError, XpnnValueError
 from xpnn.sklearn._estimator import NetworkEstimator
@@ -109,8 +110,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if last.log_probability is None:
             raise XpnnValueError(
                 f"{type(self).__name__}: expected an output layer of softmax or sigmoid, which give "
-                f"probabilities, got {last.name}; if these are logits, make a Network of the layers "
-                "with dataclasses.replace(network.layers[-1], activation='softmax')"
+                f"probabilities, got {last.name}; {OF_LOGITS}"
             )
         return last.record.of_rows
 

@@ -57,6 +57,7 @@ class Dense(Activated):
     """
 
     _children = ("weight", "bias")
+    _matrices = ("weight",)
     _options = ("activation", "rounded")
     kind = "dense"
     formula = "x @ weight + bias"

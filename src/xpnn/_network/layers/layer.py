@@ -67,6 +67,8 @@ class Layer:
     """The fields that hold an array, None, or a tuple of layers."""
     _options: ClassVar[tuple[str, ...]] = ()
     """The other fields, which stay when the arrays are exchanged."""
+    _matrices: ClassVar[tuple[str, ...]] = ()
+    """The arrays of two axes; all others have one."""
     kinds: ClassVar[dict[str, "type[Layer]"]] = {}
     """Every kind of layer that model files have."""
     kind: ClassVar[str]
@@ -82,6 +84,8 @@ class Layer:
     """The first array: where it is, are the others; None if there is none."""
     first_shape: Shape | None
     """Its shape, for which torch.compile need not look at an array of NumPy."""
+    stacked: str | None
+    """An array of other axes than a layer's, as where a tree map stacked several; None if there is none."""
     _parts: tuple[tuple[Any, ...], tuple[Any, ...]]
     """The children and the options, as JAX and torch take the layer apart."""
     _copies: dict[str, Copies]
@@ -123,6 +127,14 @@ class Layer:
     def giving(self, _: Shape | None, /) -> "Layer":
         """Return the layer with what it must give, where it does not say so."""
         return self
+
+    def check_unstacked(self, function: str) -> None:
+        """Raise ValueError if an array has other axes than such a layer's."""
+        if self.stacked is not None:
+            raise XpnnValueError(
+                f"{function}: expected arrays of one network, got {self.stacked}; of several that are "
+                "stacked, map the call, as vmap(lambda network: network(x))(stack) does"
+            )
 
     def check_input(self, function: str, x: Array) -> None:
         """Raise ValueError with both shapes unless the last axes of x are what the layer takes."""
@@ -239,10 +251,23 @@ class Layer:
         object.__setattr__(self, "first", next((a for a in first if a is not None), None))
         shape = getattr(self.first, "shape", None)  # a placeholder of JAX or torch has none
         object.__setattr__(self, "first_shape", None if shape is None else tuple(shape))
+        object.__setattr__(self, "stacked", self._stacked(children))
         own = {n: a for n, a in zip(self._children, children, strict=True) if is_numpy(a)}
         copies = {} if is_recorded() else {n: constant_copies(n, a) for n, a in own.items()}
         object.__setattr__(self, "_copies", copies)
         pytree.update()
+
+    def _stacked(self, children: tuple[Any, ...]) -> str | None:
+        for name, child in zip(self._children, children, strict=True):
+            if isinstance(child, tuple):
+                inside = (getattr(layer, "stacked", None) for layer in child)
+                found = next(filter(None, inside), None)
+                if found is not None:
+                    return found
+            shape = getattr(child, "shape", None)
+            if shape is not None and len(shape) != 1 + (name in self._matrices):
+                return f"{name} of shape {tuple(shape)}"
+        return None
 
     @classmethod
     def _unchecked(cls, options: tuple[Any, ...], children: tuple[Any, ...]) -> Self:
