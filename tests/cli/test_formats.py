@@ -125,6 +125,9 @@ def test_parquet_is_read_as_a_table_is(files, group, n, tmp_path):
         ({"a": np.arange(3, dtype="f4"), "b": np.arange(3)}, "float32"),
         ({"a": np.arange(3, dtype="f4"), "b": pa.array([1, None, 3])}, "float64"),
         ({"a": pa.array([1, None, 3])}, "float64"),
+        ({"a": np.arange(3, dtype="f4"), "b": pa.nulls(3)}, "float64"),
+        ({"a": np.arange(3, dtype="i2"), "b": pa.nulls(3)}, "float64"),
+        ({"a": pa.nulls(3)}, "float64"),
     ],
 )
 def test_dtype_of_columns(columns, dtype, tmp_path):
@@ -136,6 +139,15 @@ def test_dtype_of_columns(columns, dtype, tmp_path):
     desired = xpnn.Network([xpnn.Dense(weight)], inputs=list(columns)).table(table)
     np.testing.assert_array_equal(got, desired)
     assert got.dtype == desired.dtype
+
+
+def test_a_column_of_nothing_in_one_file_of_a_folder(tmp_path):
+    (tmp_path / "x").mkdir()
+    for i, column in enumerate([pa.nulls(2), pa.array([2**24 + 1, 3])]):
+        saved(tmp_path / "x" / f"{i}.parquet", pa.table({"a": column}))
+    got = np.concatenate(list(read_rows(tmp_path / "x").pieces(9)))
+    np.testing.assert_array_equal(got, [[np.nan], [np.nan], [2**24 + 1], [3]])
+    assert got.dtype == np.float64
 
 
 def test_without_statistics_an_integer_may_be_missing(tmp_path):

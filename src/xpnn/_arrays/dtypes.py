@@ -78,11 +78,13 @@ def _name(dtype: DType) -> str:
 def dtype_named(xp: Namespace, name: str) -> DType | None:
     """Return the dtype of a library by the standard's name; None where it has none.
 
-    NumPy has bfloat16 where ml_dtypes is imported, by its name but not in its namespace.
+    NumPy has bfloat16 where ml_dtypes is imported, by its name but not in its namespace. Dask, whose
+    dtypes are NumPy's, lists float16 no more than that.
     """
     found = getattr(xp, name, None)
     native = getattr(xp, "native_namespace", xp)
-    if found is None and name in FLOATS and getattr(native, "ndarray", None) is np.ndarray:
+    own = (getattr(native, "float32", None), getattr(native, "ndarray", np.ndarray))
+    if found is None and name in FLOATS and own[0] is np.float32 and own[1] is np.ndarray:
         try:
             return np.dtype(name)
         except TypeError:

@@ -20,8 +20,8 @@ _BUFFER = 2**20
 """Bytes of a column that are read at a time."""
 _GROUP = 2**24
 """Bytes of numbers in a group of rows that is written."""
-_NUMBERS = r"u?int(8|16|32|64)|halffloat|float|double"
-"""How pyarrow calls the types of real numbers."""
+_NUMBERS = r"u?int(8|16|32|64)|halffloat|float|double|null"
+"""How pyarrow calls the types of real numbers, and that of a column of nothing but null."""
 
 
 class _Unit(NamedTuple):
@@ -111,7 +111,7 @@ def _taken(schema: Any, wanted: Input, path: Path, before: list[str]) -> list[st
 
 
 def _dtypes(file: Any, names: list[str]) -> Iterator[np.dtype[Any]]:
-    """Give the dtypes of columns: of integers of which one is missing, that of NaN."""
+    """Give the dtypes of columns: of integers of which one is missing, and of nulls, that of NaN."""
     # A column of numbers has one name; the fields of others have several, joined by dots.
     columns = enumerate(map(file.schema.column, range(len(file.schema))))
     places = {c.name: place for place, c in columns if c.path == c.name}
@@ -120,7 +120,7 @@ def _dtypes(file: Any, names: list[str]) -> Iterator[np.dtype[Any]]:
         dtype = np.dtype(file.schema_arrow.field(name).type.to_pandas_dtype())
         known = [group.column(places[name]).statistics for group in groups]
         whole = all(k is not None and k.has_null_count and not k.null_count for k in known)
-        yield dtype if dtype.kind == "f" or whole else np.dtype("f8")
+        yield dtype if dtype.kind == "f" or (dtype.kind != "O" and whole) else np.dtype("f8")
 
 
 def _numbers(batch: Any, name: str, dtype: np.dtype[Any], path: Path) -> Numbers:

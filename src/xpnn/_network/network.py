@@ -180,12 +180,12 @@ class Network(Exchange):
         ----------
         table : mapping or table
             Columns by name, those of `inputs` and any others: a dict of arrays, a table of pandas, polars,
-            pyarrow or Dask. What is missing in a column is NaN.
+            pyarrow or Dask. What is missing is NaN: where integers are, or in Dask's may be, they are float64.
 
         Returns
         -------
         array, shape (rows, in)
-            Of the library of the columns, NumPy's or Dask's for tables; in the floating dtype that they promote to.
+            Of the library of the columns, NumPy's or Dask's for tables; in the dtype that its floats promote to.
 
         Raises
         ------

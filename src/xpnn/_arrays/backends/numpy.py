@@ -15,10 +15,15 @@ class NumPy(Standard):
 
     def refusal(self, x: Array) -> str | None:
         """Refuse what has another meaning of * or a mask."""
-        if isinstance(x, np.matrix | np.ma.MaskedArray):
+        if isinstance(x, np.matrix):
             return (
-                f"a numpy.{type(x).__name__}, whose meaning of * or whose mask would be lost; pass "
-                "a plain array: numpy.asarray({called}), or {called}.filled(...)"
+                "a numpy.matrix, whose meaning of * would be lost; pass a plain array: "
+                "numpy.asarray({called})"
+            )
+        if isinstance(x, np.ma.MaskedArray):
+            return (
+                "a numpy.MaskedArray, whose mask would be lost; pass a plain array, with a number for what is "
+                "masked: {called}.filled(...)"
             )
         return None
 
