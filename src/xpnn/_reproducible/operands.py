@@ -8,6 +8,7 @@ from xpnn._arrays.axes import as_index, slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, PRECISIONS, dtype_name, promote, python_number
 from xpnn._arrays.library import device_beside
 from xpnn._arrays.types import Namespace
+from xpnn._execution.chunks import check_lengths
 from xpnn._reproducible.array import ReproducibleArray
 from xpnn.errors import XpnnError, XpnnTypeError, XpnnValueError
 
@@ -35,7 +36,11 @@ def natively(xp: Namespace, name: str, f: Callable[..., T], *args: Any, **option
         return f(*args, **options)
     except XpnnError:
         raise
-    except _REFUSALS as error:
+    except (AttributeError, *_REFUSALS) as error:
+        for a in args:
+            check_lengths(f"{xp.__name__}.{name}", a, range(len(getattr(a, "shape", ()))))
+        if isinstance(error, AttributeError):
+            raise
         reported = isinstance(error, RuntimeError) and type(error) is not RuntimeError
         if reported or any(hasattr(a, "dtype") and xp.of.is_traced(a) for a in args):
             raise
