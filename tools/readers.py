@@ -40,7 +40,7 @@ Written by `python tools/readers.py --write`, from the tables of the code.
 {onnx} operators, {onnx_ml} of ai.onnx.ml |
 | a program of PyTorch, as `torch.export.save` writes it | `xpnn.load("model.pt2", output=None)`; nothing to install, \
 nothing is unpickled | the same operations of ATen as of a module |
-| a module of PyTorch | `Network.from_torch(module, example=None)` | {torch} operations of ATen, through torch.export |
+| a module of PyTorch | `Network.from_torch(module, example=None, output=None)` | {torch} operations of ATen, through torch.export |
 | a function of JAX | `Network.from_jax(function, example)` | {jax} primitives, through the jaxpr |
 | a module of Flax, linen or nnx | `Network.from_flax(module, variables, example, train=False)`, `Network.from_flax(module, example)` | the same |
 | a module of Equinox, of one sample | `Network.from_equinox(module, example, state=None)` | the same |
@@ -112,7 +112,8 @@ the ways in which frameworks compute it; `network.fold()` makes the shift part o
 has digits that 1 - p has lost. An output of one number a row is a column here.
 
 **What things are called.** Columns of the input and of the output keep their names, one for each or one for all (`network.inputs`,
-`network.outputs`), and classes theirs; model files and ONNX models of xpnn hold them. Several inputs of an ONNX or Keras model are columns of
+`network.outputs`), and classes theirs; model files and ONNX models of xpnn hold them. Keras makes up
+names; kept are those of several inputs, and of outputs that are asked for. Several inputs of an ONNX or Keras model are columns of
 one, in its order. `network.table` takes the columns of a dict or of a table of pandas, polars or pyarrow by these names; so does the
 command of a CSV file with a header. `load(path, output=["a", "b"])` puts outputs beside each other.
 

@@ -97,6 +97,9 @@ BAD = {
     "nothing but what CosmoPower saves, got 'pca_matrix'": lambda a: a.update(
         pca_matrix=np.ones((5, 7))
     ),
+    "parameters_std: expected no deviation of 0": lambda a: a.update(
+        parameters_mean=np.ones(3), parameters_std=np.asarray([1.0, 0, 2])
+    ),
     "from_weights": lambda a: a.clear() or a.update(W1=np.ones((2, 2)), b1=np.ones(2)),
     "got x": lambda a: a.clear() or a.update(x=np.ones(2)),
 }

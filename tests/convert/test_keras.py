@@ -73,7 +73,12 @@ def test_names_and_formats():
     assert wine.inputs[11] == "od280_od315_of_diluted_wines"
     nested = xpnn.load(FOLDER / "nested.keras", output="classes")
     assert nested.inputs == ("a.0", "a.1", "a.2", "b.0", "b.1")
+    assert nested.outputs == ("classes",)
+    assert wine.outputs is None
     beside = xpnn.load(FOLDER / "activations.keras", output=["to_swish", "to_silu"])
+    widths = [OUTPUTS[f"activations:to_{name}"].shape[1] for name in ("swish", "silu")]
+    assert beside.outputs[0] == ("to_swish" if widths[0] == 1 else "to_swish.0")
+    assert len(beside.outputs) == sum(widths)
     x = OUTPUTS["activations.x"]
     both = [OUTPUTS[f"activations:to_{name}"] for name in ("swish", "silu")]
     check(beside, x, np.concatenate(both, axis=1))

@@ -91,9 +91,11 @@ BAD = {
     "layer 0: expected an activation of linear, .*, got abs": [dense(2, 2, "abs")],
     "expected leakyrelu with its alpha, got 'leakyrelu'": [dense(2, 2, "leakyrelu")],
     "expected finite numbers, got NaN": [{**dense(2, 2), "bias": [float("nan"), 1.0]}],
-    "cannot reshape": [{**dense(2, 2), "weights": [1.0, 2, 3]}],
+    "weights of a dense layer in rows of 2, .*, got 3 numbers": [
+        {**dense(2, 2), "weights": [1.0, 2, 3]}
+    ],
     "expected a list of numbers": [{**dense(2, 2), "weights": [[1.0], [2]]}],
-    "KeyError: 'architecture'": [{"weights": []}],
+    "got one without 'architecture'": [{"weights": []}],
     "TypeError": [3],
 }
 

@@ -110,6 +110,10 @@ def _scaled(what: str, arrays: dict[str, Numbers], *, into: bool = False) -> lis
     if mean is None or deviation is None:
         return []
     if into:
+        if not deviation.all():
+            raise XpnnValueError(
+                f"{what}_std: expected no deviation of 0, by which inputs are divided"
+            )
         return [Affine(None, -mean), Affine(1 / deviation)]
     return [Affine(deviation), Affine(None, mean)]
 

@@ -50,16 +50,20 @@ def parts_of(model: Any, source: Source, output: str | Sequence[str] | None) -> 
     """Return the layers of a model; XpnnValueError if it is none that can be taken."""
     known: dict[Place, Sequence[Numbers]] = {}
     names: list[str] | None = None
+    outputs: list[str] = []
 
     def read(graph: Graph) -> tuple[Value, Value]:
-        nonlocal names
+        nonlocal names, outputs
         start, given, names = _inputs(graph, model)
         made = _Walk(graph, source, known).model(model, Place(), given)
-        return start, chosen(graph, made, output)[0]
+        value, outputs = chosen(graph, made, output)
+        return start, value
 
     try:
         start, value = of_any_rows(read)
-        return Parts(layers_of(value, start), inputs=names)
+        # Keras makes up names for layers; one that is asked for means something.
+        called = None if output is None else outputs
+        return Parts(layers_of(value, start), inputs=names, outputs=called)
     except RecursionError:
         raise XpnnValueError("expected fewer models inside of each other") from None
     except _KINDS as error:

@@ -36,6 +36,10 @@ def read(path: Path, output: object = None) -> Parts:
         return _parts(_sequential(parsed(path.read_bytes(), finite=True), output))
     except (XpnnTypeError, XpnnValueError):
         raise
+    except KeyError as error:
+        raise XpnnValueError(
+            f"expected a network of lwtnn as JSON, got one without {error}"
+        ) from None
     except _BROKEN as error:
         raise XpnnValueError(
             f"expected a network of lwtnn as JSON ({type(error).__name__}: {error})"
@@ -115,6 +119,11 @@ def _dense(one: dict[str, Any], width: int) -> list[Layer]:
     """The weight stands row by row, a row for each output; without one it is a bias or an activation alone."""
     weight, bias = _vector(one["weights"]), _vector(one.get("bias") or [])
     shift = bias if bias.size else None
+    if weight.size % width:
+        raise XpnnValueError(
+            f"expected the weights of a dense layer in rows of {width}, one for each of its inputs, got "
+            f"{weight.size} numbers"
+        )
     if weight.size:
         return [Dense(weight.reshape(-1, width).T, shift)]
     return [] if shift is None else [Affine(None, shift)]
