@@ -40,6 +40,7 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     out, receipt = target.out, target.receipt
     _files.check_apart({"OUT": out, "--receipt": receipt}, job.files)
     network = job.network()
+    job.check_kind(network, f"leave --{job.kind} out")
     rows = job.rows(network)
     record, unknown = _receipt.Record(), 0
     quiet, keep = is_standard(out), receipt is not None
@@ -108,6 +109,7 @@ def verify(job: Job, receipt: Path, batch_size: int) -> bool:
     job = job._replace(kind=None if kind == "output" else kind, reproducible=True)
     record = _receipt.Record()
     network = job.network()
+    job.check_kind(network, f"{receipt} is of another network")
     rows = job.rows(network)
     for x, y in results(job, network, rows, batch_size, quiet=False):
         record.update(x, y)
