@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from xpnn.cli._receipt import Blocks
 from xpnn.cli._show import show
 
 X, LABELS = models.sample("digits")
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 
 
 @pytest.fixture
@@ -140,8 +142,10 @@ def test_out_is_not_replaced_without_force(run, fails):
         (["digits", "x.npy", "--backend", "tensorflow"], "expected a backend of numpy"),
         (["digits", "x.npy", "--device", "cuda:3"], "no device 'cuda:3'"),
         (["line.safetensors"], "expected INPUT after MODEL"),
-        (["line.safetensors", "two.npy", "--classes"], "this network is a regression"),
-        (["line.safetensors", "two.npy", "--proba"], "this network is a regression"),
+        (["line.safetensors", "two.npy", "--classes"], "a regression, .* leave --classes out"),
+        (["line.safetensors", "two.npy", "--proba"], "a regression, .* leave --proba out"),
+        (["bent.safetensors", "two.npy", "--logits"], "is relu; leave --logits out"),
+        (["digits", "folder.npy"], "folder.npy: expected an input file, got a folder"),
         (["digits", "many.npz"], "a, b"),
         (["digits", "many.npz", "--key", "c"], "got 'c'"),
     ],
@@ -155,7 +159,10 @@ def test_mistakes(arguments, words, fails, tmp_path):
     (tmp_path / "x.txt").touch()
     (tmp_path / "folder.npy").mkdir()
     xpnn.Network([xpnn.Dense(np.ones((2, 1)))]).save("line.safetensors")
-    assert words in fails("predict", *arguments)
+    xpnn.Network([xpnn.Dense(np.ones((2, 1)), None, "relu")]).save("bent.safetensors")
+    text = fails("predict", *arguments)
+    assert words in text or re.search(words, text)
+    assert "network(" not in text  # what Python would call
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -274,7 +281,7 @@ def test_version_and_help(run):
 def test_without_its_extra_the_command_says_what_to_install():
     code = "import sys; sys.modules['typer'] = None; from xpnn.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "xpnn: the command needs typer; get it with: pip install 'xpnn[cli]'\n"
 
 
@@ -343,12 +350,132 @@ def test_no_receipt_of_rows_that_nobody_took(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@FULL
 @pytest.mark.parametrize("command", ["--version", "info", "predict", "predict --proba"])
 def test_a_full_standard_output_is_named(command):
     done = shell(f"'{sys.executable}' -m xpnn {command} > /dev/full")
     assert done.returncode == 2
     assert done.stderr == "xpnn: standard output: cannot be written: No space left on device\n"
+
+
+STATUSES = {
+    "parity nope.safetensors": 2,
+    "parity --bogus": 2,
+    "verify nope.json": 2,
+    "info > /dev/full": 2,
+    "info >&-": 2,
+    "predict digits nan.npy --classes -o y.csv": 0,
+    "predict digits nan.npy --reproducible > /dev/null": 0,
+}
+"""Each way to write to standard error, and its exit status."""
+
+
+def nobody():
+    """The end of a pipe whose reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def full():
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@FULL
+@pytest.mark.parametrize("aside", [full, nobody, None])
+@pytest.mark.parametrize("command", STATUSES)
+def test_who_does_not_take_standard_error_changes_no_status(command, aside, tmp_path):
+    np.save(tmp_path / "nan.npy", X[:3] * np.float32([[1], [np.nan], [1]]))
+    line = f"{'' if aside else 'exec 2>&-;'} '{sys.executable}' -m xpnn {command}; echo $?"
+    stderr = aside() if aside else None
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        check=False,
+    )
+    if aside:
+        os.close(stderr)
+    assert done.stdout == f"{STATUSES[command]}\n"
+    if "y.csv" in command:
+        assert (tmp_path / "y.csv").read_text().count("\n") == 3
+
+
+@FULL
+def test_without_its_extra_no_status_is_a_verdict():
+    code = "import sys; sys.modules['typer'] = None; from xpnn.cli import main; main()"
+    assert shell(f"'{sys.executable}' -c \"{code}\" 2> /dev/full; echo $?").stdout == "2\n"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="a terminal that is gone is another's elsewhere"
+)
+def test_a_terminal_that_is_gone_ends_no_work(tmp_path):
+    sparse(tmp_path / "x.npy", 100_000)
+    command = [sys.executable, "-m", "xpnn.cli", "predict", "digits", "x.npy", "-o", "y.npy"]
+    leader, follower = os.openpty()
+    with subprocess.Popen(command, cwd=tmp_path, stderr=follower) as running:
+        os.close(follower)
+        os.read(leader, 1)  # it has begun to show how far it is
+        os.close(leader)
+        assert running.wait() == 0
+    assert len(np.load(tmp_path / "y.npy", mmap_mode="r")) == 100_000
+
+
+def taken_by(open_, tmp_path, *arguments, to_stdout):
+    """Run a command whose results go to what is opened so: to standard output, or to OUT."""
+    handle = open_()
+    out = [] if to_stdout else ["-o", f"/dev/fd/{handle}"]
+    command = [sys.executable, "-m", "xpnn", "predict", *arguments, *out]
+    stdout = handle if to_stdout else subprocess.DEVNULL
+    options = {"stdout": stdout, "stderr": subprocess.PIPE, "pass_fds": [handle], "text": True}
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(command, cwd=tmp_path, check=False, env=buffered, **options)
+    os.close(handle)
+    return done
+
+
+@FULL
+@pytest.mark.parametrize("to_stdout", [True, False])
+@pytest.mark.parametrize("open_", [full, nobody])
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+@pytest.mark.parametrize("rows", [3, 200])
+def test_a_receipt_is_not_blamed_for_its_results(rows, kind, open_, to_stdout, tmp_path):
+    """Whether they are lost at once, or wait until the end."""
+    np.save(tmp_path / "x.npy", X[:rows])
+    command = ["digits", "x.npy", "--reproducible", "--receipt", "r.json", "--format", kind]
+    done = taken_by(open_, tmp_path, *command, to_stdout=to_stdout)
+    assert done.returncode == 2
+    if open_ is full:
+        assert "r.json" not in done.stderr
+        assert done.stderr.startswith("xpnn: standard output: " if to_stdout else "xpnn: /dev/fd/")
+        assert done.stderr.endswith(": cannot be written: No space left on device\n")
+    else:
+        assert "of all rows for a receipt of them, got one who left; r.json was not" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+
+
+@pytest.mark.parametrize("out", ["y.npy", "y.csv", "-"])
+def test_what_goes_wrong_between_is_blamed_on_no_file(out, fails, monkeypatch, tmp_path):
+    def unreadable(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("xpnn.cli._receipt.file_digest", unreadable)
+    text = fails("predict", "digits", "-o", out, "--reproducible", "--receipt", "r.json")
+    assert text == f"xpnn: {models.path('digits')}: Permission denied\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("to_stdout", [True, False])
+def test_a_reader_who_left_hides_no_error(to_stdout, tmp_path):
+    (tmp_path / "x.csv").write_text("1,2\n3,4\n5,a\n")
+    xpnn.Network([xpnn.Dense(np.eye(2))]).save(tmp_path / "m.safetensors")
+    command = ["m.safetensors", "x.csv", "--batch-size", 1, "--format", "csv"]
+    done = taken_by(nobody, tmp_path, *map(str, command), to_stdout=to_stdout)
+    assert done.returncode == 2
+    assert done.stderr == "xpnn: x.csv, line 3: expected a number, got 'a'\n"
 
 
 @pytest.mark.parametrize(
@@ -651,6 +778,10 @@ def test_verify_says_what_differs(receipt, run):
     text = run("verify", receipt, "digits", "x.npy").stdout
     assert "the guarantee: version 0 then" in text
     assert "the model" in text
+    xpnn.Network([xpnn.Dense(np.ones((784, 1)))]).save("line.safetensors")
+    result = run("verify", receipt, "line.safetensors", "x.npy")
+    assert result.exit_code == 2
+    assert "a regression, whose last activation is identity; r.json is of another" in result.stderr
 
 
 def test_blocks_find_the_rows_that_differ():

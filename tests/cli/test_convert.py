@@ -1,6 +1,8 @@
 """xpnn convert: every source to every format, proved; and nothing left behind where it is not."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +139,10 @@ def test_on_rows_that_are_given(run):
         (["there.onnx", "there.onnx"], "expected DST and SRC to be two files"),
         (["digits", "no/such/made.onnx"], "there is no folder"),
         (["gone.onnx", "made.safetensors"], "which is not there"),
-        (["digits", "made.onnx", "--output-name", "y"], "expected no output for a model file"),
+        (
+            ["digits", "made.onnx", "--output-name", "y"],
+            "expected no --output-name for a model file",
+        ),
     ],
 )
 def test_mistakes(arguments, words, run):
@@ -166,3 +171,62 @@ def test_rows_by_name(run):
     assert result.exit_code == 2
     assert "lines of fewer than 16,777,216 characters" in result.stderr
     assert "inputs: pt, eta" in run("info", path).stdout
+
+
+@pytest.mark.parametrize("target", _conversion.WRITERS)
+@pytest.mark.parametrize("way", ["folder", "disk"])
+def test_what_cannot_be_written_is_what_was_asked_for(way, target, tmp_path):
+    """And not a file for the time being, that stands beside it."""
+    for package in NEEDS.get(target, []):
+        pytest.importorskip(package)
+    fault = {
+        "disk": "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000));",
+        "folder": "import os; mkdir = os.mkdir\n"
+        "def denied(path, *mode):\n"
+        "    if '.xpnn-' not in path: return mkdir(path, *mode)\n"
+        "    raise PermissionError(13, 'Permission denied', path)\n"
+        "os.mkdir = denied;",
+    }[way]
+    command = f"sys.argv = ['xpnn', 'convert', 'digits', 'y{target}', '--rows', '2'];"
+    code = f"{fault} import sys; {command} from xpnn.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    reason = {"disk": "File too large", "folder": "Permission denied"}[way]
+    assert done.stderr == f"xpnn: y{target}: cannot be written: {reason}\n"
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+TWO = {
+    "nodes": [
+        {"type": "input", "sources": [0]},
+        {"type": "feed_forward", "sources": [0], "layer_index": 0},
+    ],
+    "layers": [{"architecture": "dense", "weights": [1.0], "bias": [0.5]}],
+    "inputs": [{"name": "in", "variables": [{"name": "x", "offset": 0, "scale": 1}]}],
+    "outputs": {n: {"labels": [n], "node_index": 1} for n in ("flavour", "energy")},
+}
+"""A model of two outputs."""
+
+
+@pytest.mark.parametrize("command", ["info", "predict", "parity", "convert"])
+def test_several_outputs_are_told_apart_by_the_option(command, run):
+    """Python's argument is another."""
+    Path("two.json").write_text(json.dumps(TWO))
+    Path("x.csv").write_text("5.5\n")
+    given = {"convert": ["made.safetensors"], "info": []}.get(command, ["x.csv"])
+    for option, got in (([], None), (["--output-name", "mass"], "mass")):
+        result = run(command, "two.json", *given, *option)
+        assert result.exit_code == 2
+        words = f"two.json: expected --output-name to be one of flavour, energy, got {got!r}\n"
+        assert result.stderr == f"xpnn: {words}"
+    result = run(command, "two.json", *given, "--output-name", "energy")
+    assert result.exit_code == 0, result.output
+    with pytest.raises(ValueError, match="two.json: expected output to be one of flavour, energy"):
+        xpnn.load("two.json")

@@ -189,10 +189,38 @@ def test_arrays_of_a_zarr_group(tmp_path, run):
     for key in ("b", "deep/c"):
         shown = run("predict", "digits", "x.zarr", "--key", key, "--classes").stdout
         assert shown.split() == [str(c) for c in xpnn.load("digits").classify(X[:3])]
-    assert "(a, b), none was named" in run("predict", "digits", "x.zarr", code=2).stderr
-    for key in ("d/e", "deep", "deep/"):
+    named = "expected the name of one of its arrays (a, b, deep/c)"
+    assert f"{named}, none was named" in run("predict", "digits", "x.zarr", code=2).stderr
+    for key in ("d/e", "deep", "deep/", "deep/./c", "./a", "../a", "a/../b", "/a", ""):
         error = run("predict", "digits", "x.zarr", "--key", key, code=2).stderr
-        assert f"(a, b), got '{key}'" in error
+        assert f"{named}, got '{key}'" in error
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["deep/c"], None),
+        (["far/deep/c"], None),
+        (["a", "deep/c"], r"of its arrays \(a, deep/c\), none was named"),
+        (["deep/b", "deep/c"], r"of its arrays \(deep/b, deep/c\), none was named"),
+        ([], "expected at least one array in it, got none"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("error")
+def test_arrays_further_down_count(names, words, version, tmp_path):
+    group = zarr.create_group(store=str(tmp_path / "x.zarr"), zarr_format=version)
+    for name in names:
+        group.create_array(name, data=np.arange(6.0).reshape(2, 3))
+    (tmp_path / "x.zarr" / "notes.txt").touch()
+    if words is None:
+        rows = read_rows(tmp_path / "x.zarr")
+        assert rows.source == f"{tmp_path / 'x.zarr'}, {names[0]}"
+        np.testing.assert_array_equal(next(rows.pieces(9)), [[0, 1, 2], [3, 4, 5]])
+    else:
+        with pytest.raises(ValueError, match=words):
+            read_rows(tmp_path / "x.zarr")
 
 
 PICKLES = {"filters": ({"id": "zlib"}, {"id": "pickle"}), "compressor": {"id": "pickle"}}
@@ -314,6 +342,25 @@ def test_damaged_parquet_is_one_line(run):
     error = run("predict", "m.safetensors", "x.parquet", code=2).stderr
     assert error.startswith("xpnn: x.parquet: expected a readable .parquet file")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "head", "rows"])
+def test_which_file_of_a_folder_is_damaged(damage, run):
+    network_of().save("unnamed.safetensors")
+    saved(Path("t"), TABLE.select(NAMES), files=3)
+    path = Path("t/part.1.parquet")
+    content = path.read_bytes()
+    broken = {"empty": b"", "cut": content[: len(content) // 2], "head": b"\xff" * 99}
+    path.write_bytes(broken.get(damage, content[:4] + b"\xff" * 999 + content[1003:]))
+    error = run("predict", "unnamed.safetensors", "t", code=2).stderr
+    assert error.startswith("xpnn: t/part.1.parquet: expected a readable .parquet file")
+
+
+def test_an_empty_file_of_a_folder_adds_no_rows(run):
+    saved(Path("t"), files=3)
+    saved(Path("t/part.1.parquet"), TABLE.slice(0, 0))
+    run("predict", "m.safetensors", "t", "-o", "y.npy")
+    assert len(np.load("y.npy")) == ROWS - len(TABLE) // 3 - 1
 
 
 # Writing

@@ -187,5 +187,5 @@ def test_python_m_xpnn_is_the_command(tmp_path):
     assert run("-m", "xpnn", "--version").stdout == f"xpnn {xpnn.__version__}\n"
     start = "import runpy, sys; sys.modules['typer'] = None; runpy.run_module('xpnn', run_name='__main__')"
     missing = run("-c", start)
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert missing.stderr == "xpnn: the command needs typer; get it with: pip install 'xpnn[cli]'\n"

@@ -1,5 +1,6 @@
 """The model file, the networks that come with xpnn, and every way in which a file can be wrong."""
 
+import errno
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ from safetensors.numpy import save as safetensors_save
 import xpnn
 from xpnn import models
 from xpnn._arrays.transfer import to_numpy
+from xpnn._convert.extras import READERS
 from xpnn._files import model_file
 
 WEIGHT = np.asarray([[0.1, 0.2, 0.3], [-1.5, 2.5, 1e-30]], "float32")
@@ -449,6 +451,21 @@ def test_folder(tmp_path):
 def test_missing(path):
     with pytest.raises(FileNotFoundError, match=r"shipped network \(digits\), got .*m.safetens"):
         xpnn.load(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", *READERS])
+@pytest.mark.parametrize("options", [{}, {"layers": {"fc": "identity"}}], ids=str)
+def test_what_may_not_be_read(suffix, options, tmp_path, monkeypatch):
+    """Whichever library reads it: some of them would call it broken, or not there."""
+    path = tmp_path / f"m{suffix}"
+    path.write_bytes(b"a model")
+
+    def denied(self, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(PermissionError, match=rf"^{path}: cannot be read: Permission denied$"):
+        xpnn.load(path, **options)
 
 
 # The networks that come with xpnn

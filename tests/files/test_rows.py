@@ -1,5 +1,7 @@
 """Files of rows: every format, in pieces, and what is no such file."""
 
+import errno
+import gzip
 import io
 import json
 import math
@@ -306,9 +308,10 @@ def test_what_is_no_number_is_an_error_and_no_header(cell, where, tmp_path):
             "got '-1e400', which is larger than binary64 holds; infinity is written inf",
         ),
         ('1,2\n"3,4\n5,6\n', "readable .csv"),
-        ("1,2\n3,4\n".encode("utf-16"), "readable .csv"),
+        ("1,2\n3,4\n".encode("utf-16"), "x.csv: expected CSV in UTF-8, got other bytes"),
         ("1,2\n3,4\n".encode("utf-16-le"), "line 1: expected numbers"),
-        ("1,é\n".encode("latin-1"), "readable .csv"),
+        ("1,é\n".encode("latin-1"), "x.csv: expected CSV in UTF-8, got other bytes"),
+        (gzip.compress(b"1,2\n", mtime=0), "x.csv: expected CSV in UTF-8, got what gzip .* zcat"),
         ("", "at least one row"),
         ("\n\n", "at least one row"),
         ("a,b\n", "at least one row"),
@@ -388,6 +391,50 @@ def test_a_pipe_of_anything_else(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     with pytest.raises(ValueError, match="standard input: expected .npy or .csv from a pipe"):
         read_rows(Path("-"))
+
+
+NO_TEXT = {
+    "gzip": (gzip.compress(b"1,2\n", mtime=0), "what gzip packed; unpack it first, as zcat does"),
+    "latin-1": ("1,é\n".encode("latin-1"), "other bytes"),
+    "binary": (bytes(range(256)), "other bytes"),
+    "later": (b"1,2\n" * 9000 + b"\xff", "other bytes"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), NO_TEXT.values(), ids=NO_TEXT)
+def test_a_pipe_of_no_text(content, words, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(
+        ValueError, match=f"^standard input: expected .npy or CSV in UTF-8, got {words}"
+    ):
+        pieces(Path("-"))
+
+
+def test_a_broken_array_of_a_pipe_is_said_to_be_one(monkeypatch):
+    content = npy_content().replace(b"'shape'", b"'shade'")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(ValueError, match=r"^standard input: expected a readable \.npy file"):
+        pieces(Path("-"))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".csv"])
+def test_what_may_not_be_read(suffix, tmp_path, monkeypatch):
+    path = tmp_path / f"x{suffix}"
+    path.touch()
+
+    def denied(self, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ValueError, match=f"x{suffix}: cannot be read: Permission denied$"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".csv"])
+def test_a_folder_is_called_one(suffix, tmp_path):
+    (tmp_path / f"x{suffix}").mkdir()
+    with pytest.raises(ValueError, match=f"x{suffix}: expected an input file, got a folder$"):
+        read_rows(tmp_path / f"x{suffix}")
 
 
 @pytest.mark.parametrize(

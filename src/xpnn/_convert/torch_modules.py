@@ -1,5 +1,6 @@
 """Layers as modules of PyTorch: one table of the kinds of layers, one of the activations."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,4 +209,6 @@ def save(parts: Parts, path: Path) -> None:
     rows = torch.zeros((2, *shape), dtype=like.dtype)
     sizes = ({0: torch.export.Dim("rows")},)
     program = torch.export.export(module, (rows,), dynamic_shapes=sizes)
-    torch.export.save(program, path, extra_files={ASIDE: parts.names()})
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={ASIDE: parts.names()})
+    path.write_bytes(content.getvalue())  # whose errors are the system's

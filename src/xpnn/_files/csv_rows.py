@@ -26,9 +26,13 @@ _NO_NAMES = _MISSING | {"true", "false"}
 """Words that may stand in a row, and so are not taken for the name of a column."""
 
 
+_GZIP = b"\x1f\x8b"
+
+
 @contextmanager
-def lines_of(file: IO[bytes], name: str) -> Iterator[Iterator[Line]]:
+def lines_of(file: io.BufferedReader, found: Source) -> Iterator[Iterator[Line]]:
     """Give the lines of a file of UTF-8; empty ones may stand at its end alone."""
+    name, packed = found.name, file.peek(2).startswith(_GZIP)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     reader = csv.reader(_limited(text, name), strict=True)
 
@@ -44,6 +48,10 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[Iterator[Line]]:
 
     try:
         yield lines()
+    except UnicodeDecodeError:
+        kinds = "CSV" if found.stream is None else ".npy or CSV"
+        got = "what gzip packed; unpack it first, as zcat does" if packed else "other bytes"
+        raise XpnnValueError(f"{name}: expected {kinds} in UTF-8, got {got}") from None
     finally:
         text.detach()
 
@@ -153,7 +161,7 @@ def read_csv(found: Source, wanted: Input) -> Rows:
     """Open a .csv file or pipe."""
     header, columns = wanted.header, wanted.columns
     none = f"{found.name}: expected at least one row of numbers, with commas between, got none"
-    with found.head() as file, lines_of(file, found.name) as lines:
+    with found.head() as file, lines_of(file, found) as lines:
         first = next(lines, None)
         if first is None:
             raise XpnnValueError(none)
@@ -165,7 +173,7 @@ def read_csv(found: Source, wanted: Input) -> Rows:
         taken = places(found.name, columns, [cell.strip() for cell in first[1]])
 
     def pieces(n: int) -> Iterator[Numbers]:
-        with found.open() as file, lines_of(file, found.name) as lines:
+        with found.open() as file, lines_of(file, found) as lines:
             if skips:
                 next(lines)
             rows: list[list[float]] = []

@@ -13,7 +13,7 @@ import numpy as np
 from xpnn._files.columns import holding, places
 from xpnn._files.extras import needing
 from xpnn._files.pieces import Gathered, Input, Names, Numbers, Ranges, Rows, grouped
-from xpnn._files.streams import Source, is_stream
+from xpnn._files.streams import Source, is_stream, readable
 from xpnn.errors import XpnnValueError
 
 _BUFFER = 2**20
@@ -38,7 +38,7 @@ def read_parquet(found: Source, wanted: Input) -> Rows:
     units, counts, names = list[_Unit](), list[int](), list[str]()
     dtypes: dict[str, list[np.dtype[Any]]] = {}
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with _opened(pq, path) as file:
             names = _taken(file.schema_arrow, wanted, path, names)
             for name, dtype in zip(names, _dtypes(file, names), strict=True):
                 dtypes.setdefault(name, []).append(dtype)
@@ -54,7 +54,7 @@ def read_parquet(found: Source, wanted: Input) -> Rows:
         inside = units[bisect_right(ends, start) : bisect_right(ends, stop)]
         for path, some in groupby(inside, key=lambda unit: unit.path):
             groups = [unit.group for unit in some]
-            with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            with _opened(pq, path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(n, row_groups=groups, columns=names):
                     yield np.stack([_numbers(batch, name, common, path) for name in names], axis=-1)
 
@@ -67,6 +67,13 @@ def read_parquet(found: Source, wanted: Input) -> Rows:
 
     ranges = Ranges(ends[-1], ends, read)
     return Rows.of_ranges(found.name, len(names), ranges)
+
+
+@contextmanager
+def _opened(pq: Any, path: Path, **options: Any) -> Iterator[Any]:
+    """Open a file; what is wrong with it, while it is read too, is said of it, in whichever folder it is."""
+    with readable(str(path), "parquet"), pq.ParquetFile(path, **options) as file:
+        yield file
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from xpnn._files.formats import FORMATS, READ, by_name
 from xpnn._files.pieces import Input, Numbers, Rows
-from xpnn._files.streams import Source, is_stream, source
-from xpnn.errors import XpnnError, XpnnValueError
+from xpnn._files.streams import Source, is_stream, readable, source
+from xpnn.errors import XpnnValueError
 
 
 def read_rows(
@@ -29,19 +28,21 @@ def read_rows(
         raise XpnnValueError(
             f"{path}: expected an input file named {', '.join(READ)}, got {path.suffix!r}"
         )
-    with _readable(str(path), kind):
+    with readable(str(path), kind):
         found = source(path, folders=kind in FORMATS and FORMATS[kind].in_folders)
-        try:
+    try:
+        with readable(found.name, kind):
             kind = kind if kind in FORMATS else _kind_of(found)
             _check_options(found, kind, key, header)
+        with readable(found.name, kind):
             rows = FORMATS[kind].read(found, Input(path, key, header, columns))
-        except BaseException:
-            found.close()
-            raise
+    except BaseException:
+        found.close()
+        raise
 
     def checked(read: Callable[..., Iterator[Numbers]]) -> Callable[..., Iterator[Numbers]]:
         def pieces(*where: int) -> Iterator[Numbers]:
-            with _readable(found.name, kind):
+            with readable(found.name, kind):
                 yield from read(*where)
 
         return pieces
@@ -78,15 +79,3 @@ def _check_options(found: Source, kind: str, key: str | None, header: bool | Non
         raise XpnnValueError(f"{name}: --key is for .npz, .safetensors and .zarr, got .{kind}")
     if header is not None and kind != "csv":
         raise XpnnValueError(f"{name}: --header and --no-header are for .csv, got .{kind}")
-
-
-@contextmanager
-def _readable(name: str, kind: str) -> Iterator[None]:
-    try:
-        yield
-    except XpnnError:
-        raise
-    except Exception as error:  # noqa: BLE001 -- OSError, SafetensorError, BadZipFile, csv.Error
-        raise XpnnValueError(
-            f"{name}: expected a readable .{kind} file, got {type(error).__name__}: {error}"
-        ) from None

@@ -1,6 +1,7 @@
 """Where bytes come from: files, and pipes, which can be read only once."""
 
 import io
+import os
 import stat
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from xpnn.errors import XpnnValueError
+from xpnn.errors import XpnnError, XpnnValueError
 
 
 class _Rewound(io.RawIOBase):
@@ -47,7 +48,7 @@ class Source(NamedTuple):
     """None for a file, which is opened again each time."""
 
     @contextmanager
-    def head(self) -> Iterator[IO[bytes]]:
+    def head(self) -> Iterator[io.BufferedReader]:
         """Open it to look at its first bytes."""
         if self.stream is None:
             with self.path.open("rb") as file:
@@ -61,7 +62,7 @@ class Source(NamedTuple):
             file.detach()
 
     @contextmanager
-    def open(self) -> Iterator[IO[bytes]]:
+    def open(self) -> Iterator[io.BufferedReader]:
         """Open it to read all of it."""
         if self.stream is not None:
             self.stream.remembers = False
@@ -101,6 +102,26 @@ def source(path: Path, *, folders: bool = False) -> Source:
         return Source("standard input", path, _Rewound(sys.stdin.buffer))
     if is_stream(path):
         return Source(str(path), path, _Rewound(path.open("rb")))
-    if not (path.is_file() or (folders and path.is_dir())):
+    if path.is_dir() and not folders:
+        raise XpnnValueError(f"{path}: expected an input file, got a folder")
+    if not path.exists():
         raise XpnnValueError(f"{path}: expected an input file, which is not there")
+    if path.is_file():
+        path.open("rb").close()  # some libraries that read it would not say that they may not
     return Source(str(path), path, None)
+
+
+@contextmanager
+def readable(name: str, kind: str) -> Iterator[None]:
+    """Raise XpnnValueError where the system or a library says that a file cannot be read."""
+    try:
+        yield
+    except XpnnError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- OSError, SafetensorError, BadZipFile, csv.Error
+        number = getattr(error, "errno", None)
+        if number is not None:
+            raise XpnnValueError(f"{name}: cannot be read: {os.strerror(number)}") from None
+        raise XpnnValueError(
+            f"{name}: expected a readable .{kind} file, got {type(error).__name__}: {error}"
+        ) from None

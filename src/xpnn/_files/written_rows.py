@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from xpnn._files.folders import replacing_folder
-from xpnn._files.formats import FORMATS, WRITTEN
+from xpnn._files.formats import FORMATS, WRITTEN, Format, Writer
 from xpnn._files.model_file import replacing
 from xpnn._files.pieces import Names, Numbers
 from xpnn._files.streams import is_standard, is_stream
 from xpnn._files.zarr_rows import is_zarr
 from xpnn.errors import XpnnValueError
+
+T = TypeVar("T")
 
 
 def _either(names: Sequence[str]) -> str:
@@ -43,10 +45,9 @@ def _numbered(count: int) -> list[str]:
     return [f"output_{i}" for i in range(count)]
 
 
-@contextmanager
 def write_rows(
     path: Path, *, force: bool, as_: str | None = None, names: Names = _numbered
-) -> Iterator[Callable[[Numbers], None]]:
+) -> AbstractContextManager[Callable[[Numbers], None]]:
     """Give a function that appends rows to a new file or folder, there whole at the end.
 
     A pipe gets them as they come; `-` is standard output.
@@ -56,12 +57,18 @@ def write_rows(
     if is_stream(path):
         if format_.stream is None:
             raise XpnnValueError(f"{path}: expected a name for .{kind}, got a pipe or a device")
-        with _stream(path) as file, format_.stream(file, names) as write:
-            yield write
-        return
+        name = "standard output" if is_standard(path) else str(path)
+        return saying(name, _piped(path, format_.stream, names))
     if path.exists() and not (is_zarr(path) if format_.is_folder else path.is_file()):
         thing = "a Zarr store" if format_.is_folder else "a file"
         raise XpnnValueError(f"{path}: expected {thing} to write, which is something else")
+    return saying(str(path), _placed(path, format_, names, force=force), "; nothing was left")
+
+
+@contextmanager
+def _placed(
+    path: Path, format_: Format, names: Names, *, force: bool
+) -> Iterator[Callable[[Numbers], None]]:
     write_to: Any = format_.write
     replaced: Any = replacing_folder if format_.is_folder else replacing
 
@@ -70,31 +77,54 @@ def write_rows(
             raise XpnnValueError(f"{path}: is there already; replace it with --force")
 
     check_free()
-    try:
-        with replaced(path, force=force) as place, write_to(place, names) as write:
-            yield write
-            check_free()  # someone else may have written it meanwhile
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise XpnnValueError(f"{path}: cannot be written: {reason}; nothing was left") from None
+    with replaced(path, force=force) as place, write_to(place, names) as write:
+        yield write
+        check_free()  # someone else may have written it meanwhile
 
 
 @contextmanager
-def _stream(path: Path) -> Iterator[IO[bytes]]:
-    if not is_standard(path):
-        with path.open("wb") as file:
-            yield file
-        return
-    try:
+def _piped(
+    path: Path, write_to: Callable[[IO[bytes], Names], Writer], names: Names
+) -> Iterator[Callable[[Numbers], None]]:
+    standard = is_standard(path)
+    if standard:
         sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+    file = sys.stdout.buffer if standard else path.open("wb")
+    try:
+        with write_to(file, names) as write:
+            yield write
+        file.flush()
+    finally:
+        if not standard:
+            with suppress(OSError):  # or it would take the place of what went wrong before
+                file.close()
+
+
+@contextmanager
+def saying(
+    name: str, writer: AbstractContextManager[Callable[[T], None]], end: str = ""
+) -> Iterator[Callable[[T], None]]:
+    """Give the function that a context gives to write with; say of what its errors are, and of no others."""
+    with ExitStack() as stack:
+        with said(name, end):
+            append = stack.enter_context(writer)
+
+        def write(content: T) -> None:
+            with said(name, end):
+                append(content)
+
+        yield write
+        with said(name, end):
+            stack.close()
+
+
+@contextmanager
+def said(name: str, end: str = "") -> Iterator[None]:
+    """Say of what is written that it cannot be; that a reader has left is no mistake."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise unwritten(error) from None
-
-
-def unwritten(error: OSError) -> XpnnValueError:
-    """Say why standard output takes no more."""
-    return XpnnValueError(f"standard output: cannot be written: {error.strerror or error}")
+        reason = error.strerror or error
+        raise XpnnValueError(f"{name}: cannot be written: {reason}{end}") from None

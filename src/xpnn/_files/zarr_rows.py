@@ -1,6 +1,7 @@
 """Zarr: an array in a folder, of which chunks are read and written."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,12 +45,12 @@ def read_zarr(found: Source, wanted: Input) -> Rows:
         )
     array, label = zarr.open(store=str(found.path), mode="r"), found.name
     if isinstance(array, zarr.Group):
-        group, key = array, wanted.key
-        names = [n for n, _ in group.arrays()]
-        if key and "/" in key and isinstance(group.get(key), zarr.Array):
-            names = [key]
-        label = f"{found.name}, {choose(sorted(names), key, found.path)}"
-        array = group[key or names[0]]
+        # zarr warns of what lies in the folder and is no part of the store.
+        with warnings.catch_warnings(action="ignore"):
+            members = array.members(max_depth=None)
+        arrays = {name: member for name, member in members if isinstance(member, zarr.Array)}
+        name = choose(sorted(arrays), wanted.key, found.path)
+        array, label = arrays[name], f"{found.name}, {name}"
     elif wanted.key is not None:
         raise XpnnValueError(f"{found.name}: expected no --key for a store of one array")
     check_codecs(array.metadata.to_dict(), label)

@@ -93,6 +93,8 @@ def load(
     ------
     FileNotFoundError
         If there is neither such a file nor such a name.
+    PermissionError
+        If the file may not be read.
     TypeError
         If max_bytes is no integer.
     XpnnError

@@ -1,8 +1,6 @@
 """The commands, their options, and the one place where an error becomes a line of text."""
 
 import contextlib
-import io
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,7 +12,8 @@ from rich.console import Console
 
 import xpnn
 from xpnn.cli import _completion, _help
-from xpnn.cli._text import Words, drop, one_line
+from xpnn.cli._text import one_line
+from xpnn.cli._words import Words, drop
 from xpnn.errors import XpnnError
 
 app = typer.Typer(
@@ -93,12 +92,6 @@ def run() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _stop)
-    # A program started with its output closed has None here.
-    sys.stdout = sys.stdout or _nowhere()
-    sys.stderr = sys.stderr or _nowhere()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # ? for a character that it has not
-            stream.reconfigure(errors="replace")
     sys.stdout = cast("TextIO", Words(sys.stdout))
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -114,10 +107,6 @@ def run() -> None:
         text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         _say(f"{text}; see {command} --help")
         sys.exit(2)
-
-
-def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _stop(number: int, _: object) -> None:
@@ -139,9 +128,16 @@ def _one_line() -> Iterator[None]:
         drop(sys.stdout)
         raise typer.Exit(0) from None
     except (XpnnError, OSError, MemoryError, UnicodeError) as error:
-        _say(str(error) or type(error).__name__)
+        _say(_said(error))
         drop(sys.stdout)
         raise typer.Exit(2) from None
+
+
+def _said(error: BaseException) -> str:
+    """Return what is wrong; of what the system says, the file and the reason without its number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _version(value: bool) -> None:
@@ -346,7 +342,7 @@ def parity(
         job.check_width(network, opened)
         report = _parity.report_on(network, opened, question)
         if html is not None:
-            _files.write(html, _parity.page(report), force=force)
+            _files.write(html, _parity.page(report).encode(), force=force)
         if as_json:
             print(_parity.as_json(report))
         else:

@@ -1,5 +1,6 @@
 """convert: a network in another format, proved to be the same before anything is written."""
 
+import contextlib
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from xpnn import models
 from xpnn._convert.extras import needing
 from xpnn._convert.parts import Parts
 from xpnn._convert.runners import RUNNERS, Runner
-from xpnn._files.model_file import replacing
+from xpnn._files.written_rows import said
 from xpnn._network.layers.affine import Affine
 from xpnn._network.layers.layer import as_samples, taken_by
 from xpnn._network.load import find, load, metadata_of
@@ -70,9 +71,12 @@ def convert(job: Job, target: Path, rows: int, console: Console, *, force: bool)
     _files.check_apart({"DST": target}, {"SRC": source, "INPUT": job.input})
     _files.check_free(target, force=force)
     network = job.network()
-    with tempfile.TemporaryDirectory(prefix=".xpnn-", dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        WRITERS[kind](network, made, metadata_of(source))
+    notes = metadata_of(source)
+    with contextlib.ExitStack() as stack:
+        with said(str(target)):  # not what is temporary
+            folder = tempfile.TemporaryDirectory(prefix=".xpnn-", dir=target.parent)
+            made = Path(stack.enter_context(folder)) / target.name
+            WRITERS[kind](network, made, notes)
         if rows:
             x, what = _input(job, network, rows)
             print_line(console, f"held to the exact values on {what}:")
@@ -82,8 +86,7 @@ def convert(job: Job, target: Path, rows: int, console: Console, *, force: bool)
                 print_line(console, f"not the same; {target} was not written")
                 return False
         content = made.read_bytes()
-    with replacing(target) as file:
-        file.write(content)
+    _files.write(target, content, force=force)
     print_line(console, f"wrote {target}, {len(content):,} bytes")
     return True
 

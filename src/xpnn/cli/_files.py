@@ -4,40 +4,36 @@ import itertools
 import os
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from xpnn._files.model_file import replacing
 from xpnn._files.streams import is_standard, is_stream
+from xpnn._files.written_rows import saying
 from xpnn.errors import XpnnValueError
 
 
-def write(path: Path, text: str, *, force: bool) -> None:
-    """Write a file of text."""
-    with writing(path, force=force) as write_text:
-        write_text(text)
+def write(path: Path, content: bytes, *, force: bool) -> None:
+    """Write a file."""
+    with writing(path, force=force) as append:
+        append(content)
+
+
+def writing(path: Path, *, force: bool) -> AbstractContextManager[Callable[[bytes], None]]:
+    """Give a function that writes a file, which is there when the block ends well."""
+    check_free(path, force=force)
+    return saying(str(path), _replaced(path, force=force))
 
 
 @contextmanager
-def writing(path: Path, *, force: bool) -> Iterator[Callable[[str], None]]:
-    """Give a function that writes a file of text, which is there when the block ends well."""
-    check_free(path, force=force)
+def _replaced(path: Path, *, force: bool) -> Iterator[Callable[[bytes], None]]:
+    with replacing(path, force=force) as file:
 
-    def written(text: str) -> None:
-        with _said(path):
-            file.write(text.encode())
+        def append(content: bytes) -> None:
+            file.write(content)
             file.flush()
 
-    with _said(path), replacing(path, force=force) as file:
-        yield written
-
-
-@contextmanager
-def _said(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise XpnnValueError(f"{path}: cannot be written: {error.strerror or error}") from None
+        yield append
 
 
 def check_free(path: Path, *, force: bool) -> None:

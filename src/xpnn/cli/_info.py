@@ -5,14 +5,15 @@ from rich.table import Table
 
 from xpnn._arrays.installed import backends
 from xpnn._engine.machine import engine
-from xpnn._network.load import find, load, metadata_of
+from xpnn._network.load import find, metadata_of
+from xpnn.cli._job import loaded
 from xpnn.cli._text import plain_table, print_line, print_table
 
 
 def show_model(model: str, part: str | None, console: Console) -> None:
     """Show the layers of a model file, and its metadata."""
     path = find(model)
-    network = load(model, output=part)
+    network = loaded(model, part)
     table = Table("layer", "shape", "bias", "activation", "dtype", "parameters")
     for i, layer in enumerate(network.layers):
         shapes = (layer.takes, layer.gives(layer.takes))

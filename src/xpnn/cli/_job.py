@@ -1,6 +1,7 @@
 """What to predict, of what, and with what: all that a worker of a cluster needs to know, too."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +16,21 @@ from xpnn._arrays.types import Array, Namespace
 from xpnn._files.formats import READ
 from xpnn._files.pieces import Input, Numbers, Rows, rows_of
 from xpnn._files.rows import read_rows
+from xpnn._network.checks import check_ending
 from xpnn._network.layers.layer import as_samples, first_array, taken_by
 from xpnn._network.load import find, load
 from xpnn._network.network import Network
 from xpnn._reproducible import reproducible
 from xpnn.errors import XpnnValueError
+
+
+def loaded(model: str, part: str | None) -> Network:
+    """Read a network; where `load` would name its argument, an error names the option."""
+    try:
+        return load(model, output=part)
+    except XpnnValueError as error:
+        words = re.sub(r"\bexpected (no )?output\b", r"expected \1--output-name", str(error))
+        raise XpnnValueError(words) from None
 
 
 class Job(NamedTuple):
@@ -42,7 +53,7 @@ class Job(NamedTuple):
     def network(self) -> Network:
         """Read the network."""
         try:
-            return load(self.model, output=self.part)
+            return loaded(self.model, self.part)
         except (XpnnValueError, FileNotFoundError) as error:
             if self.input is None and Path(self.model).suffix in {*READ} - {".safetensors"}:
                 raise XpnnValueError(
@@ -81,6 +92,19 @@ class Job(NamedTuple):
                 f"{rows.source}: expected rows of {width} numbers for the network {self.model}, "
                 f"got {rows.width}"
             )
+
+    def check_kind(self, network: Network, mend: str) -> None:
+        """Raise ValueError unless the network gives what is wanted of it."""
+        if self.kind is None:
+            return
+        last, wanted = network.layers[-1].activate, _WANTED.get(self.kind, self.kind)
+        try:
+            check_ending(self.kind, last, logits=self.kind == "logits")
+        except XpnnValueError:  # which says what to call in its place
+            raise XpnnValueError(
+                f"{self.model}: expected a network that gives {wanted}, got a regression, whose last "
+                f"activation is {last}; {mend}"
+            ) from None
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -130,6 +154,7 @@ def _classes(network: Network, x: Array, *, xp: Namespace | None) -> Numbers:
     return np.where(nan if nan.shape == classes.shape else nan.any(axis=-1), -1, classes)
 
 
+_WANTED = {"proba": "probabilities"}
 _METHODS: dict[str | None, Callable[..., Array]] = {
     None: Network.__call__,
     "proba": _proba,

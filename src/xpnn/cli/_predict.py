@@ -40,6 +40,7 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     out, receipt = target.out, target.receipt
     _files.check_apart({"OUT": out, "--receipt": receipt}, job.files)
     network = job.network()
+    job.check_kind(network, f"leave --{job.kind} out")
     rows = job.rows(network)
     record, unknown = _receipt.Record(), 0
     quiet, keep = is_standard(out), receipt is not None
@@ -47,15 +48,21 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
     beside = (
         contextlib.nullcontext() if receipt is None else _files.writing(receipt, force=target.force)
     )
-    with beside as write_receipt, _sink(job, target, network) as write, contextlib.closing(pairs):
+    with (
+        beside as write_receipt,
+        _all_taken(receipt),
+        _sink(job, target, network) as write,
+        contextlib.closing(pairs),
+    ):
         for x, y in pairs:
-            _write(write, y, receipt)
+            write(y)
             if job.kind == "classes":
                 unknown += int((y.reshape(len(y), -1) < 0).any(axis=-1).sum())
             if job.reproducible:
                 record.update(x, y)
         if write_receipt is not None:  # so that there is neither without the other
-            write_receipt(json.dumps(summary(job, record), indent=2) + "\n")
+            text = json.dumps(summary(job, record), indent=2) + "\n"
+            write_receipt(text.encode())
     aside = sys.stderr if is_standard(out) else sys.stdout
     if unknown:
         words = f"xpnn: rows without a class, as their output is NaN: {unknown:,}"
@@ -64,14 +71,17 @@ def predict(job: Job, target: Target, batch_size: int) -> None:
         print(f"sha256 {record.output.hexdigest()}", file=aside)
 
 
-def _write(write: Callable[[Numbers], None], y: Numbers, receipt: Path | None) -> None:
+@contextlib.contextmanager
+def _all_taken(receipt: Path | None) -> Iterator[None]:
+    """Raise XpnnValueError if a reader leaves before the last row of what a receipt is of."""
     try:
-        write(y)
+        yield
     except BrokenPipeError:
         if receipt is None:
             raise
         raise XpnnValueError(
-            f"expected a reader of all rows for a receipt of them, got one who left; {receipt} was not written"
+            "expected a reader of all rows for a receipt of them, got one who left; "
+            f"{receipt} was not written"
         ) from None
 
 
@@ -99,6 +109,7 @@ def verify(job: Job, receipt: Path, batch_size: int) -> bool:
     job = job._replace(kind=None if kind == "output" else kind, reproducible=True)
     record = _receipt.Record()
     network = job.network()
+    job.check_kind(network, f"{receipt} is of another network")
     rows = job.rows(network)
     for x, y in results(job, network, rows, batch_size, quiet=False):
         record.update(x, y)
