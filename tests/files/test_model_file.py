@@ -464,8 +464,9 @@ def test_what_may_not_be_read(suffix, options, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(PermissionError, match=rf"^{path}: cannot be read: Permission denied$"):
+    with pytest.raises(PermissionError, match="Permission denied") as found:
         xpnn.load(path, **options)
+    assert found.value.filename == str(path)
 
 
 # The networks that come with xpnn

@@ -175,12 +175,9 @@ def write(path: str | PathLike[str], content: bytes) -> None:
 
 
 def check_size(path: Path, *, max_bytes: int) -> None:
-    """Raise ValueError for a file that is larger, and PermissionError or its kin if it cannot be read."""
-    try:
-        with path.open("rb") as file:  # not all that read it would say that they may not
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise type(error)(f"{path}: cannot be read: {error.strerror}") from None
+    """Raise ValueError for a file that is larger, and what the system says of one that cannot be read."""
+    with path.open("rb") as file:  # not all that read it would say that they may not
+        size = os.fstat(file.fileno()).st_size
     if size > max_bytes:
         raise XpnnValueError(
             f"{path}: expected a model file of at most {max_bytes:,} bytes, got {size:,}; "
