@@ -498,6 +498,27 @@ def test_an_interrupted_run_leaves_nothing(number, tmp_path):
     interrupt(predict, tmp_path, number, lambda part: part.exists())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_the_garbage_collector_calls_back(number):
+    """Python only prints what is raised there, as in the callback that JAX has."""
+    code = (
+        "import gc, signal, sys\n"
+        f"number, own = {int(number)}, (signal.SIG_DFL, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def collected(*_, raised=[]):\n"
+        "    if not raised and signal.getsignal(number) not in own:\n"
+        "        raised.append(number)\n"
+        "        signal.raise_signal(number)\n"
+        "gc.callbacks.append(collected)\n"
+        "gc.set_threshold(100)\n"
+        "sys.argv = ['xpnn', 'parity', 'digits', '--backend', 'numpy']\n"
+        "from xpnn.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + number, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_a_full_disk_leaves_nothing(tmp_path):
     sparse(tmp_path / "x.npy", 100_000)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 import xpnn
-from xpnn.cli import _completion, _help
+from xpnn.cli import _completion, _help, _signals
 from xpnn.cli._text import one_line
 from xpnn.cli._words import Words, drop
 from xpnn.errors import XpnnError
@@ -88,10 +88,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def run() -> None:
     """Run the command line."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _stop)
+    _signals.catch()
     sys.stdout = cast("TextIO", Words(sys.stdout))
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -107,11 +104,6 @@ def run() -> None:
         text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
         _say(f"{text}; see {command} --help")
         sys.exit(2)
-
-
-def _stop(number: int, _: object) -> None:
-    """End on a signal by unwinding the stack, so that no file is left half written."""
-    sys.exit(128 + number)
 
 
 def _say(text: str) -> None:
