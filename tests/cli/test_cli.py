@@ -519,6 +519,65 @@ def test_a_signal_is_heard_while_the_garbage_collector_calls_back(number):
     assert "Traceback" not in done.stderr
 
 
+MOMENTS = {
+    # As that of importlib, where a module of C may lose errors.
+    "a module of C is imported": """
+class ExtensionFileLoader:
+    def exec_module(self):
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
+
+_signals.catch()
+ExtensionFileLoader().exec_module()
+time.sleep(60)
+""",
+    "the command is imported": """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "xpnn.cli._app":
+            signal.raise_signal(number)
+
+sys.meta_path.insert(0, Finder())
+cli.main()
+""",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_signal_is_heard_while(moment, number):
+    code = f"""
+import contextlib, signal, sys, time
+from xpnn import cli
+from xpnn.cli import _signals
+signal.signal(signal.SIGINT, signal.default_int_handler)
+number = {int(number)}
+{MOMENTS[moment]}"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode in {128 + number, -number}, done.stderr
+    assert moment != "the command is imported" or "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("format_", ["csv", "npy"])
+def test_no_row_is_lost_where_output_is_unbuffered(format_, tmp_path):
+    """Files of `python -u` take a part of what is written, where there is no more room."""
+    np.save(tmp_path / "x.npy", np.zeros((300, 784), "float32"))
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
+        "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '--format', sys.argv[1]];"
+        "from xpnn.cli import main; main()"
+    )
+    with (tmp_path / "y").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-B", "-u", "-c", code, format_],
+            cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written: File too large" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_full_disk_leaves_nothing(tmp_path):
     sparse(tmp_path / "x.npy", 100_000)

@@ -114,6 +114,28 @@ def test_nan_in_the_input_is_said_and_is_no_fault():
     assert xpnn.explain(network, x, network(x)).passed
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(
+    "name", ["step", "hard_shrink", "threshold(threshold=0.5, value=3)", "relu"]
+)
+def test_sound_results_at_a_jump_are_not_accused(name, depth):
+    """What is rounded there may lie on either side, in no row as the slope at the argument says."""
+    rng = np.random.default_rng(0)
+    limit = 0.0 if name in {"step", "relu"} else 0.5
+    first = xpnn.Dense(rng.normal(size=(3, 1)).astype("float32"), activation=name)
+    last = xpnn.Dense(np.asarray([[3, 1]], "float32"), np.ones(2, "float32"), "softmax")
+    network = xpnn.Network([first, last][:depth])
+    x = rng.normal(size=(200, 3)).astype("float32")
+    a, b, c = first.weight.astype("float64")[:, 0]
+    x[:, 2] = (limit - x[:, 0] * a - x[:, 1] * b) / c
+    x[:2] = [[1e-39, 0, 0], [0, 0, 0]]
+    x[100:, 2] += 1  # not there
+    for y in (network(x), network(x, xp=xpnn.reproducible(np))):
+        found = xpnn.explain(network, x, y)
+        assert found.passed, found
+    assert not xpnn.explain(network, x, network(x[::-1])).passed
+
+
 NOTHING = "no row can be held to anything, so that nothing is known to be right"
 
 

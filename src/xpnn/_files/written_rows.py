@@ -1,5 +1,6 @@
 """Rows of numbers written in pieces: to files and folders, there whole or not at all, and to pipes."""
 
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -89,15 +90,20 @@ def _piped(
     standard = is_standard(path)
     if standard:
         sys.stdout.flush()
-    file = sys.stdout.buffer if standard else path.open("wb")
+    file: Any = sys.stdout.buffer if standard else path.open("wb")
+    # What Python's option -u gives may write a part alone, and says so to nobody.
+    unbuffered = isinstance(file, io.RawIOBase)
+    file = io.BufferedWriter(file) if unbuffered else file
     try:
         with write_to(file, names) as write:
             yield write
         file.flush()
     finally:
-        if not standard:
-            with suppress(OSError):  # or it would take the place of what went wrong before
+        with suppress(OSError):  # or it would take the place of what went wrong before
+            if not standard:
                 file.close()
+            elif unbuffered:
+                file.detach()
 
 
 @contextmanager

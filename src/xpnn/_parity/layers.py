@@ -5,7 +5,7 @@ from xpnn._arrays.types import Array, Namespace, Values
 from xpnn._network.interpreters.bounds import Bounds
 from xpnn._network.interpreters.expectation import Expectations
 from xpnn._network.layers.layer import Layers
-from xpnn._parity.standard import root_mean_square, too_large
+from xpnn._parity.standard import ANY_ROW, is_smooth, root_mean_square, too_large
 from xpnn._rounding.enclosure import Enclosure, Rounding, entered
 from xpnn._rounding.expected import FACTOR, LEAST, Expectation
 
@@ -35,9 +35,11 @@ def first_unsound(
     for i, (layer, given) in enumerate(zip(layers, outputs, strict=True)):
         bound = layer.preactivation(entered(z, rounding, xp), by)
         z = xp.astype(z, xp.float64)
-        expected = layer.preactivation(Expectation(z, 0 * z).flushed(precision.tiny, xp), model)
+        exact = Expectation(z, 0 * z).flushed(precision.tiny, xp)
+        expected = layer.preactivation(exact, model)
+        widest = layer.preactivation(exact, model._replace(reach=ANY_ROW)).variance
         a, z = given
-        wrong = _outside(bound, a, xp) or _large(expected, a, dtype, xp)
+        wrong = _outside(bound, a, xp) or _large(expected, widest, a, dtype, xp)
         if wrong:
             return f"layer {i}, {layer.formula}: {wrong}"
         wrong = _outside(layer.activated(entered(a, rounding, xp), by), z, xp)
@@ -52,10 +54,10 @@ def _outside(enclosure: Enclosure, values: Array, xp: Namespace) -> str:
     return f"{rows:,} of {len(values):,} rows outside the bound" if rows else ""
 
 
-def _large(expected: Expectation, values: Array, dtype: str, xp: Namespace) -> str:
+def _large(expected: Expectation, widest: Array, values: Array, dtype: str, xp: Namespace) -> str:
     error = xp.abs(values - expected.centre)
     size = xp.sqrt(expected.variance)
-    known = (size > 0) & xp.isfinite(error)
+    known = (size > 0) & xp.isfinite(error) & is_smooth(expected.variance, widest)
     size = xp.maximum(size, LEAST + 0 * size)
     ratio = root_mean_square((error[known] / size[known]).tolist())
     return too_large(ratio, dtype) if ratio > FACTOR else ""

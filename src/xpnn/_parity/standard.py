@@ -22,7 +22,7 @@ from xpnn._rounding.exact import BITS, Number, context
 from xpnn._rounding.expected import FACTOR, LEAST
 from xpnn.errors import XpnnValueError
 
-_ANY_ROW = 16.0
+ANY_ROW = 16.0
 """No row of a sound result errs more than this often as much as expected, taking a row for itself.
 
 A root mean square may be `FACTOR` times the expected one. A single row has what sums of some thousand
@@ -155,7 +155,7 @@ class Comparison(NamedTuple):
             faults.append("no row can be held to anything, so that nothing is known to be right")
         if self.beyond:
             faults.append(
-                f"{self.beyond:,} rows inside the bound with errors more than {_ANY_ROW:.0f} times those "
+                f"{self.beyond:,} rows inside the bound with errors more than {ANY_ROW:.0f} times those "
                 f"expected of {self.dtype}"
             )
         if self.outside:
@@ -169,9 +169,8 @@ class Comparison(NamedTuple):
 
 def too_large(ratio: float, dtype: str) -> str:
     """Say that errors are inside the bound, but not of this precision."""
-    return (
-        f"errors {ratio:,.0f} times those expected of {dtype}, sound ones stay below {FACTOR:.0f}"
-    )
+    times = f"{ratio:,.0f}" if ratio < 1e12 else f"{ratio:.0e}"
+    return f"errors {times} times those expected of {dtype}, sound ones stay below {FACTOR:.0f}"
 
 
 class Standard(NamedTuple):
@@ -183,6 +182,8 @@ class Standard(NamedTuple):
     expected: Values
     any_row: Values
     """No row of a sound result is further off, as far as the model goes."""
+    smooth: Values
+    """Where no argument is near a kink or a jump."""
     classes: Values | None
     certain: Values | None
 
@@ -198,11 +199,12 @@ class Standard(NamedTuple):
             sure = guarded(certain, one, x)
         enclosure = guarded(enclose, one, x)
         own = 2.0 if dtype == "float64" else 1.0  # the centre's errors are like those of y
-        widest = guarded(lambda xp: expect(one, x, xp, _ANY_ROW).variance)
-        any_row = _ANY_ROW * guarded(
+        widest = guarded(lambda xp: expect(one, x, xp, ANY_ROW).variance)
+        any_row = ANY_ROW * guarded(
             lambda xp: xp.maximum((own * widest) ** 0.5, LEAST + 0 * widest)
         )
-        return Standard(reference, dtype, enclosure, variance**0.5, any_row, classes, sure)
+        smooth = is_smooth(variance, widest)
+        return Standard(reference, dtype, enclosure, variance**0.5, any_row, smooth, classes, sure)
 
     def compare(self, y: Values, classes: Values | None) -> Comparison:
         """Hold a result, of all rows, to it; `classes` are those that came with it."""
@@ -213,15 +215,18 @@ class Standard(NamedTuple):
         distance = guarded(lambda xp: xp.abs(y - self.enclosure.centre))
         inside = distance <= own + bound
         near = (distance <= self.any_row) | ~xp.isfinite(self.any_row)
-        ulps, points = 0.0, list[tuple[float, float, float]]()
+        ulps, points, ratios = 0.0, list[tuple[float, float, float]](), list[float]()
         for i, values in zip(sample, self.reference.exact, strict=True):
             errors = [_distance(v, e) for v, e in zip(y[i].tolist(), values, strict=True)]
             inside[i] = errors <= bound[i]
             numbers = zip(errors, bound[i].tolist(), self.expected[i].tolist(), strict=True)
-            for point, value, sure in zip(numbers, values, known[i].tolist(), strict=True):
+            flags = zip(known[i].tolist(), self.smooth[i].tolist(), strict=True)
+            for point, value, (sure, smooth) in zip(numbers, values, flags, strict=True):
                 if sure:
                     points.append(point)
                     ulps = max(ulps, point[0] / ulp(value, self.dtype))
+                if sure and smooth:
+                    ratios.append(point[0] / max(point[2], LEAST))
         inside = xp.all(inside | ~known, axis=-1)
         near = xp.all(near | ~known, axis=-1)
         held = xp.any(known, axis=-1)
@@ -233,7 +238,7 @@ class Standard(NamedTuple):
             self.dtype,
             ulps,
             max((_ratio(error, most) for error, most, _ in points), default=0.0),
-            root_mean_square([error / max(size, LEAST) for error, _, size in points]),
+            root_mean_square(ratios),
             int(xp.sum(~inside)),
             int(xp.sum(~held)),
             agreement,
@@ -254,6 +259,11 @@ class Standard(NamedTuple):
             return xp.zeros(self.expected.shape, dtype=xp.bool)
         rows = xp.any(xp.isnan(x), axis=-1) & ~xp.any(xp.isinf(x), axis=-1)
         return rows[:, None] & xp.isnan(self.enclosure.centre)
+
+
+def is_smooth(variance: Values, widest: Values) -> Values:
+    """Return where no kink or jump is within `ANY_ROW` deviations: of others no mean is made."""
+    return ~(widest > ANY_ROW**2 * host().xp.maximum(variance, LEAST**2))
 
 
 def _lost(y: Values, missing: Values) -> str:

@@ -8,6 +8,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command, or say what installs it."""
+    from xpnn.cli import _signals
+
+    _signals.catch()
+    try:
+        _main()
+    except KeyboardInterrupt:  # before there is a command
+        sys.exit(130)
+
+
+def _main() -> None:
     from xpnn.cli._words import Aside, nowhere
 
     # A program started with its error output closed has None here.

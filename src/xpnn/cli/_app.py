@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 import xpnn
-from xpnn.cli import _completion, _help, _signals
+from xpnn.cli import _completion, _help
 from xpnn.cli._text import one_line
 from xpnn.cli._words import Words, drop
 from xpnn.errors import XpnnError
@@ -88,7 +88,6 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def run() -> None:
     """Run the command line."""
-    _signals.catch()
     sys.stdout = cast("TextIO", Words(sys.stdout))
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)

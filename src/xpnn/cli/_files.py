@@ -42,7 +42,9 @@ def check_free(path: Path, *, force: bool) -> None:
         raise XpnnValueError(f"{path}: cannot be written: expected a file, got a pipe or a device")
     if not path.parent.is_dir():
         raise XpnnValueError(f"{path}: cannot be written: there is no folder {path.parent}")
-    if path.exists() and not (force and path.is_file()):
+    if path.exists() and not path.is_file():
+        raise XpnnValueError(f"{path}: expected a file to write, which is something else")
+    if path.exists() and not force:
         raise XpnnValueError(f"{path}: is there already; replace it with --force")
 
 

@@ -9,6 +9,9 @@ from types import FrameType
 _SOON = 0.02
 """In seconds."""
 
+_OF_C = {"ExtensionFileLoader.create_module", "ExtensionFileLoader.exec_module"}
+"""What imports a module of C, of which some lose errors."""
+
 
 def catch() -> None:
     """Let signals end the command wherever it is, but those that whoever started it ignores."""
@@ -25,7 +28,7 @@ def catch() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     if _is_unheard(frame):
-        again = threading.Timer(_SOON, signal.raise_signal, [number])
+        again = threading.Timer(_SOON, _send, [number])
         again.daemon = True
         again.start()
     elif number == signal.SIGINT:
@@ -34,11 +37,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
 
+def _send(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):  # which ends a sleep as well
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
+
+
 def _is_unheard(frame: FrameType | None) -> bool:
-    """Whether Python only prints what is raised here, in a callback of its garbage collector or a `__del__`."""
+    """Whether what is raised here is lost: in the garbage collector, in a `__del__`, in a module of C that begins."""
     callbacks = {getattr(callback, "__code__", None) for callback in gc.callbacks}
     while frame is not None:
-        if frame.f_code in callbacks or frame.f_code.co_name == "__del__":
+        code = frame.f_code
+        if code in callbacks or code.co_name == "__del__" or code.co_qualname in _OF_C:
             return True
         frame = frame.f_back
     return False
