@@ -116,6 +116,7 @@ def test_the_number_of_rows_is_no_number(jax):
         (lambda x: x if x[0, 0] > 0 else -x, "boolean conversion"),
         (lambda x: np.asarray(x) + 1, "numpy.ndarray conversion"),
         (lambda x: x.rows, "no attribute rows"),
+        (lambda x: x[x > 0], "boolean indices"),
     ],
 )
 def test_functions_that_jax_cannot_trace_for_any_rows(function, words, jax):

@@ -126,6 +126,10 @@ def test_networks_that_are_stacked_are_mapped_over(kind, jax):
             f(x)
     with pytest.raises(ValueError, match="error_bound, layer 0: expected arrays of one network"):
         xpnn.error_bound(stack, x)
+    with pytest.raises(
+        ValueError, match="network.to_torch, layer 0: expected arrays of one network"
+    ):
+        stack.to_torch()
     both = jax.vmap(lambda network: network(x))(stack)
     np.testing.assert_allclose(both[0], network(x), rtol=RTOL)
 

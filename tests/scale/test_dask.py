@@ -401,6 +401,8 @@ def test_delayed_functions_take_networks():
         (lambda n, x: n(x[:, :5]), ValueError, r"expected x of shape \(..., 8\).*got shape \(30, 5\)"),
         (lambda n, x: n(x[:, x[0] > 0]), ValueError, r"known length along axis 1.*compute_chunk_sizes"),
         (lambda _, x: REPRODUCIBLE.sum(x[x[:, 0] > 0], axis=0), ValueError, r"sum: .* axis 0.*compute_chunk_sizes"),
+        (lambda _, x: REPRODUCIBLE.asarray(x[x[:, 0] > 0]) @ REPRODUCIBLE.asarray(x.T), ValueError, r"matmul: .* axis 0.*compute_chunk_sizes"),
+        (lambda _, x: REPRODUCIBLE.matmul(x[x[:, 0] > 0].T, x), ValueError, r"matmul: .* axis 1.*compute_chunk_sizes"),
         (lambda _, x: REPRODUCIBLE.exp(x[x[:, 0] > 0]), ValueError, r"exp: .* axis 0.*compute_chunk_sizes"),
         (lambda n, x: n(x + 1j), TypeError, "real floating or integer"),
         (lambda n, x: n(x, xp=np), TypeError, "array of xp"),
@@ -412,7 +414,7 @@ def test_delayed_functions_take_networks():
         (lambda _, x: xpnn.softmax(x, axis=2), ValueError, "axis between -2 and 1"),
         (lambda _, x: xpnn.sigmoid(x > 0), TypeError, "real floating or integer"),
     ],
-    ids=["width", "unknown width", "unknown sum", "unknown exp", "complex", "namespace", "mask", "library", "shape", "weights", "delayed", "axis", "bool"],
+    ids=["width", "unknown width", "unknown sum", "unknown left", "unknown right", "unknown exp", "complex", "namespace", "mask", "library", "shape", "weights", "delayed", "axis", "bool"],
 )  # fmt: skip
 def test_errors_come_before_anything_is_computed(call, error, message):
     with pytest.raises(error, match=message):

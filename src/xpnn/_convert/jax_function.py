@@ -230,8 +230,8 @@ def read(function: Callable[[Any], Any], example: Any, name: str = "from_jax") -
         rows = jax.ShapeDtypeStruct((graph.rows, *shape[1:]), example.dtype)
         try:
             closed = jax.make_jaxpr(function)(rows)
-        except (TypeError, ValueError, AttributeError) as error:
-            said = str(error).strip().partition("\n")[0]
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
             raise XpnnValueError(
                 f"{name}: expected a function of any number of rows, which JAX can trace; with rows of shape "
                 f"{shape[1:]}, {dtype}, {graph.rows} of them, it says: {said}"

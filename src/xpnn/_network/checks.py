@@ -40,10 +40,15 @@ def check_layers(layers: Layers) -> Layers:
     return widths_known(layers)
 
 
-def check_input(function: str, layers: Layers, x: Array) -> None:
-    """Raise ValueError with both shapes unless x is what the first layer that is particular takes."""
+def check_unstacked(function: str, layers: Layers) -> None:
+    """Raise ValueError for arrays of several networks in one."""
     for i, layer in enumerate(layers):
         layer.check_unstacked(f"{function}, layer {i}")
+
+
+def check_input(function: str, layers: Layers, x: Array) -> None:
+    """Raise ValueError with both shapes unless x is what the first layer that is particular takes."""
+    check_unstacked(function, layers)
     for i, layer in enumerate(layers):
         layer.check_input(f"{function}, layer {i}", x)
         if layer.takes is not None or layer.gives((1,)) != (1,):

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from xpnn._arrays.types import Array
 from xpnn._convert.extras import needing
-from xpnn._network.checks import Class
+from xpnn._network.checks import Class, check_unstacked
 from xpnn._network.frozen import Frozen
 from xpnn._network.layers.dense import dense_layers
 from xpnn._network.objects import Objects
@@ -165,6 +165,7 @@ class Exchange(Frozen, Objects):
           (5): Softmax(dim=-1)
         )
         """
+        check_unstacked("network.to_torch", self.layers)
         return needing("torch_modules").module_of(self.layers)
 
     def to_onnx(self, path: str | PathLike[str]) -> None:
@@ -200,6 +201,7 @@ class Exchange(Frozen, Objects):
         from xpnn._convert.parts import Parts
         from xpnn._files.model_file import replacing
 
+        check_unstacked("network.to_onnx", self.layers)
         parts = Parts(self.layers, self.classes, self.inputs, self.outputs)
         content = needing("onnx_export").model_of(parts)
         with replacing(path) as file:

@@ -107,7 +107,10 @@ def _dtype_in_partitions(dtype: Any, name: str) -> str:
         return "float64"
     if kind != "f":
         raise _refusal(name, dtype)
-    return dtype_name(getattr(of, "numpy_dtype", getattr(of, "subtype", of)))  # nullable, sparse
+    found = dtype_name(getattr(of, "numpy_dtype", getattr(of, "subtype", of)))  # nullable, sparse
+    if found not in FLOATS:
+        raise _refusal(name, dtype)
+    return found
 
 
 def _missing(array: Array, every: Callable[[Any], bool]) -> bool:

@@ -9,6 +9,7 @@ from xpnn._arrays.axes import slices_of
 from xpnn._arrays.dtypes import FLOATS, INTEGERS, dtype_name, python_number
 from xpnn._arrays.library import device_beside
 from xpnn._arrays.types import Array, DType, Namespace
+from xpnn._execution.chunks import check_lengths
 from xpnn._reproducible.operands import are_integers, call, check_arrays, check_operands, natively
 from xpnn.errors import XpnnTypeError, XpnnValueError
 
@@ -128,18 +129,20 @@ def matmul(xp: Namespace, x1: Any, x2: Any, /) -> Any:
     check_arrays(xp, "matmul", x1, x2)
     check_operands(xp, "matmul", (x1, x2))
     if 0 in (x1.ndim, x2.ndim) or x1.shape[-1] != x2.shape[max(x2.ndim - 2, 0)]:
+        for x in (x1, x2):
+            check_lengths(f"{xp.__name__}.matmul", x, range(x.ndim))
         raise XpnnValueError(
             f"{xp.__name__}.matmul: expected x1 of shape (..., M, K) and x2 of shape "
             f"(..., K, N), got shapes {tuple(x1.shape)} and {tuple(x2.shape)}"
         )
     a = x1[None, :] if x1.ndim == 1 else x1
     b = x2[:, None] if x2.ndim == 1 else x2
+    natives = list(map(xp.boundary.native_of, (a, b)))
     if are_integers(xp, a, b):
-        natives = map(xp.boundary.native_of, (a, b))
         y = natively(xp, "matmul", xp.of.matmul_of_integers, *natives)
         y = xp.boundary.result(y, (a, b))
     else:
-        y = _with_split(xp, a, b)
+        y = natively(xp, "matmul", lambda *_: _with_split(xp, a, b), *natives)
         y = call(xp, "matmul", a, b) if y is None else xp.Array(y)
     if x2.ndim == 1:
         y = y[..., 0]
