@@ -401,7 +401,7 @@ def test_delayed_functions_take_networks():
         (lambda n, x: n(x[:, :5]), ValueError, r"expected x of shape \(..., 8\).*got shape \(30, 5\)"),
         (lambda n, x: n(x[:, x[0] > 0]), ValueError, r"known length along axis 1.*compute_chunk_sizes"),
         (lambda _, x: REPRODUCIBLE.sum(x[x[:, 0] > 0], axis=0), ValueError, r"sum: .* axis 0.*compute_chunk_sizes"),
-        (lambda _, x: REPRODUCIBLE.asarray(x[x[:, 0] > 0]) @ REPRODUCIBLE.asarray(x.T), ValueError, r"matmul: .* axis 0.*compute_chunk_sizes"),
+        (lambda _, x: REPRODUCIBLE.asarray(x[x[:, 0] > 0].astype("f8")) @ REPRODUCIBLE.asarray(x.T.astype("f8")), ValueError, r"matmul: .* axis 0.*compute_chunk_sizes"),
         (lambda _, x: REPRODUCIBLE.matmul(x[x[:, 0] > 0].T, x), ValueError, r"matmul: .* axis 1.*compute_chunk_sizes"),
         (lambda _, x: REPRODUCIBLE.exp(x[x[:, 0] > 0]), ValueError, r"exp: .* axis 0.*compute_chunk_sizes"),
         (lambda n, x: n(x + 1j), TypeError, "real floating or integer"),

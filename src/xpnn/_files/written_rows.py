@@ -1,5 +1,6 @@
 """Rows of numbers written in pieces: to files and folders, there whole or not at all, and to pipes."""
 
+import errno
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,26 @@ def _placed(
         check_free()  # someone else may have written it meanwhile
 
 
+class _Whole:
+    """A stream without a buffer, which may write a part of what it is given."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+
+    def write(self, content: bytes) -> int:
+        """Write all of it."""
+        rest = memoryview(content)
+        while rest:
+            count = self._raw.write(rest)
+            if count is None:
+                raise BlockingIOError(errno.EAGAIN, "the stream takes no more just now")
+            rest = rest[count:]
+        return len(content)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+
 @contextmanager
 def _piped(
     path: Path, write_to: Callable[[IO[bytes], Names], Writer], names: Names
@@ -91,19 +112,16 @@ def _piped(
     if standard:
         sys.stdout.flush()
     file: Any = sys.stdout.buffer if standard else path.open("wb")
-    # What Python's option -u gives may write a part alone, and says so to nobody.
-    unbuffered = isinstance(file, io.RawIOBase)
-    file = io.BufferedWriter(file) if unbuffered else file
+    if isinstance(file, io.RawIOBase):  # as Python's option -u gives it
+        file = _Whole(file)
     try:
         with write_to(file, names) as write:
             yield write
         file.flush()
     finally:
-        with suppress(OSError):  # or it would take the place of what went wrong before
-            if not standard:
+        if not standard:
+            with suppress(OSError):  # or it would take the place of what went wrong before
                 file.close()
-            elif unbuffered:
-                file.detach()
 
 
 @contextmanager
