@@ -1,4 +1,4 @@
-"""`xpnn predict` in a process of its own, which a signal ends as soon as it has begun to write."""
+"""`xpnn` in a process of its own, which a signal ends as soon as it has begun to write, or a full disk."""
 
 import subprocess
 import sys
@@ -13,6 +13,27 @@ def sparse(path, rows):
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + rows * 784)
+
+
+def room_for(size):
+    """Python's code after which no file may be larger, as on a disk that is full."""
+    return (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+    )
+
+
+def ran_after(prepared, *arguments, folder, options=(), stdout=subprocess.PIPE):
+    """Run `xpnn` with these arguments to its end, in a folder, after some code of Python."""
+    command = f"import sys; sys.argv = {['xpnn', *arguments]}; from xpnn.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-B", *options, "-c", f"{prepared}\n{command}"],
+        cwd=folder,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
 
 
 def as_process(*arguments):

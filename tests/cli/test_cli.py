@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import golden_cases
 import numpy as np
 import pytest
-from interrupted import as_process, interrupt, sparse
+from interrupted import as_process, interrupt, ran_after, room_for, sparse
 from labels import label
 
 import xpnn
@@ -563,17 +563,9 @@ number = {int(number)}
 def test_no_row_is_lost_where_output_is_unbuffered(format_, tmp_path):
     """Files of `python -u` take a part of what is written, where there is no more room."""
     np.save(tmp_path / "x.npy", np.zeros((300, 784), "float32"))
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
-        "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '--format', sys.argv[1]];"
-        "from xpnn.cli import main; main()"
-    )
+    arguments = ("predict", "digits", "x.npy", "--format", format_)
     with (tmp_path / "y").open("wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-B", "-u", "-c", code, format_],
-            cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
+        done = ran_after(room_for(8192), *arguments, folder=tmp_path, options=["-u"], stdout=out)
     assert done.returncode == 2, done.stderr
     assert "cannot be written: File too large" in done.stderr
 
@@ -582,19 +574,8 @@ def test_no_row_is_lost_where_output_is_unbuffered(format_, tmp_path):
 def test_a_full_disk_leaves_nothing(tmp_path):
     sparse(tmp_path / "x.npy", 100_000)
 
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', 'y.npy'];"
-        "from xpnn.cli import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ("predict", "digits", "x.npy", "-o", "y.npy")
+    done = ran_after(room_for(100_000), *arguments, folder=tmp_path)
     assert done.returncode == 2
     assert "y.npy: cannot be written: File too large; nothing was left" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]

@@ -1,12 +1,11 @@
 """xpnn convert: every source to every format, proved; and nothing left behind where it is not."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted import ran_after, room_for
 
 import xpnn
 from xpnn._convert.extras import READERS
@@ -180,23 +179,15 @@ def test_what_cannot_be_written_is_what_was_asked_for(way, target, tmp_path):
     for package in NEEDS.get(target, []):
         pytest.importorskip(package)
     fault = {
-        "disk": "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000));",
+        "disk": room_for(9_000),
         "folder": "import os; mkdir = os.mkdir\n"
         "def denied(path, *mode):\n"
         "    if '.xpnn-' not in path: return mkdir(path, *mode)\n"
         "    raise PermissionError(13, 'Permission denied', path)\n"
-        "os.mkdir = denied;",
+        "os.mkdir = denied",
     }[way]
-    command = f"sys.argv = ['xpnn', 'convert', 'digits', 'y{target}', '--rows', '2'];"
-    code = f"{fault} import sys; {command} from xpnn.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ("convert", "digits", f"y{target}", "--rows", "2")
+    done = ran_after(fault, *arguments, folder=tmp_path)
     reason = {"disk": "File too large", "folder": "Permission denied"}[way]
     assert done.stderr == f"xpnn: y{target}: cannot be written: {reason}\n"
     assert done.returncode == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from interrupted import as_process, interrupt, sparse
+from interrupted import as_process, interrupt, ran_after, room_for, sparse
 
 import xpnn
 from xpnn import models
@@ -564,22 +564,12 @@ def test_a_folder_that_cannot_be_put_in_its_place_leaves_the_old_one(tmp_path, m
     ]
 
 
-LIMITED = (
-    "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-    "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-)
-COMMAND = (
-    "sys.argv = ['xpnn', 'predict', 'digits', 'x.npy', '-o', '{out}', '--logits'];"
-    "from xpnn.cli import main; main()"
-)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("out", ["y.parquet", "y.zarr"])
 def test_a_full_disk_leaves_nothing(out, tmp_path):
     np.save(tmp_path / "x.npy", RNG.integers(0, 256, (4000, 784), "u1"))
-    command = [sys.executable, "-B", "-c", LIMITED + COMMAND.format(out=out)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    arguments = ("predict", "digits", "x.npy", "-o", out, "--logits")
+    done = ran_after(room_for(100_000), *arguments, folder=tmp_path)
     assert done.returncode == 2
     assert f"xpnn: {out}: cannot be written: File too large; nothing was left\n" == done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]

@@ -58,6 +58,6 @@ def _large(expected: Expectation, widest: Array, values: Array, dtype: str, xp: 
     error = xp.abs(values - expected.centre)
     size = xp.sqrt(expected.variance)
     known = (size > 0) & xp.isfinite(error) & is_smooth(expected.variance, widest)
-    size = xp.maximum(size, LEAST + 0 * size)
+    size = xp.maximum(size, LEAST)
     ratio = root_mean_square((error[known] / size[known]).tolist())
     return too_large(ratio, dtype) if ratio > FACTOR else ""

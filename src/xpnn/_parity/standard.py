@@ -200,9 +200,7 @@ class Standard(NamedTuple):
         enclosure = guarded(enclose, one, x)
         own = 2.0 if dtype == "float64" else 1.0  # the centre's errors are like those of y
         widest = guarded(lambda xp: expect(one, x, xp, ANY_ROW).variance)
-        any_row = ANY_ROW * guarded(
-            lambda xp: xp.maximum((own * widest) ** 0.5, LEAST + 0 * widest)
-        )
+        any_row = ANY_ROW * host().xp.maximum((own * widest) ** 0.5, LEAST)
         smooth = is_smooth(variance, widest)
         return Standard(reference, dtype, enclosure, variance**0.5, any_row, smooth, classes, sure)
 
